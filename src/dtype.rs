@@ -1,0 +1,109 @@
+//! Element types.
+
+use crate::array::Data;
+use half::f16;
+
+/// The type of a tensor's elements.
+///
+/// `F16` is a storage type: kernels compute in `f32` and round once, on the store.
+/// Comparisons give `U32` tensors holding 0 or 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DType {
+    /// IEEE binary32.
+    F32,
+    /// IEEE binary16.
+    F16,
+    /// Unsigned 32-bit integer.
+    U32,
+    /// Signed 32-bit integer.
+    I32,
+}
+
+impl DType {
+    /// All of them.
+    pub const ALL: [DType; 4] = [DType::F32, DType::F16, DType::U32, DType::I32];
+
+    /// Bytes an element takes.
+    pub fn size(self) -> usize {
+        match self {
+            DType::F16 => 2,
+            DType::F32 | DType::U32 | DType::I32 => 4,
+        }
+    }
+    /// `F32` or `F16`.
+    pub fn is_float(self) -> bool {
+        matches!(self, DType::F32 | DType::F16)
+    }
+    /// The name used in messages and in WGSL: `f32`, `f16`, `u32`, `i32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::U32 => "u32",
+            DType::I32 => "i32",
+        }
+    }
+    /// The type kernels compute in: `F32` for `F16`, else itself.
+    pub fn compute(self) -> DType {
+        if self == DType::F16 { DType::F32 } else { self }
+    }
+    /// The distance from 1 to the next larger float; 0 for integers.
+    pub fn epsilon(self) -> f64 {
+        match self {
+            DType::F32 => f64::from(f32::EPSILON),
+            DType::F16 => f16::EPSILON.to_f64(),
+            DType::U32 | DType::I32 => 0.0,
+        }
+    }
+}
+
+impl std::fmt::Display for DType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A Rust type that can be a tensor's element.
+pub trait Element: bytemuck::Pod + PartialEq + std::fmt::Debug + Send + Sync {
+    /// Its dtype.
+    const DTYPE: DType;
+    /// The value as `f64` (exact).
+    fn to_f64(self) -> f64;
+    /// The nearest value to `x` (integers: truncated, saturating).
+    fn from_f64(x: f64) -> Self;
+    /// The dtype-tagged vector.
+    fn wrap(data: Vec<Self>) -> Data;
+}
+
+macro_rules! element {
+    ($t:ty, $d:ident) => {
+        impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            fn from_f64(x: f64) -> Self {
+                x as $t
+            }
+            fn wrap(data: Vec<Self>) -> Data {
+                Data::$d(data)
+            }
+        }
+    };
+}
+element!(f32, F32);
+element!(u32, U32);
+element!(i32, I32);
+
+impl Element for f16 {
+    const DTYPE: DType = DType::F16;
+    fn to_f64(self) -> f64 {
+        f16::to_f64(self)
+    }
+    fn from_f64(x: f64) -> Self {
+        f16::from_f64(x)
+    }
+    fn wrap(data: Vec<Self>) -> Data {
+        Data::F16(data)
+    }
+}
