@@ -134,14 +134,17 @@ impl Array {
     /// An array from native-order bytes, which must have the type's length.
     pub fn from_bytes(ty: &TensorType, bytes: &[u8]) -> Result<Self> {
         if bytes.len() != ty.bytes() {
-            return Err(Error::value("array", format!("{ty} takes {} bytes, but {} were given", ty.bytes(), bytes.len())));
+            return Err(Error::value(
+                "array",
+                format!("{ty} takes {} bytes, but {} were given", ty.bytes(), bytes.len()),
+            ));
         }
         let shape = ty.shape.clone();
         match ty.dtype {
-            DType::F32 => Array::new(shape, bytemuck::pod_collect_to_vec::<u8, f32>(bytes)),
-            DType::F16 => Array::new(shape, bytemuck::pod_collect_to_vec::<u8, f16>(bytes)),
-            DType::U32 => Array::new(shape, bytemuck::pod_collect_to_vec::<u8, u32>(bytes)),
-            DType::I32 => Array::new(shape, bytemuck::pod_collect_to_vec::<u8, i32>(bytes)),
+            DType::F32 => Array::new(shape, bytemuck::allocation::pod_collect_to_vec::<u8, f32>(bytes)),
+            DType::F16 => Array::new(shape, bytemuck::allocation::pod_collect_to_vec::<u8, f16>(bytes)),
+            DType::U32 => Array::new(shape, bytemuck::allocation::pod_collect_to_vec::<u8, u32>(bytes)),
+            DType::I32 => Array::new(shape, bytemuck::allocation::pod_collect_to_vec::<u8, i32>(bytes)),
         }
     }
     /// All elements as `f64` (exact for every dtype).

@@ -2,11 +2,28 @@
 
 #[macro_use]
 mod array;
+mod autodiff;
+pub mod cpu;
 mod dtype;
 mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+mod graph;
+pub mod ops;
+pub mod plan;
+pub mod reference;
+mod session;
 mod shape;
+mod tensor;
+mod variable;
+pub mod verify;
 
 pub use array::{Array, Data};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use graph::{Graph, Node, NodeId};
+pub use ops::conv::ConvOptions;
+pub use session::{Device, Executor, GpuChoice, Program, Session};
 pub use shape::{Axes, MAX_ELEMENTS, MAX_RANK, Shape, TensorType, View};
+pub use tensor::{Operand, Tensor};
+pub use variable::Variable;

@@ -164,7 +164,7 @@ impl Axes {
 }
 
 /// A non-negative axis from one that may count from the end.
-pub fn resolve_axis(axis: isize, rank: usize) -> Result<usize, String> {
+pub(crate) fn resolve_axis(axis: isize, rank: usize) -> Result<usize, String> {
     let resolved = if axis < 0 { axis + rank as isize } else { axis };
     if resolved < 0 || resolved >= rank as isize {
         return Err(format!("axis {axis} is out of range for a tensor of rank {rank}"));

@@ -1,0 +1,96 @@
+//! Reverse-mode differentiation, symbolic: gradients are graph nodes like any other, so they can be differentiated
+//! again. The rules live with the operations.
+
+use crate::graph::NodeId;
+use crate::ops::GradContext;
+use crate::tensor::Tensor;
+
+impl<'g> Tensor<'g> {
+    /// The gradients of this one-element tensor with respect to `wrt`, each of its shape. A tensor this does not
+    /// depend on (or depends on only through steps without slope) has gradient 0.
+    ///
+    /// ```
+    /// # use wgrad::{Array, DType, Device, Graph, Session};
+    /// let g = Graph::new();
+    /// let x = g.input("x", (), DType::F32);
+    /// let dy = (x * x * x).grad(&[x])[0];
+    /// let ddy = dy.grad(&[x])[0];
+    /// let mut session = Session::new(Device::cpu())?;
+    /// let program = session.compile(&g, &[dy, ddy])?;
+    /// let out = session.run(&program, &[("x", &Array::scalar(2.0f32))])?;
+    /// assert_eq!((out[0].item()?, out[1].item()?), (12.0, 12.0));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn grad(self, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+        let failed = || wrt.iter().map(|_| self).collect::<Vec<_>>();
+        if self.is_poisoned() {
+            return failed();
+        }
+        if let Some(bad) = wrt.iter().find(|t| !std::ptr::eq(t.graph, self.graph)) {
+            bad.graph.fail("grad", "the tensors belong to different graphs");
+            return wrt.iter().map(|_| self.graph.fail("grad", "the tensors belong to different graphs")).collect();
+        }
+        let problem = if self.shape().elements() != 1 {
+            Some(format!("differentiates one number, but the tensor's shape is {}; reduce it first", self.shape()))
+        } else {
+            std::iter::once(&self)
+                .chain(wrt)
+                .find(|t| !t.dtype().is_float())
+                .map(|t| format!("an {} tensor has no gradient", t.dtype()))
+        };
+        if let Some(message) = problem {
+            return wrt.iter().map(|_| self.graph.fail("grad", message.clone())).collect();
+        }
+        let seed = self.graph.full(self.shape(), 1.0, self.dtype());
+        self.vjp(seed, wrt)
+    }
+
+    /// The vector-Jacobian product: the gradient of `Σ upstream · self`, where `upstream` has this tensor's shape.
+    #[track_caller]
+    pub fn vjp(self, upstream: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
+        let graph = self.graph;
+        if self.is_poisoned() || upstream.is_poisoned() {
+            return wrt.iter().map(|_| upstream).collect();
+        }
+        if upstream.tensor_type() != self.tensor_type() {
+            let message = format!("upstream {} must be of the type {}", upstream.tensor_type(), self.tensor_type());
+            return wrt.iter().map(|_| graph.fail("vjp", message.clone())).collect();
+        }
+        let end = self.id.index() + 1;
+        let leads_here = graph.ancestors(&[self.id]);
+        let mut depends = vec![false; end];
+        for t in wrt.iter().filter(|t| t.id.index() < end) {
+            depends[t.id.index()] = true;
+        }
+        for index in 0..end {
+            depends[index] |= graph.nodes()[index].inputs.iter().any(|i| depends[i.index()]);
+        }
+        let mut gradients: Vec<Option<Tensor<'g>>> = vec![None; end];
+        gradients[self.id.index()] = Some(upstream);
+        for index in (0..end).rev().filter(|&i| leads_here[i] && depends[i]) {
+            let Some(gradient) = gradients[index] else { continue };
+            let node = graph.nodes()[index].clone();
+            let inputs: Vec<Tensor<'g>> = node.inputs.iter().map(|&id| Tensor { graph, id }).collect();
+            let wanted: Vec<bool> = node.inputs.iter().map(|id| depends[id.index()]).collect();
+            if !wanted.iter().any(|&w| w) {
+                continue;
+            }
+            let output = Tensor { graph, id: NodeId::from_index(index) };
+            let cx = GradContext { inputs: &inputs, output, upstream: gradient, wanted: &wanted };
+            let parts = node.op.definition().grad(&cx);
+            for ((input, part), wanted) in node.inputs.iter().zip(parts).zip(wanted) {
+                if let Some(part) = part.filter(|_| wanted) {
+                    let sum = &mut gradients[input.index()];
+                    *sum = Some(sum.map_or(part, |known| known + part));
+                }
+            }
+        }
+        wrt.iter()
+            .map(|t| {
+                let gradient = gradients.get(t.id.index()).copied().flatten();
+                gradient.unwrap_or_else(|| graph.full(t.shape(), 0.0, t.dtype()))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,331 @@
+//! The graph: an append-only arena of nodes.
+//!
+//! Nodes are added by [`Tensor`]'s methods, so their ids are already a topological order. A call that cannot work
+//! (shapes that do not meet, a wrong dtype) records the first error with the caller's file and line and yields a
+//! poisoned tensor; [`Session::compile`](crate::Session::compile) returns it.
+
+mod print;
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::ops::Op;
+use crate::ops::leaf::Leaf;
+use crate::ops::random::{Distribution, Random};
+use crate::shape::{Shape, TensorType, resolve_axis};
+use crate::tensor::Tensor;
+use crate::variable::Variable;
+use std::cell::{Ref, RefCell};
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A node's position in its graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// As an index into [`Graph::nodes`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+    pub(crate) fn from_index(index: usize) -> Self {
+        NodeId(index as u32)
+    }
+}
+
+/// One operation applied to earlier nodes.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it does.
+    pub op: Op,
+    /// What it does it to.
+    pub inputs: Vec<NodeId>,
+    /// The type of its value.
+    pub ty: TensorType,
+    /// Where the user's code asked for it.
+    pub location: &'static Location<'static>,
+}
+
+#[derive(Default, Clone)]
+struct Inner {
+    nodes: Vec<Node>,
+    updates: Vec<(Variable, NodeId)>,
+    names: Vec<(NodeId, String)>,
+    error: Option<Error>,
+    streams: u32,
+}
+
+/// A tensor program under construction.
+///
+/// ```
+/// use wgrad::{Array, Device, Graph, Session};
+/// let g = Graph::new();
+/// let x = g.input("x", [2], wgrad::DType::F32);
+/// let y = (x * x).sum(..);
+/// let dx = y.grad(&[x])[0];
+/// let mut session = Session::new(Device::cpu())?;
+/// let program = session.compile(&g, &[y, dx])?;
+/// let out = session.run(&program, &[("x", &Array::from([3.0f32, 4.0]))])?;
+/// assert_eq!(out[0].item()?, 25.0);
+/// assert_eq!(out[1].as_slice::<f32>()?, [6.0, 8.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Default, Clone)]
+pub struct Graph {
+    inner: RefCell<Inner>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Graph::default()
+    }
+
+    /// A tensor holding fixed host data.
+    #[track_caller]
+    pub fn constant(&self, value: impl Into<Array>) -> Tensor<'_> {
+        let value: Array = value.into();
+        let ty = value.tensor_type();
+        self.leaf(Leaf::Constant(Arc::new(value)), ty)
+    }
+
+    /// A scalar of the given dtype (integers: `value` truncated).
+    #[track_caller]
+    pub fn scalar(&self, value: f64, dtype: DType) -> Tensor<'_> {
+        self.leaf(Leaf::Fill(value.to_bits()), TensorType::new((), dtype))
+    }
+
+    /// A tensor with all elements equal to `value`.
+    #[track_caller]
+    pub fn full(&self, shape: impl Into<Shape>, value: f64, dtype: DType) -> Tensor<'_> {
+        self.leaf(Leaf::Fill(value.to_bits()), TensorType::new(shape, dtype))
+    }
+
+    /// A value given anew for each run, by name.
+    #[track_caller]
+    pub fn input(&self, name: impl Into<String>, shape: impl Into<Shape>, dtype: DType) -> Tensor<'_> {
+        let name = name.into();
+        let ty = TensorType::new(shape, dtype);
+        let taken = self
+            .inner
+            .borrow()
+            .nodes
+            .iter()
+            .any(|n| matches!(&n.op, Op::Leaf(Leaf::Input { name: other }) if *other == name));
+        if taken {
+            return self.fail("input", format!("the graph already has an input named `{name}`"));
+        }
+        self.leaf(Leaf::Input { name }, ty)
+    }
+
+    /// The value of `variable` at the start of the run.
+    #[track_caller]
+    pub fn variable(&self, variable: &Variable) -> Tensor<'_> {
+        let known = self
+            .inner
+            .borrow()
+            .nodes
+            .iter()
+            .position(|n| matches!(&n.op, Op::Leaf(Leaf::Variable(v)) if v == variable))
+            .map(NodeId::from_index);
+        match known {
+            Some(id) => Tensor { graph: self, id },
+            None => self.leaf(Leaf::Variable(variable.clone()), variable.tensor_type()),
+        }
+    }
+
+    /// The run's own index, a `u32` scalar: 0 in a program's first run, then counting up.
+    #[track_caller]
+    pub fn step(&self) -> Tensor<'_> {
+        self.leaf(Leaf::Step, TensorType::new((), DType::U32))
+    }
+
+    /// Index along `axis`: element `[…, i, …]` is `i`, as `u32`.
+    #[track_caller]
+    pub fn iota(&self, shape: impl Into<Shape>, axis: isize) -> Tensor<'_> {
+        let ty = TensorType::new(shape, DType::U32);
+        match resolve_axis(axis, ty.shape.rank()) {
+            Ok(axis) => self.leaf(Leaf::Iota { axis }, ty),
+            Err(message) => self.fail("iota", message),
+        }
+    }
+
+    /// Uniform numbers in `[0, 1)`, anew each step; multiples of 2⁻²⁴. Every call draws from its own stream.
+    #[track_caller]
+    pub fn random_uniform(&self, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.random(Distribution::Uniform, TensorType::new(shape, DType::F32))
+    }
+
+    /// Standard normal numbers, anew each step (Box–Muller on two uniform draws).
+    #[track_caller]
+    pub fn random_normal(&self, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.random(Distribution::Normal, TensorType::new(shape, DType::F32))
+    }
+
+    /// 1 with probability `p`, else 0, as `u32`, anew each step.
+    #[track_caller]
+    pub fn random_bernoulli(&self, p: f64, shape: impl Into<Shape>) -> Tensor<'_> {
+        if !(0.0..=1.0).contains(&p) {
+            return self.fail("random_bernoulli", format!("the probability must lie in [0, 1], but is {p}"));
+        }
+        self.random(Distribution::bernoulli(p), TensorType::new(shape, DType::U32))
+    }
+
+    /// Uniform 32-bit integers, anew each step.
+    #[track_caller]
+    pub fn random_bits(&self, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.random(Distribution::Bits, TensorType::new(shape, DType::U32))
+    }
+
+    #[track_caller]
+    fn random(&self, distribution: Distribution, ty: TensorType) -> Tensor<'_> {
+        let stream = {
+            let mut inner = self.inner.borrow_mut();
+            inner.streams += 1;
+            inner.streams - 1
+        };
+        self.push(Op::Random(Random { distribution, stream }), Vec::new(), ty)
+    }
+
+    /// Makes every run store `value` in `variable`. All updates of a run read the variables' values from before it.
+    #[track_caller]
+    pub fn update(&self, variable: &Variable, value: Tensor<'_>) {
+        if !std::ptr::eq(value.graph, self) {
+            self.fail("update", format!("the new value of `{}` belongs to another graph", variable.name()));
+            return;
+        }
+        let (ty, wanted) = (value.tensor_type(), variable.tensor_type());
+        if value.is_poisoned() {
+            return;
+        }
+        if ty != wanted {
+            self.fail("update", format!("variable `{}` holds {wanted}, but its new value is {ty}", variable.name()));
+            return;
+        }
+        if self.inner.borrow().updates.iter().any(|(v, _)| v == variable) {
+            self.fail("update", format!("variable `{}` is updated twice", variable.name()));
+            return;
+        }
+        self.inner.borrow_mut().updates.push((variable.clone(), value.id));
+    }
+
+    /// The updates asked for so far.
+    pub fn updates(&self) -> Vec<(Variable, NodeId)> {
+        self.inner.borrow().updates.clone()
+    }
+
+    /// The variables it reads or updates.
+    pub fn variables(&self) -> Vec<Variable> {
+        let inner = self.inner.borrow();
+        let read = inner.nodes.iter().filter_map(|node| match &node.op {
+            Op::Leaf(Leaf::Variable(variable)) => Some(variable),
+            _ => None,
+        });
+        let mut variables: Vec<Variable> = read.chain(inner.updates.iter().map(|(v, _)| v)).cloned().collect();
+        variables.sort_by_key(Variable::id);
+        variables.dedup();
+        variables
+    }
+
+    /// The nodes, in topological order.
+    pub fn nodes(&self) -> Ref<'_, Vec<Node>> {
+        Ref::map(self.inner.borrow(), |inner| &inner.nodes)
+    }
+
+    /// The handle of a node.
+    pub fn tensor(&self, id: NodeId) -> Tensor<'_> {
+        assert!(id.index() < self.nodes().len(), "node id of another graph");
+        Tensor { graph: self, id }
+    }
+
+    /// The first error recorded so far.
+    pub fn check(&self) -> Result<()> {
+        self.inner.borrow().error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Which nodes `wanted` depends on, itself included, indexed by node.
+    pub fn ancestors(&self, wanted: &[NodeId]) -> Vec<bool> {
+        let nodes = self.nodes();
+        let mut needed = vec![false; nodes.len()];
+        for id in wanted {
+            needed[id.index()] = true;
+        }
+        for index in (0..nodes.len()).rev() {
+            if needed[index] {
+                for input in &nodes[index].inputs {
+                    needed[input.index()] = true;
+                }
+            }
+        }
+        needed
+    }
+
+    pub(crate) fn set_name(&self, id: NodeId, name: String) {
+        self.inner.borrow_mut().names.push((id, name));
+    }
+
+    /// The name a user gave to a node with [`Tensor::named`].
+    pub fn name_of(&self, id: NodeId) -> Option<String> {
+        self.inner.borrow().names.iter().rev().find(|(n, _)| *n == id).map(|(_, name)| name.clone())
+    }
+
+    #[track_caller]
+    fn leaf(&self, leaf: Leaf, ty: TensorType) -> Tensor<'_> {
+        self.push(Op::Leaf(leaf), Vec::new(), ty)
+    }
+
+    /// Records an error at the caller's line and yields a poisoned tensor.
+    #[track_caller]
+    pub(crate) fn fail(&self, op: &str, message: impl Into<String>) -> Tensor<'_> {
+        let location = Location::caller();
+        {
+            let mut inner = self.inner.borrow_mut();
+            if inner.error.is_none() {
+                inner.error =
+                    Some(Error::Op { op: op.to_string(), message: message.into(), location: location.to_string() });
+            }
+        }
+        self.poison()
+    }
+
+    #[track_caller]
+    fn poison(&self) -> Tensor<'_> {
+        let location = Location::caller();
+        let mut inner = self.inner.borrow_mut();
+        let id = NodeId::from_index(inner.nodes.len());
+        let ty = TensorType::new((), DType::F32);
+        inner.nodes.push(Node { op: Op::Leaf(Leaf::Poison), inputs: Vec::new(), ty, location });
+        Tensor { graph: self, id }
+    }
+
+    /// Adds a node after its operation's shape rule has accepted the inputs.
+    #[track_caller]
+    pub fn apply(&self, op: Op, inputs: &[Tensor<'_>]) -> Tensor<'_> {
+        if inputs.iter().any(Tensor::is_poisoned) {
+            return self.poison();
+        }
+        if inputs.iter().any(|t| !std::ptr::eq(t.graph, self)) {
+            return self.fail(op.definition().name(), "the operands belong to different graphs");
+        }
+        let types: Vec<TensorType> = inputs.iter().map(Tensor::tensor_type).collect();
+        match op.definition().infer(&types) {
+            Ok(ty) => self.push(op, inputs.iter().map(|t| t.id).collect(), ty),
+            Err(message) => {
+                let name = op.definition().name();
+                self.fail(name, message)
+            }
+        }
+    }
+
+    #[track_caller]
+    fn push(&self, op: Op, inputs: Vec<NodeId>, ty: TensorType) -> Tensor<'_> {
+        if let Err(message) = ty.shape.check() {
+            return self.fail(op.definition().name(), message);
+        }
+        let location = Location::caller();
+        let mut inner = self.inner.borrow_mut();
+        let id = NodeId::from_index(inner.nodes.len());
+        inner.nodes.push(Node { op, inputs, ty, location });
+        Tensor { graph: self, id }
+    }
+}

@@ -1,0 +1,215 @@
+//! Elementwise operations: one element of the output from the elements of the inputs at the same place.
+//!
+//! What each computes is a row of [`table`](crate::ops::table). Operands have equal shapes: broadcasting is a movement
+//! operation put in by [`Tensor`]'s methods.
+
+use super::table::integer::Int;
+use super::table::{Binary, Compare, Unary};
+use super::{GradContext, Operation};
+use crate::cpu::CpuContext;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::plan::{Dispatch, Expr, GpuTarget, Instr, Kernel, Launch, Lazy, Lowering, Slot, Value};
+use crate::reference::RefTensor;
+use crate::shape::{Shape, TensorType};
+use crate::tensor::Tensor;
+
+/// An elementwise operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Elementwise {
+    /// A row of the unary table.
+    Unary(Unary),
+    /// A row of the binary table.
+    Binary(Binary),
+    /// A comparison; the result is `u32`.
+    Compare(Compare),
+    /// `condition ≠ 0 ? a : b`.
+    Select,
+    /// Conversion to a dtype.
+    Cast(DType),
+}
+
+/// Evaluates an integer operation on exactly held integers.
+fn on_integers(dtype: DType, values: &[f64], u: impl Fn(&[u32]) -> u32, i: impl Fn(&[i32]) -> i32) -> f64 {
+    match dtype {
+        DType::I32 => f64::from(i(&values.iter().map(|&x| x as i32).collect::<Vec<_>>())),
+        _ => f64::from(u(&values.iter().map(|&x| x as u32).collect::<Vec<_>>())),
+    }
+}
+
+impl Operation for Elementwise {
+    fn name(&self) -> &'static str {
+        match self {
+            Elementwise::Unary(op) => op.row().name,
+            Elementwise::Binary(op) => op.row().name,
+            Elementwise::Compare(op) => op.name(),
+            Elementwise::Select => "select",
+            Elementwise::Cast(_) => "cast",
+        }
+    }
+
+    fn attributes(&self) -> String {
+        match self {
+            Elementwise::Cast(dtype) => dtype.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
+        let arity = match self {
+            Elementwise::Unary(_) | Elementwise::Cast(_) => 1,
+            Elementwise::Binary(_) | Elementwise::Compare(_) => 2,
+            Elementwise::Select => 3,
+        };
+        if inputs.len() != arity {
+            return Err(format!("takes {arity} operands, but {} were given", inputs.len()));
+        }
+        if let Some(other) = inputs.iter().find(|t| t.shape != inputs[0].shape) {
+            return Err(format!("shapes {} and {} differ", inputs[0].shape, other.shape));
+        }
+        let (domain, values) = match self {
+            Elementwise::Unary(op) => (Some(op.row().domain), inputs),
+            Elementwise::Binary(op) => (Some(op.row().domain), inputs),
+            Elementwise::Select => (None, &inputs[1..]),
+            _ => (None, inputs),
+        };
+        let dtype = values[0].dtype;
+        if let Some(other) = values.iter().find(|t| t.dtype != dtype) {
+            return Err(format!("dtypes {dtype} and {} differ; cast one of them", other.dtype));
+        }
+        if let Some(domain) = domain.filter(|d| !d.contains(dtype)) {
+            return Err(format!("takes {}, but the operand is {dtype}", domain.describe()));
+        }
+        let dtype = match self {
+            Elementwise::Compare(_) => DType::U32,
+            Elementwise::Select if inputs[0].dtype != DType::U32 => {
+                return Err(format!("the condition must be u32 (a comparison's result), but is {}", inputs[0].dtype));
+            }
+            Elementwise::Cast(to) => *to,
+            _ => dtype,
+        };
+        Ok(TensorType { shape: inputs[0].shape.clone(), dtype })
+    }
+
+    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
+        let (inputs, y, g) = (cx.inputs, cx.output, cx.upstream);
+        match self {
+            Elementwise::Unary(op) => vec![(op.row().grad)(inputs[0], y, g)],
+            Elementwise::Binary(op) => (op.row().grad)(inputs[0], inputs[1], y, g).to_vec(),
+            Elementwise::Compare(_) => vec![None, None],
+            Elementwise::Select => {
+                vec![
+                    None,
+                    cx.wanted[1].then(|| inputs[0].select(g, 0.0)),
+                    cx.wanted[2].then(|| inputs[0].select(0.0, g)),
+                ]
+            }
+            Elementwise::Cast(to) => {
+                let from = inputs[0].dtype();
+                vec![(from.is_float() && to.is_float()).then(|| g.cast(from))]
+            }
+        }
+    }
+
+    fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
+        let at = |k: usize, i: usize| inputs[k].data[i];
+        let dtype = inputs[0].dtype;
+        let float = dtype.is_float();
+        RefTensor::from_fn(&output.shape, output.dtype, |i| match self {
+            Elementwise::Unary(op) if float => (op.row().f64)(at(0, i)),
+            Elementwise::Unary(op) => {
+                on_integers(dtype, &[at(0, i)], |v| Int::unary(*op, v[0]), |v| Int::unary(*op, v[0]))
+            }
+            Elementwise::Binary(op) if float => (op.row().f64)(at(0, i), at(1, i)),
+            Elementwise::Binary(op) => on_integers(
+                dtype,
+                &[at(0, i), at(1, i)],
+                |v| Int::binary(*op, v[0], v[1]),
+                |v| Int::binary(*op, v[0], v[1]),
+            ),
+            Elementwise::Compare(op) => f64::from(u8::from(op.holds(at(0, i), at(1, i)))),
+            Elementwise::Select => at(if at(0, i) != 0.0 { 1 } else { 2 }, i),
+            Elementwise::Cast(DType::U32) if dtype == DType::I32 => f64::from(at(0, i) as i32 as u32),
+            Elementwise::Cast(DType::I32) if dtype == DType::U32 => f64::from(at(0, i) as u32 as i32),
+            Elementwise::Cast(DType::U32) => f64::from(at(0, i) as u32),
+            Elementwise::Cast(DType::I32) => f64::from(at(0, i) as i32),
+            Elementwise::Cast(DType::F16) => half::f16::from_f64(at(0, i)).to_f64(),
+            Elementwise::Cast(DType::F32) => at(0, i),
+        })
+    }
+
+    fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
+        let rounding = |y: f64| if value.dtype == DType::F16 { y.abs() } else { 0.0 };
+        if !value.dtype.is_float() {
+            return vec![0.0; value.data.len()];
+        }
+        let each = |f: &dyn Fn(usize, f64) -> f64| {
+            value.data.iter().enumerate().map(|(i, &y)| f(i, y) + rounding(y)).collect()
+        };
+        match self {
+            Elementwise::Unary(op) => each(&|i, y| op.error(inputs[0].data[i], y)),
+            Elementwise::Binary(op) => each(&|i, y| op.error(inputs[0].data[i], inputs[1].data[i], y)),
+            Elementwise::Cast(_) if !inputs[0].dtype.is_float() => each(&|_, y| y.abs()),
+            Elementwise::Compare(_) | Elementwise::Select | Elementwise::Cast(_) => each(&|_, _| 0.0),
+        }
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
+        let ty = cx.output_type();
+        let mut parts: Vec<Lazy> = (0..cx.input_count()).map(|k| cx.lazy(k)).collect();
+        // A launch may touch only so many buffers: store the operand that reads most until the rest fit.
+        loop {
+            let mut buffers: Vec<_> = parts.iter().flat_map(Lazy::buffers).collect();
+            buffers.sort_unstable();
+            buffers.dedup();
+            if buffers.len() < cx.max_buffers() {
+                break;
+            }
+            let Some(widest) = (0..parts.len()).max_by_key(|&k| parts[k].buffers().len()) else { break };
+            parts[widest] = Lazy::load(cx.operand(widest));
+        }
+        let compute = cx.input_type(cx.input_count() - 1).dtype.compute();
+        let instr = |s: &[Slot]| match *self {
+            Elementwise::Unary(op) => Instr::Unary { op, dtype: compute, x: s[0] },
+            Elementwise::Binary(op) => Instr::Binary { op, dtype: compute, a: s[0], b: s[1] },
+            Elementwise::Compare(op) => Instr::Compare { op, dtype: compute, a: s[0], b: s[1] },
+            Elementwise::Select => Instr::Select { dtype: compute, condition: s[0], a: s[1], b: s[2] },
+            Elementwise::Cast(to) => Instr::Cast { from: compute, to, x: s[0] },
+        };
+        Ok(Value::Lazy(Lazy::combine(&parts, &ty.shape, ty.dtype, instr)))
+    }
+}
+
+/// Computes an expression at every point of `shape`; root `r` goes to the launch's `r`-th output, whose view has this
+/// shape. An output may be the same buffer as an input seen through the same dense view: each point reads before it
+/// writes.
+#[derive(Debug, Clone)]
+pub struct ElementwiseKernel {
+    /// The iteration space.
+    pub shape: Shape,
+    /// What to compute.
+    pub expr: Expr,
+}
+
+impl Kernel for ElementwiseKernel {
+    fn name(&self) -> &'static str {
+        "elementwise"
+    }
+    fn flops(&self) -> u64 {
+        self.shape.elements() as u64 * arithmetic(&self.expr)
+    }
+    fn cpu(&self, cx: &mut CpuContext<'_>) {
+        crate::cpu::elementwise::run(self, cx);
+    }
+    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
+        crate::plan::wgsl::elementwise(self, launch, target)
+    }
+}
+
+/// Steps of an expression that compute.
+pub fn arithmetic(expr: &Expr) -> u64 {
+    expr.instrs
+        .iter()
+        .filter(|i| !matches!(i, Instr::Load { .. } | Instr::Fill { .. } | Instr::Iota { .. } | Instr::Step))
+        .count() as u64
+}

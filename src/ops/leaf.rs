@@ -1,0 +1,120 @@
+//! Leaves: where a graph's values come from.
+
+use super::{GradContext, Operation};
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::plan::{Instr, Lazy, Lowering, Value};
+use crate::reference::RefTensor;
+use crate::shape::TensorType;
+use crate::tensor::Tensor;
+use crate::variable::Variable;
+use half::f16;
+use std::sync::Arc;
+
+/// A node without inputs. Its type is stored with the node.
+#[derive(Debug, Clone)]
+pub enum Leaf {
+    /// Fixed host data.
+    Constant(Arc<Array>),
+    /// One value everywhere, as the bits of an `f64`.
+    Fill(u64),
+    /// A value given for each run.
+    Input {
+        /// Its name.
+        name: String,
+    },
+    /// A variable's value at the start of the run.
+    Variable(Variable),
+    /// The run's index.
+    Step,
+    /// The index along an axis.
+    Iota {
+        /// The axis.
+        axis: usize,
+    },
+    /// The result of a call that failed; the graph holds the error.
+    Poison,
+}
+
+/// `value` rounded to `dtype`, as the bits of its compute dtype.
+pub(crate) fn fill_bits(value: f64, dtype: DType) -> u32 {
+    match dtype {
+        DType::F32 => (value as f32).to_bits(),
+        DType::F16 => f16::from_f64(value).to_f32().to_bits(),
+        DType::U32 => value as u32,
+        DType::I32 => value as i32 as u32,
+    }
+}
+
+impl Operation for Leaf {
+    fn name(&self) -> &'static str {
+        match self {
+            Leaf::Constant(_) => "constant",
+            Leaf::Fill(_) => "fill",
+            Leaf::Input { .. } => "input",
+            Leaf::Variable(_) => "variable",
+            Leaf::Step => "step",
+            Leaf::Iota { .. } => "iota",
+            Leaf::Poison => "error",
+        }
+    }
+
+    fn attributes(&self) -> String {
+        match self {
+            Leaf::Fill(bits) => f64::from_bits(*bits).to_string(),
+            Leaf::Input { name } => name.clone(),
+            Leaf::Variable(variable) => variable.name().to_string(),
+            Leaf::Iota { axis } => format!("axis={axis}"),
+            Leaf::Constant(_) | Leaf::Step | Leaf::Poison => String::new(),
+        }
+    }
+
+    fn infer(&self, _: &[TensorType]) -> Result<TensorType, String> {
+        Err("a leaf is made by the graph's own methods".into())
+    }
+
+    fn grad<'g>(&self, _: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
+        Vec::new()
+    }
+
+    fn reference(&self, _: &[&RefTensor], output: &TensorType) -> RefTensor {
+        let (shape, dtype) = (&output.shape, output.dtype);
+        match self {
+            Leaf::Constant(array) => RefTensor::from_array(array),
+            Leaf::Fill(bits) => {
+                let value = f64::from_bits(*bits);
+                let value = if dtype.is_float() { value } else { value.trunc() };
+                RefTensor::from_fn(shape, dtype, |_| value)
+            }
+            Leaf::Iota { axis } => {
+                let inner: usize = shape[axis + 1..].iter().product();
+                RefTensor::from_fn(shape, dtype, |i| (i / inner % shape[*axis]) as f64)
+            }
+            // The interpreter supplies these from its environment.
+            Leaf::Input { .. } | Leaf::Variable(_) | Leaf::Step | Leaf::Poison => {
+                RefTensor::from_fn(shape, dtype, |_| 0.0)
+            }
+        }
+    }
+
+    fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
+        // A fill is rounded to the dtype once; the others are exact.
+        value.data.iter().map(|y| y.abs()).collect()
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
+        let ty = cx.output_type();
+        let lazy = |instr| Ok(Value::Lazy(Lazy::leaf(instr, ty.shape.clone(), ty.dtype)));
+        match self {
+            Leaf::Fill(bits) => {
+                let bits = fill_bits(f64::from_bits(*bits), ty.dtype);
+                lazy(Instr::Fill { dtype: ty.dtype.compute(), bits })
+            }
+            Leaf::Step => lazy(Instr::Step),
+            Leaf::Iota { axis } => lazy(Instr::Iota { axis: *axis as u8 }),
+            Leaf::Poison => lazy(Instr::Fill { dtype: DType::F32, bits: 0 }),
+            Leaf::Constant(_) | Leaf::Input { .. } | Leaf::Variable(_) => Ok(Value::Stored(cx.leaf(self))),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The operations: what each one is.
+//!
+//! [`Op`] is the closed list of operations a graph node can hold; [`Operation`] is what each must say of itself: shape
+//! rule, gradient, f64 reference, error scale, and how it becomes kernel launches. Elementwise operations are rows of
+//! [`table`]; every structured operation has a file of its own here and a shader of the same name in `shaders/`.
+
+pub mod conv;
+pub mod cross_entropy;
+pub mod elementwise;
+pub mod index;
+pub mod leaf;
+pub mod matmul;
+pub mod movement;
+pub mod random;
+pub mod reduce;
+pub mod samples;
+pub mod softmax;
+pub mod table;
+
+use crate::error::Result;
+use crate::plan::{Lowering, Value};
+use crate::reference::RefTensor;
+use crate::shape::TensorType;
+use crate::tensor::Tensor;
+use std::sync::Arc;
+
+/// A node's operation.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// Host data, a run's input, a variable, the step counter, an index grid.
+    Leaf(leaf::Leaf),
+    /// Counter-based random numbers.
+    Random(random::Random),
+    /// Elementwise: unary, binary, compare, select, cast.
+    Elementwise(elementwise::Elementwise),
+    /// Sum, mean, max, min, argmax, argmin over axes.
+    Reduce(reduce::Reduce),
+    /// Batched matrix product.
+    Matmul(matmul::Matmul),
+    /// Convolution and its two gradients.
+    Conv(conv::Conv),
+    /// Reshape, permute, broadcast, slice, flip, pad, concat, detach.
+    Movement(movement::Movement),
+    /// Index-select and scatter-add along an axis.
+    Index(index::Index),
+    /// Softmax and log-softmax over the last axis.
+    Softmax(softmax::Softmax),
+    /// Cross-entropy of rows of logits against class indices, and its gradient.
+    CrossEntropy(cross_entropy::CrossEntropy),
+    /// A user's operation.
+    Custom(Arc<dyn Operation>),
+}
+
+impl Op {
+    /// The operation's definition.
+    pub fn definition(&self) -> &dyn Operation {
+        match self {
+            Op::Leaf(op) => op,
+            Op::Random(op) => op,
+            Op::Elementwise(op) => op,
+            Op::Reduce(op) => op,
+            Op::Matmul(op) => op,
+            Op::Conv(op) => op,
+            Op::Movement(op) => op,
+            Op::Index(op) => op,
+            Op::Softmax(op) => op,
+            Op::CrossEntropy(op) => op,
+            Op::Custom(op) => op.as_ref(),
+        }
+    }
+}
+
+/// What a gradient rule has to work with.
+pub struct GradContext<'a, 'g> {
+    /// The operation's inputs.
+    pub inputs: &'a [Tensor<'g>],
+    /// Its output.
+    pub output: Tensor<'g>,
+    /// The gradient of the final scalar with respect to the output; of the output's shape.
+    pub upstream: Tensor<'g>,
+    /// Which inputs' gradients are wanted; the rule may return `None` for the others.
+    pub wanted: &'a [bool],
+}
+
+/// The definition of an operation.
+pub trait Operation: std::fmt::Debug + Send + Sync {
+    /// Its name, in PyTorch's or NumPy's words.
+    fn name(&self) -> &'static str;
+
+    /// Its attributes, for printing; empty if it has none.
+    fn attributes(&self) -> String {
+        String::new()
+    }
+
+    /// The shape rule: the output's type, or what is wrong with the inputs.
+    fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String>;
+
+    /// The gradient rule, in graph operations, one entry per input; `None` is a zero gradient.
+    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>>;
+
+    /// The meaning: plain loops in f64. `output` is the type `infer` gave.
+    fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor;
+
+    /// The scale of the rounding error of a correct implementation, elementwise: an implementation in a format with
+    /// epsilon ε may differ from the reference by ε times this. `value` is the reference's output.
+    fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64>;
+
+    /// Turns the operation into kernel launches, a view, or a lazy elementwise expression.
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value>;
+}

@@ -1,0 +1,112 @@
+//! Softmax and log-softmax over the last axis, shifted by the row's maximum `m` so that no exponential overflows:
+//! - softmax `y_j = e^(x_j − m) / Σ_k e^(x_k − m)`,
+//! - log-softmax `y_j = (x_j − m) − log Σ_k e^(x_k − m)`.
+
+use super::matmul::accumulation_error;
+use super::{GradContext, Operation};
+use crate::cpu::CpuContext;
+use crate::error::Result;
+use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Value};
+use crate::reference::RefTensor;
+use crate::shape::TensorType;
+use crate::tensor::Tensor;
+
+/// Softmax or log-softmax over the last axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Softmax {
+    /// Log-softmax.
+    pub log: bool,
+}
+
+/// The row's maximum and `log Σ e^(x − max)`.
+pub(super) fn shifted_log_sum(row: &[f64]) -> (f64, f64) {
+    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (max, row.iter().map(|x| (x - max).exp()).sum::<f64>().ln())
+}
+
+impl Operation for Softmax {
+    fn name(&self) -> &'static str {
+        if self.log { "log_softmax" } else { "softmax" }
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
+        let [x] = inputs else { return Err(format!("takes one operand, but {} were given", inputs.len())) };
+        if !x.dtype.is_float() || x.shape.rank() == 0 {
+            return Err(format!("takes an f32 or f16 tensor with an axis or more, but the operand is {x}"));
+        }
+        Ok(x.clone())
+    }
+
+    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
+        let (y, g) = (cx.output, cx.upstream);
+        vec![Some(if self.log { g - y.exp() * g.sum_keepdim(-1) } else { y * (g - (g * y).sum_keepdim(-1)) })]
+    }
+
+    fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
+        let cols = output.shape[output.shape.rank() - 1];
+        let mut data = Vec::with_capacity(inputs[0].data.len());
+        for row in inputs[0].data.chunks_exact(cols.max(1)) {
+            let (max, log_sum) = shifted_log_sum(row);
+            data.extend(row.iter().map(|x| {
+                let y = (x - max) - log_sum;
+                if self.log { y } else { y.exp() }
+            }));
+        }
+        RefTensor { shape: output.shape.clone(), dtype: output.dtype, data }
+    }
+
+    fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
+        // The subtraction x − max rounds, and exp turns that (and its own 3 + 2|x| ulp) into a relative error.
+        let cols = value.shape[value.shape.rank() - 1];
+        let sum = accumulation_error(cols);
+        let rows = inputs[0].data.chunks_exact(cols.max(1)).zip(value.data.chunks_exact(cols.max(1)));
+        rows.flat_map(|(row, out)| {
+            let (max, log_sum) = shifted_log_sum(row);
+            row.iter()
+                .zip(out)
+                .map(|(x, y)| {
+                    let distance = (x - max).abs();
+                    let shared = 3.0 + sum + log_sum;
+                    if self.log { shared + distance + y.abs() } else { y * (6.0 + 3.0 * distance + shared) }
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
+        let (x, ty) = (cx.dense(0), cx.output_type());
+        let cols = ty.shape[ty.shape.rank() - 1];
+        let rows = ty.shape.elements() / cols.max(1);
+        let output = cx.allocate(ty);
+        cx.launch(SoftmaxKernel { log: self.log, rows, cols }, vec![x], vec![output.clone()]);
+        Ok(Value::Stored(output))
+    }
+}
+
+/// Rows of a dense operand.
+#[derive(Debug, Clone)]
+pub struct SoftmaxKernel {
+    /// Log-softmax.
+    pub log: bool,
+    /// How many rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub cols: usize,
+}
+
+impl Kernel for SoftmaxKernel {
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+    fn flops(&self) -> u64 {
+        5 * (self.rows * self.cols) as u64
+    }
+    fn cpu(&self, cx: &mut CpuContext<'_>) {
+        crate::cpu::softmax::run(self, cx);
+    }
+    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
+        let _ = (launch, target);
+        Err(crate::Error::Internal("softmax has no GPU kernel yet".into()))
+    }
+}

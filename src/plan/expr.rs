@@ -1,0 +1,227 @@
+//! Elementwise expressions: what a fused chain computes at each point of an iteration space.
+
+use super::{BufferId, Operand};
+use crate::dtype::DType;
+use crate::ops::random::Distribution;
+use crate::ops::table::{Binary, Compare, Unary};
+use crate::shape::{Shape, View};
+
+/// The position of a value in [`Expr::instrs`].
+pub type Slot = u16;
+
+/// One step of an expression. `f16` values are held as `f32`; a cast to `f16` rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Instr {
+    /// The element of the `input`-th operand at this point.
+    Load {
+        /// Which of the launch's inputs.
+        input: u16,
+        /// Its dtype in memory.
+        dtype: DType,
+    },
+    /// A fixed value, as the bits of its compute dtype.
+    Fill {
+        /// The compute dtype.
+        dtype: DType,
+        /// The bits.
+        bits: u32,
+    },
+    /// This point's index along an axis of the iteration space.
+    Iota {
+        /// The axis.
+        axis: u8,
+    },
+    /// The run's index.
+    Step,
+    /// A random draw; the counter is this point's row-major index in the iteration space.
+    Random {
+        /// What is drawn.
+        distribution: Distribution,
+        /// The stream.
+        stream: u32,
+    },
+    /// A row of the unary table.
+    Unary {
+        /// The operation.
+        op: Unary,
+        /// The operand's compute dtype.
+        dtype: DType,
+        /// The operand.
+        x: Slot,
+    },
+    /// A row of the binary table.
+    Binary {
+        /// The operation.
+        op: Binary,
+        /// The operands' compute dtype.
+        dtype: DType,
+        /// The left operand.
+        a: Slot,
+        /// The right operand.
+        b: Slot,
+    },
+    /// A comparison; gives `u32`.
+    Compare {
+        /// The comparison.
+        op: Compare,
+        /// The operands' compute dtype.
+        dtype: DType,
+        /// The left operand.
+        a: Slot,
+        /// The right operand.
+        b: Slot,
+    },
+    /// `condition ≠ 0 ? a : b`.
+    Select {
+        /// The branches' compute dtype.
+        dtype: DType,
+        /// A `u32`.
+        condition: Slot,
+        /// If non-zero.
+        a: Slot,
+        /// If zero.
+        b: Slot,
+    },
+    /// Conversion.
+    Cast {
+        /// The operand's compute dtype.
+        from: DType,
+        /// The wanted dtype; `F16` rounds to `f16` and stays in `f32`.
+        to: DType,
+        /// The operand.
+        x: Slot,
+    },
+}
+
+impl Instr {
+    /// The compute dtype of the value it gives.
+    pub fn dtype(&self) -> DType {
+        match *self {
+            Instr::Load { dtype, .. } | Instr::Fill { dtype, .. } => dtype.compute(),
+            Instr::Iota { .. } | Instr::Step | Instr::Compare { .. } => DType::U32,
+            Instr::Random { distribution, .. } => distribution.dtype(),
+            Instr::Unary { dtype, .. } | Instr::Binary { dtype, .. } | Instr::Select { dtype, .. } => dtype,
+            Instr::Cast { to, .. } => to.compute(),
+        }
+    }
+    /// The same with its operands (not its input number) replaced.
+    pub fn map_slots(self, f: impl Fn(Slot) -> Slot) -> Instr {
+        match self {
+            Instr::Load { .. } | Instr::Fill { .. } | Instr::Iota { .. } | Instr::Step | Instr::Random { .. } => self,
+            Instr::Unary { op, dtype, x } => Instr::Unary { op, dtype, x: f(x) },
+            Instr::Binary { op, dtype, a, b } => Instr::Binary { op, dtype, a: f(a), b: f(b) },
+            Instr::Compare { op, dtype, a, b } => Instr::Compare { op, dtype, a: f(a), b: f(b) },
+            Instr::Select { dtype, condition, a, b } => {
+                Instr::Select { dtype, condition: f(condition), a: f(a), b: f(b) }
+            }
+            Instr::Cast { from, to, x } => Instr::Cast { from, to, x: f(x) },
+        }
+    }
+}
+
+/// A straight-line program computing one or more values at each point. Equal steps are stored once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Expr {
+    /// The steps; operands precede their users.
+    pub instrs: Vec<Instr>,
+    /// The results.
+    pub roots: Vec<Slot>,
+}
+
+impl Expr {
+    /// Adds a step unless an equal one exists.
+    pub fn push(&mut self, instr: Instr) -> Slot {
+        let found = self.instrs.iter().position(|i| *i == instr);
+        found.unwrap_or_else(|| {
+            self.instrs.push(instr);
+            self.instrs.len() - 1
+        }) as Slot
+    }
+}
+
+/// A value that has not been stored: an expression with one root over operands already stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lazy {
+    /// What to compute.
+    pub expr: Expr,
+    /// What it loads; each view has this value's shape.
+    pub loads: Vec<Operand>,
+    /// The iteration space.
+    pub shape: Shape,
+    /// The dtype of the value (in memory, once stored).
+    pub dtype: DType,
+}
+
+impl Lazy {
+    /// An expression without loads.
+    pub fn leaf(instr: Instr, shape: Shape, dtype: DType) -> Self {
+        Lazy { expr: Expr { instrs: vec![instr], roots: vec![0] }, loads: Vec::new(), shape, dtype }
+    }
+    /// The elements of an operand.
+    pub fn load(operand: Operand) -> Self {
+        let (shape, dtype) = (operand.view.shape.clone(), operand.dtype);
+        Lazy { loads: vec![operand], ..Lazy::leaf(Instr::Load { input: 0, dtype }, shape, dtype) }
+    }
+    /// The slot of the value.
+    pub fn root(&self) -> Slot {
+        self.expr.roots[0]
+    }
+    /// Appends this expression to `expr` and `loads`; returns the slot of its value there.
+    pub fn append_to(&self, expr: &mut Expr, loads: &mut Vec<Operand>) -> Slot {
+        let mut slots: Vec<Slot> = Vec::with_capacity(self.expr.instrs.len());
+        for instr in &self.expr.instrs {
+            let moved = match *instr {
+                Instr::Load { input, dtype } => {
+                    let operand = &self.loads[input as usize];
+                    let position = loads.iter().position(|o| o == operand).unwrap_or_else(|| {
+                        loads.push(operand.clone());
+                        loads.len() - 1
+                    });
+                    Instr::Load { input: position as u16, dtype }
+                }
+                other => other.map_slots(|s| slots[s as usize]),
+            };
+            slots.push(expr.push(moved));
+        }
+        slots[self.root() as usize]
+    }
+    /// One more step on top of `parts`, which share a shape; `instr` is given the parts' slots.
+    pub fn combine(parts: &[Lazy], shape: &Shape, dtype: DType, instr: impl FnOnce(&[Slot]) -> Instr) -> Lazy {
+        let (mut expr, mut loads) = (Expr::default(), Vec::new());
+        let slots: Vec<Slot> = parts.iter().map(|p| p.append_to(&mut expr, &mut loads)).collect();
+        let root = expr.push(instr(&slots));
+        expr.roots = vec![root];
+        Lazy { expr, loads, shape: shape.clone(), dtype }
+    }
+    /// Whether recomputing it costs next to nothing and reads no memory.
+    pub fn is_free(&self) -> bool {
+        self.loads.is_empty()
+    }
+    /// Whether it depends on where a point lies in the iteration space, other than through its loads.
+    pub fn is_positional(&self) -> bool {
+        self.expr.instrs.iter().any(|i| matches!(i, Instr::Iota { .. } | Instr::Random { .. }))
+    }
+    /// The same with every load seen through another view, e.g. permuted. `None` if a view cannot express it.
+    pub fn map_views(&self, shape: &Shape, f: impl Fn(&View) -> Option<View>) -> Option<Lazy> {
+        let loads = self
+            .loads
+            .iter()
+            .map(|o| f(&o.view).map(|view| Operand { view, ..o.clone() }))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Lazy { loads, shape: shape.clone(), ..self.clone() })
+    }
+    /// The distinct buffers it reads.
+    pub fn buffers(&self) -> Vec<BufferId> {
+        let mut buffers: Vec<BufferId> = self.loads.iter().map(|o| o.buffer).collect();
+        buffers.sort_unstable();
+        buffers.dedup();
+        buffers
+    }
+    /// The operand, if this is nothing but a load.
+    pub fn as_load(&self) -> Option<&Operand> {
+        match self.expr.instrs[self.root() as usize] {
+            Instr::Load { input, .. } => Some(&self.loads[input as usize]),
+            _ => None,
+        }
+    }
+}

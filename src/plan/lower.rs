@@ -1,0 +1,262 @@
+//! From a graph to launches.
+//!
+//! Nodes are visited in topological order. Movement operations become views; elementwise operations become lazy
+//! expressions that grow until something needs them stored, so a chain is one launch; everything else launches its
+//! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
+
+use super::{Buffer, BufferId, BufferKind, Kernel, Launch, Lazy, Operand, Plan, updates};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, NodeId};
+use crate::ops::Op;
+use crate::ops::elementwise::ElementwiseKernel;
+use crate::ops::leaf::Leaf;
+use crate::shape::{Shape, TensorType, View};
+use std::cell::Ref;
+use std::sync::Arc;
+
+/// What the plan is for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Buffers one launch may touch.
+    pub max_buffers: usize,
+}
+
+impl Default for Target {
+    /// WebGPU's guaranteed limits.
+    fn default() -> Self {
+        Target { max_buffers: 8 }
+    }
+}
+
+/// A node's value during lowering.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// In a buffer.
+    Stored(Operand),
+    /// Still an expression.
+    Lazy(Lazy),
+}
+
+/// The state of lowering one graph; an operation's [`lower`](crate::ops::Operation::lower) works through it.
+pub struct Lowering<'a> {
+    nodes: Ref<'a, Vec<Node>>,
+    values: Vec<Option<Value>>,
+    buffers: Vec<Buffer>,
+    launches: Vec<Launch>,
+    target: &'a Target,
+    node: usize,
+}
+
+/// Plans `outputs` and the graph's updates for `target`.
+pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
+    graph.check()?;
+    let updates = graph.updates();
+    let mut wanted = outputs.to_vec();
+    wanted.extend(updates.iter().map(|(_, id)| *id));
+    let needed = graph.ancestors(&wanted);
+    let nodes = graph.nodes();
+    let mut uses = vec![0usize; nodes.len()];
+    for (node, _) in nodes.iter().zip(&needed).filter(|(_, needed)| **needed) {
+        for input in &node.inputs {
+            uses[input.index()] += 1;
+        }
+    }
+    for id in &wanted {
+        uses[id.index()] += 1;
+    }
+    let deferred = updates::only_feeds_updates(&nodes, &needed, outputs, &updates);
+    let count = nodes.len();
+    let mut cx =
+        Lowering { nodes, values: vec![None; count], buffers: Vec::new(), launches: Vec::new(), target, node: 0 };
+    for index in (0..count).filter(|&i| needed[i]) {
+        cx.node = index;
+        let op = cx.nodes[index].op.clone();
+        let value = op.definition().lower(&mut cx)?;
+        let value = match value {
+            Value::Lazy(lazy) if uses[index] > 1 && !lazy.is_free() && lazy.as_load().is_none() && !deferred[index] => {
+                Value::Stored(cx.store(&lazy))
+            }
+            other => other,
+        };
+        cx.values[index] = Some(value);
+    }
+    let stored = outputs.iter().map(|id| cx.output_operand(*id, &updates)).collect();
+    updates::lower(&mut cx, &updates)?;
+    Ok(Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored })
+}
+
+impl Lowering<'_> {
+    fn current(&self) -> &Node {
+        &self.nodes[self.node]
+    }
+    /// The type of the current node's `k`-th input.
+    pub fn input_type(&self, k: usize) -> TensorType {
+        self.nodes[self.current().inputs[k].index()].ty.clone()
+    }
+    /// The type of the current node.
+    pub fn output_type(&self) -> TensorType {
+        self.current().ty.clone()
+    }
+    /// How many inputs the current node has.
+    pub fn input_count(&self) -> usize {
+        self.current().inputs.len()
+    }
+    /// Buffers one launch may touch on the target.
+    pub fn max_buffers(&self) -> usize {
+        self.target.max_buffers
+    }
+    /// The `k`-th input as it stands.
+    pub fn value(&self, k: usize) -> Value {
+        self.node_value(self.current().inputs[k])
+    }
+    pub(super) fn node_value(&self, id: NodeId) -> Value {
+        match &self.values[id.index()] {
+            Some(value) => value.clone(),
+            None => unreachable!("inputs precede their users"),
+        }
+    }
+    /// The `k`-th input as an expression.
+    pub fn lazy(&self, k: usize) -> Lazy {
+        match self.value(k) {
+            Value::Stored(operand) => Lazy::load(operand),
+            Value::Lazy(lazy) => lazy,
+        }
+    }
+    /// The `k`-th input in a buffer, through any view.
+    pub fn operand(&mut self, k: usize) -> Operand {
+        let id = self.current().inputs[k];
+        self.node_operand(id)
+    }
+    pub(super) fn node_operand(&mut self, id: NodeId) -> Operand {
+        match self.node_value(id) {
+            Value::Stored(operand) => operand,
+            Value::Lazy(lazy) => {
+                let operand = match lazy.as_load() {
+                    Some(operand) => operand.clone(),
+                    None => self.store(&lazy),
+                };
+                self.values[id.index()] = Some(Value::Stored(operand.clone()));
+                operand
+            }
+        }
+    }
+    /// The `k`-th input in a buffer, dense (its view may start at an offset).
+    pub fn dense(&mut self, k: usize) -> Operand {
+        let operand = self.operand(k);
+        self.make_dense(operand)
+    }
+    /// The operand itself if dense, else a dense copy.
+    pub fn make_dense(&mut self, operand: Operand) -> Operand {
+        if operand.view.is_dense() { operand } else { self.store(&Lazy::load(operand)) }
+    }
+    /// A new intermediate buffer.
+    pub fn allocate(&mut self, ty: TensorType) -> Operand {
+        self.buffer(ty, BufferKind::Scratch)
+    }
+    /// The buffer of a leaf.
+    pub fn leaf(&mut self, leaf: &Leaf) -> Operand {
+        let ty = self.output_type();
+        let kind = match leaf {
+            Leaf::Constant(array) => BufferKind::Constant(array.clone()),
+            Leaf::Input { name } => BufferKind::Input(name.clone()),
+            Leaf::Variable(variable) => return self.variable(variable),
+            Leaf::Fill(_) | Leaf::Step | Leaf::Iota { .. } | Leaf::Poison => unreachable!("not stored leaves"),
+        };
+        self.buffer(ty, kind)
+    }
+    /// The buffer of a variable.
+    pub(super) fn variable(&mut self, variable: &crate::variable::Variable) -> Operand {
+        let found = self.buffers.iter().position(|b| matches!(&b.kind, BufferKind::Variable(v) if v == variable));
+        match found {
+            Some(index) => operand(BufferId(index as u32), &self.buffers[index].ty),
+            None => self.buffer(variable.tensor_type(), BufferKind::Variable(variable.clone())),
+        }
+    }
+    fn buffer(&mut self, ty: TensorType, kind: BufferKind) -> Operand {
+        let id = BufferId(self.buffers.len() as u32);
+        let operand = operand(id, &ty);
+        self.buffers.push(Buffer { ty, kind });
+        operand
+    }
+    /// Adds a launch; nothing is launched for outputs without elements.
+    pub fn launch(&mut self, kernel: impl Kernel + 'static, inputs: Vec<Operand>, outputs: Vec<Operand>) {
+        if outputs.iter().any(|o| o.view.shape.elements() > 0) {
+            self.launches.push(Launch { kernel: Arc::new(kernel), inputs, outputs });
+        }
+    }
+    /// Computes `lazy` into a new dense buffer.
+    pub fn store(&mut self, lazy: &Lazy) -> Operand {
+        let output = self.allocate(TensorType::new(&lazy.shape, lazy.dtype));
+        self.store_into(lazy, output.clone());
+        output
+    }
+    /// Computes `lazy` into `output`, through any view of its shape.
+    pub fn store_into(&mut self, lazy: &Lazy, output: Operand) {
+        debug_assert_eq!(lazy.shape, output.view.shape);
+        let kernel = ElementwiseKernel { shape: lazy.shape.clone(), expr: lazy.expr.clone() };
+        self.launch(kernel, lazy.loads.clone(), vec![output]);
+    }
+    /// Applies a view to a value: to a stored one for nothing; to an expression by changing its loads' views, or by
+    /// storing it first where that cannot be.
+    pub fn map_view(&mut self, k: usize, shape: &Shape, expands: bool, f: impl Fn(&View) -> Option<View>) -> Value {
+        if let Value::Lazy(lazy) = self.value(k) {
+            let recomputes = expands && !lazy.is_free();
+            if !lazy.is_positional() && !recomputes {
+                if let Some(mapped) = lazy.map_views(shape, &f) {
+                    return Value::Lazy(mapped);
+                }
+            }
+        }
+        let stored = self.operand(k);
+        match f(&stored.view) {
+            Some(view) => Value::Stored(Operand { view, ..stored }),
+            None => {
+                let dense = self.make_dense(stored);
+                match f(&dense.view) {
+                    Some(view) => Value::Stored(Operand { view, ..dense }),
+                    None => unreachable!("every movement is a view of a dense operand"),
+                }
+            }
+        }
+    }
+    /// An output's operand: dense, and not a variable's own storage if that is updated.
+    fn output_operand(&mut self, id: NodeId, updates: &[(crate::variable::Variable, NodeId)]) -> Operand {
+        let operand = self.node_operand(id);
+        let overwritten = match &self.buffers[operand.buffer.index()].kind {
+            BufferKind::Variable(variable) => updates.iter().any(|(v, _)| v == variable),
+            _ => false,
+        };
+        let operand = if overwritten { self.store(&Lazy::load(operand)) } else { self.make_dense(operand) };
+        self.values[id.index()] = Some(Value::Stored(operand.clone()));
+        operand
+    }
+}
+
+fn operand(buffer: BufferId, ty: &TensorType) -> Operand {
+    Operand { buffer, dtype: ty.dtype, view: View::dense(ty.shape.clone()) }
+}
+
+impl Plan {
+    /// An error if a launch binds more buffers than `limit`.
+    pub fn check_buffers(&self, limit: usize) -> Result<()> {
+        for launch in &self.launches {
+            let mut buffers: Vec<BufferId> = launch.inputs.iter().chain(&launch.outputs).map(|o| o.buffer).collect();
+            buffers.sort_unstable();
+            buffers.dedup();
+            if buffers.len() > limit {
+                return Err(Error::Limit {
+                    what: format!("a {} launch (storage buffers)", launch.kernel.name()),
+                    needed: buffers.len() as u64,
+                    limit: limit as u64,
+                    remedy: "this is a bug in the planner; please report it".into(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a node is elementwise.
+pub(super) fn is_elementwise(node: &Node) -> bool {
+    matches!(node.op, Op::Elementwise(_))
+}

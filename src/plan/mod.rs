@@ -1,0 +1,94 @@
+//! The plan: an ordered list of kernel launches over numbered buffers.
+//!
+//! A plan holds no device types. It can be printed, compared, and asked for its launch count and peak bytes without a
+//! GPU. [`lower`](fn@lower) makes it from a graph; the `cpu` and `gpu` executors run it.
+
+mod expr;
+mod kernel;
+mod lower;
+mod print;
+mod updates;
+pub mod wgsl;
+
+pub use expr::{Expr, Instr, Lazy, Slot};
+pub use kernel::{Binding, Dispatch, GpuTarget, Kernel, Launch, Shader, ShaderSource};
+pub use lower::{Lowering, Target, Value, lower};
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::shape::{TensorType, View};
+use crate::variable::Variable;
+use std::sync::Arc;
+
+/// A buffer's position in [`Plan::buffers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+impl BufferId {
+    /// As an index into [`Plan::buffers`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a buffer holds.
+#[derive(Debug, Clone)]
+pub enum BufferKind {
+    /// Host data, uploaded once.
+    Constant(Arc<Array>),
+    /// A run's input, by name.
+    Input(String),
+    /// A variable's storage, shared by all programs of a session.
+    Variable(Variable),
+    /// An intermediate value.
+    Scratch,
+}
+
+/// A buffer of a plan.
+#[derive(Debug, Clone)]
+pub struct Buffer {
+    /// The dense type it holds.
+    pub ty: TensorType,
+    /// What it holds.
+    pub kind: BufferKind,
+}
+
+/// Elements of a buffer seen through a view.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Operand {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// Its element type.
+    pub dtype: DType,
+    /// Which elements, in which order.
+    pub view: View,
+}
+
+/// A planned program.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The buffers.
+    pub buffers: Vec<Buffer>,
+    /// What to run, in order.
+    pub launches: Vec<Launch>,
+    /// Where the outputs are after a run: dense operands that no launch overwrites afterwards.
+    pub outputs: Vec<Operand>,
+}
+
+impl Plan {
+    /// Kernel launches a run takes.
+    pub fn launch_count(&self) -> usize {
+        self.launches.len()
+    }
+    /// Bytes of all buffers together: what a run needs at its peak.
+    pub fn peak_bytes(&self) -> u64 {
+        self.buffers.iter().map(|b| b.ty.bytes() as u64).sum()
+    }
+    /// Names and types of the inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, &TensorType)> {
+        self.buffers.iter().filter_map(|b| match &b.kind {
+            BufferKind::Input(name) => Some((name.as_str(), &b.ty)),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! The f64 meaning of a graph.
+//!
+//! Interprets the *unoptimised* graph node by node in `f64` with plain loops. It is the written definition every
+//! other executor is checked against, and stays simple for ever: no performance work touches it.
+//!
+//! Floats are not rounded to their dtype (an explicit cast to `f16` rounds); integers are exact and wrap as on devices.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId};
+use crate::ops::Op;
+use crate::ops::leaf::Leaf;
+use crate::shape::Shape;
+use std::collections::HashMap;
+
+/// A dense f64 array: the reference's tensor. Integers are held exactly.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefTensor {
+    /// The shape.
+    pub shape: Shape,
+    /// The dtype this stands for.
+    pub dtype: DType,
+    /// The elements, row-major.
+    pub data: Vec<f64>,
+}
+
+impl RefTensor {
+    /// A tensor of `shape` whose element at linear index `i` is `f(i)`.
+    pub fn from_fn(shape: &Shape, dtype: DType, f: impl FnMut(usize) -> f64) -> Self {
+        RefTensor { shape: shape.clone(), dtype, data: (0..shape.elements()).map(f).collect() }
+    }
+    /// The host array's values.
+    pub fn from_array(array: &Array) -> Self {
+        RefTensor { shape: array.shape().clone(), dtype: array.dtype(), data: array.to_f64() }
+    }
+    /// Rounds to the dtype it stands for.
+    pub fn to_array(&self) -> Result<Array> {
+        Array::from_f64(self.shape.clone(), &self.data, self.dtype)
+    }
+    /// The same with every element replaced by its absolute value.
+    pub fn abs(&self) -> RefTensor {
+        RefTensor { data: self.data.iter().map(|x| x.abs()).collect(), ..self.clone() }
+    }
+}
+
+/// Where a run's leaves come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment<'a> {
+    /// Values of the inputs, by name.
+    pub inputs: &'a HashMap<String, RefTensor>,
+    /// Values of the variables, by id.
+    pub variables: &'a HashMap<u64, RefTensor>,
+    /// The step index.
+    pub step: u32,
+    /// The seed of the random operations.
+    pub seed: u64,
+}
+
+/// Computes the nodes of `graph` that `wanted` depends on and returns `wanted`'s values, in order.
+pub fn evaluate(graph: &Graph, wanted: &[NodeId], environment: Environment<'_>) -> Result<Vec<RefTensor>> {
+    let values = evaluate_all(graph, wanted, environment)?;
+    Ok(wanted
+        .iter()
+        .map(|&id| values[id.index()].clone().unwrap_or_else(|| unreachable!("wanted nodes are evaluated")))
+        .collect())
+}
+
+/// As [`evaluate`], but returns the value of every node that was computed.
+pub fn evaluate_all(graph: &Graph, wanted: &[NodeId], environment: Environment<'_>) -> Result<Vec<Option<RefTensor>>> {
+    let nodes = graph.nodes();
+    let needed = graph.ancestors(wanted);
+    let mut values: Vec<Option<RefTensor>> = vec![None; nodes.len()];
+    for (index, node) in nodes.iter().enumerate() {
+        if !needed[index] {
+            continue;
+        }
+        let value = match &node.op {
+            Op::Leaf(Leaf::Input { name }) => environment
+                .inputs
+                .get(name)
+                .cloned()
+                .ok_or_else(|| Error::value(format!("input `{name}`"), "no value was given"))?,
+            Op::Leaf(Leaf::Variable(variable)) => environment
+                .variables
+                .get(&variable.id())
+                .cloned()
+                .unwrap_or_else(|| RefTensor::from_array(variable.initial())),
+            Op::Leaf(Leaf::Step) => RefTensor::from_fn(&Shape::scalar(), DType::U32, |_| f64::from(environment.step)),
+            Op::Random(random) => random.sample(&node.ty, environment.seed, environment.step),
+            op => {
+                let inputs: Vec<&RefTensor> = node
+                    .inputs
+                    .iter()
+                    .map(|id| values[id.index()].as_ref().unwrap_or_else(|| unreachable!("inputs precede their users")))
+                    .collect();
+                op.definition().reference(&inputs, &node.ty)
+            }
+        };
+        debug_assert_eq!(value.data.len(), node.ty.shape.elements(), "{}", op_name(&node.op));
+        values[index] = Some(value);
+    }
+    Ok(values)
+}
+
+fn op_name(op: &Op) -> &'static str {
+    op.definition().name()
+}

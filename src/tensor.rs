@@ -1,0 +1,530 @@
+//! The handle users write programs with.
+
+use crate::dtype::DType;
+use crate::graph::{Graph, NodeId};
+use crate::ops::conv::{Conv, ConvKind, ConvOptions};
+use crate::ops::cross_entropy::CrossEntropy;
+use crate::ops::elementwise::Elementwise;
+use crate::ops::index::Index;
+use crate::ops::leaf::Leaf;
+use crate::ops::matmul::Matmul;
+use crate::ops::movement::Movement;
+use crate::ops::reduce::{Reduce, ReduceKind};
+use crate::ops::softmax::Softmax;
+use crate::ops::table::{Binary, Compare, Unary};
+use crate::ops::{Op, Operation};
+use crate::shape::{Axes, Shape, TensorType, resolve_axis};
+use crate::variable::Variable;
+
+/// A value in a [`Graph`]: a handle that is `Copy`, with the operators and methods people expect.
+///
+/// Binary operations broadcast by NumPy's rule. A number on either side of an operator takes the tensor's dtype.
+/// Errors (shapes that do not meet, axes out of range) are recorded and returned by
+/// [`Session::compile`](crate::Session::compile) with the caller's file and line.
+#[derive(Clone, Copy)]
+pub struct Tensor<'g> {
+    pub(crate) graph: &'g Graph,
+    pub(crate) id: NodeId,
+}
+
+impl std::fmt::Debug for Tensor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "%{}: {}", self.id.index(), self.tensor_type())
+    }
+}
+
+/// A tensor, or a number that becomes a scalar of the other operand's dtype.
+pub trait Operand<'g> {
+    /// The tensor.
+    fn operand(self, like: Tensor<'g>) -> Tensor<'g>;
+}
+impl<'g> Operand<'g> for Tensor<'g> {
+    fn operand(self, _: Tensor<'g>) -> Tensor<'g> {
+        self
+    }
+}
+macro_rules! number_operand {
+    ($($t:ty),*) => {$(
+        impl<'g> Operand<'g> for $t {
+            #[track_caller]
+            fn operand(self, like: Tensor<'g>) -> Tensor<'g> {
+                like.graph.scalar(f64::from(self), like.dtype())
+            }
+        }
+    )*};
+}
+number_operand!(f64, f32, i32, u32);
+
+macro_rules! unary_methods {
+    ($($(#[$doc:meta])* $method:ident $variant:ident;)*) => {
+        impl<'g> Tensor<'g> {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $method(self) -> Tensor<'g> {
+                self.graph.apply(Op::Elementwise(Elementwise::Unary(Unary::$variant)), &[self])
+            }
+        )*}
+    };
+}
+unary_methods! {
+    /// `|x|`.
+    abs Abs;
+    /// -1, 0 or 1.
+    sign Sign;
+    /// `eˣ`.
+    exp Exp;
+    /// Natural logarithm.
+    log Log;
+    /// `√x`.
+    sqrt Sqrt;
+    /// `1/√x`.
+    rsqrt Rsqrt;
+    /// `1/x`.
+    recip Recip;
+    /// Sine.
+    sin Sin;
+    /// Cosine.
+    cos Cos;
+    /// Hyperbolic tangent.
+    tanh Tanh;
+    /// `1/(1+e⁻ˣ)`, for any finite `x`.
+    sigmoid Sigmoid;
+    /// The error function.
+    erf Erf;
+    /// The largest integer not above `x`.
+    floor Floor;
+    /// The smallest integer not below `x`.
+    ceil Ceil;
+    /// The nearest integer; ties go to the even one.
+    round Round;
+    /// `max(x, 0)`.
+    relu Relu;
+}
+
+macro_rules! binary_methods {
+    ($($(#[$doc:meta])* $method:ident $variant:ident;)*) => {
+        impl<'g> Tensor<'g> {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $method(self, other: impl Operand<'g>) -> Tensor<'g> {
+                self.binary(Elementwise::Binary(Binary::$variant), other.operand(self))
+            }
+        )*}
+    };
+}
+binary_methods! {
+    /// `selfᵒᵗʰᵉʳ`. A negative base needs a whole exponent.
+    pow Pow;
+    /// The remainder of truncating integer division.
+    rem Rem;
+    /// The larger of the two.
+    maximum Max;
+    /// The smaller of the two.
+    minimum Min;
+}
+
+macro_rules! compare_methods {
+    ($($(#[$doc:meta])* $method:ident $variant:ident;)*) => {
+        impl<'g> Tensor<'g> {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $method(self, other: impl Operand<'g>) -> Tensor<'g> {
+                self.binary(Elementwise::Compare(Compare::$variant), other.operand(self))
+            }
+        )*}
+    };
+}
+compare_methods! {
+    /// 1 where equal, else 0 (`u32`).
+    eq Eq;
+    /// 1 where different, else 0 (`u32`).
+    ne Ne;
+    /// 1 where less, else 0 (`u32`).
+    lt Lt;
+    /// 1 where less or equal, else 0 (`u32`).
+    le Le;
+    /// 1 where greater, else 0 (`u32`).
+    gt Gt;
+    /// 1 where greater or equal, else 0 (`u32`).
+    ge Ge;
+}
+
+impl<'g> Tensor<'g> {
+    /// The graph this belongs to.
+    pub fn graph(self) -> &'g Graph {
+        self.graph
+    }
+    /// The node's id.
+    pub fn id(self) -> NodeId {
+        self.id
+    }
+    /// Shape and dtype.
+    pub fn tensor_type(&self) -> TensorType {
+        self.graph.nodes()[self.id.index()].ty.clone()
+    }
+    /// The shape.
+    pub fn shape(&self) -> Shape {
+        self.graph.nodes()[self.id.index()].ty.shape.clone()
+    }
+    /// The dtype.
+    pub fn dtype(&self) -> DType {
+        self.graph.nodes()[self.id.index()].ty.dtype
+    }
+    /// Gives the node a name that printouts and messages use.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        self.graph.set_name(self.id, name.into());
+        self
+    }
+    /// Whether an earlier error made this tensor meaningless.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        matches!(self.graph.nodes()[self.id.index()].op, Op::Leaf(Leaf::Poison))
+    }
+    /// Makes every run store this value in `variable`; see [`Graph::update`].
+    #[track_caller]
+    pub fn assign_to(self, variable: &Variable) {
+        self.graph.update(variable, self);
+    }
+
+    #[track_caller]
+    fn binary(self, op: Elementwise, other: Tensor<'g>) -> Tensor<'g> {
+        if self.is_poisoned() || other.is_poisoned() {
+            return self.graph.apply(Op::Elementwise(op), &[self, other]);
+        }
+        let (a, b) = (self.shape(), other.shape());
+        match a.broadcast(&b) {
+            Some(shape) => {
+                self.graph.apply(Op::Elementwise(op), &[self.broadcast_to(&shape), other.broadcast_to(&shape)])
+            }
+            None => self.graph.fail(op.name(), format!("shapes {a} and {b} do not broadcast together")),
+        }
+    }
+
+    /// Where this is non-zero `on_true`, else `on_false`: `torch.where`. All three broadcast together.
+    #[track_caller]
+    pub fn select(self, on_true: impl Operand<'g>, on_false: impl Operand<'g>) -> Tensor<'g> {
+        // A number takes the dtype of the other branch; two numbers are f32.
+        let like = self.graph.scalar(0.0, DType::F32);
+        let a = on_true.operand(like);
+        let b = on_false.operand(a);
+        let shape = a.shape().broadcast(&b.shape()).and_then(|s| s.broadcast(&self.shape()));
+        match shape {
+            Some(shape) => self.graph.apply(
+                Op::Elementwise(Elementwise::Select),
+                &[self.broadcast_to(&shape), a.broadcast_to(&shape), b.broadcast_to(&shape)],
+            ),
+            None => self.graph.fail(
+                "select",
+                format!("shapes {}, {} and {} do not broadcast together", self.shape(), a.shape(), b.shape()),
+            ),
+        }
+    }
+
+    /// Limits to `[low, high]`.
+    #[track_caller]
+    pub fn clamp(self, low: f64, high: f64) -> Tensor<'g> {
+        if low.is_nan() || high.is_nan() || low > high {
+            return self.graph.fail("clamp", format!("the bounds must be ordered numbers, but are {low} and {high}"));
+        }
+        self.maximum(low).minimum(high)
+    }
+    /// Converts the elements. Float to integer truncates and saturates.
+    #[track_caller]
+    pub fn cast(self, dtype: DType) -> Tensor<'g> {
+        if self.dtype() == dtype {
+            return self;
+        }
+        self.graph.apply(Op::Elementwise(Elementwise::Cast(dtype)), &[self])
+    }
+    /// `self · self`.
+    #[track_caller]
+    pub fn square(self) -> Tensor<'g> {
+        self * self
+    }
+
+    #[track_caller]
+    fn reduce(self, kind: ReduceKind, axes: Axes, keepdim: bool) -> Tensor<'g> {
+        if self.is_poisoned() {
+            return self;
+        }
+        match axes.resolve(self.shape().rank()) {
+            Ok(axes) => self.graph.apply(Op::Reduce(Reduce { kind, axes, keepdim }), &[self]),
+            Err(message) => self.graph.fail(kind.name(), message),
+        }
+    }
+    /// The matrix product of the last two axes, `[…, m, k] × […, k, n] → […, m, n]`; leading axes broadcast. A 1-D
+    /// operand is a row on the left and a column on the right, as in NumPy.
+    #[track_caller]
+    pub fn matmul(self, other: Tensor<'g>) -> Tensor<'g> {
+        if self.is_poisoned() || other.is_poisoned() {
+            return self.graph.apply(Op::Matmul(Matmul), &[self, other]);
+        }
+        let (ra, rb) = (self.shape().rank(), other.shape().rank());
+        let a = if ra == 1 { self.unsqueeze(0) } else { self };
+        let b = if rb == 1 { other.unsqueeze(1) } else { other };
+        let (sa, sb) = (a.shape(), b.shape());
+        if sa.rank() < 2 || sb.rank() < 2 {
+            return self.graph.fail("matmul", format!("operands need one axis or more, but are {sa} and {sb}"));
+        }
+        let (la, lb) = (Shape::from(&sa[..sa.rank() - 2]), Shape::from(&sb[..sb.rank() - 2]));
+        let Some(lead) = la.broadcast(&lb) else {
+            return self.graph.fail("matmul", format!("leading axes of {sa} and {sb} do not broadcast together"));
+        };
+        let with = |s: &Shape| Shape::from([&lead[..], &s[s.rank() - 2..]].concat());
+        let product = self.graph.apply(Op::Matmul(Matmul), &[a.broadcast_to(with(&sa)), b.broadcast_to(with(&sb))]);
+        let product = if rb == 1 { product.squeeze(-1) } else { product };
+        if ra == 1 { product.squeeze(if rb == 1 { -1 } else { -2 }) } else { product }
+    }
+    /// Convolution (cross-correlation, as in PyTorch): `[n, c, …] ⋆ [o, c/groups, …] → [n, o, …]` with one (1-D) or
+    /// two (2-D) spatial axes; see [`ConvOptions`].
+    #[track_caller]
+    pub fn conv(self, weight: Tensor<'g>, options: &ConvOptions) -> Tensor<'g> {
+        self.graph.apply(Op::Conv(Conv { kind: ConvKind::Forward, options: options.clone() }), &[self, weight])
+    }
+
+    #[track_caller]
+    fn movement(self, movement: Movement) -> Tensor<'g> {
+        self.graph.apply(Op::Movement(movement), &[self])
+    }
+    /// The same elements in another shape of the same size.
+    #[track_caller]
+    pub fn reshape(self, shape: impl Into<Shape>) -> Tensor<'g> {
+        let shape = shape.into();
+        if self.shape() == shape { self } else { self.movement(Movement::Reshape(shape)) }
+    }
+    /// Merges the axes from `start` on into one: `[n, c, l]` flattened from 1 is `[n, c·l]`.
+    #[track_caller]
+    pub fn flatten(self, start: isize) -> Tensor<'g> {
+        let shape = self.shape();
+        match resolve_axis(start, shape.rank()) {
+            Ok(axis) => {
+                let rest: usize = shape[axis..].iter().product();
+                self.reshape([&shape[..axis], &[rest]].concat())
+            }
+            Err(message) => self.graph.fail("flatten", message),
+        }
+    }
+    /// Reorders the axes: axis `k` of the result is axis `axes[k]` of this.
+    #[track_caller]
+    pub fn permute(self, axes: &[isize]) -> Tensor<'g> {
+        let rank = self.shape().rank();
+        match axes.iter().map(|&a| resolve_axis(a, rank)).collect::<Result<Vec<_>, _>>() {
+            Ok(axes) => self.movement(Movement::Permute(axes)),
+            Err(message) => self.graph.fail("permute", message),
+        }
+    }
+    /// Swaps two axes.
+    #[track_caller]
+    pub fn transpose(self, a: isize, b: isize) -> Tensor<'g> {
+        let rank = self.shape().rank();
+        match (resolve_axis(a, rank), resolve_axis(b, rank)) {
+            (Ok(a), Ok(b)) => {
+                let mut axes: Vec<usize> = (0..rank).collect();
+                axes.swap(a, b);
+                self.movement(Movement::Permute(axes))
+            }
+            (Err(message), _) | (_, Err(message)) => self.graph.fail("transpose", message),
+        }
+    }
+    /// The transpose of a matrix (of the last two axes).
+    #[track_caller]
+    pub fn t(self) -> Tensor<'g> {
+        self.transpose(-2, -1)
+    }
+    /// Stretches axes of size 1 and adds leading axes.
+    #[track_caller]
+    pub fn broadcast_to(self, shape: impl Into<Shape>) -> Tensor<'g> {
+        let shape = shape.into();
+        if self.shape() == shape { self } else { self.movement(Movement::Broadcast(shape)) }
+    }
+    /// Adds an axis of size 1.
+    #[track_caller]
+    pub fn unsqueeze(self, axis: isize) -> Tensor<'g> {
+        let shape = self.shape();
+        match resolve_axis(axis, shape.rank() + 1) {
+            Ok(axis) => self.reshape([&shape[..axis], &[1], &shape[axis..]].concat()),
+            Err(message) => self.graph.fail("unsqueeze", message),
+        }
+    }
+    /// Removes an axis of size 1.
+    #[track_caller]
+    pub fn squeeze(self, axis: isize) -> Tensor<'g> {
+        let shape = self.shape();
+        match resolve_axis(axis, shape.rank()) {
+            Ok(axis) if shape[axis] == 1 => self.reshape([&shape[..axis], &shape[axis + 1..]].concat()),
+            Ok(axis) => self.graph.fail("squeeze", format!("axis {axis} of {shape} has size {}, not 1", shape[axis])),
+            Err(message) => self.graph.fail("squeeze", message),
+        }
+    }
+    /// Elements `range.start, range.start + 1, …` of `axis`.
+    #[track_caller]
+    pub fn slice(self, axis: isize, range: std::ops::Range<usize>) -> Tensor<'g> {
+        self.slice_step(axis, range, 1)
+    }
+    /// Every `step`-th element of `axis` in `range`.
+    #[track_caller]
+    pub fn slice_step(self, axis: isize, range: std::ops::Range<usize>, step: usize) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.movement(Movement::Slice { axis, start: range.start, end: range.end, step }),
+            Err(message) => self.graph.fail("slice", message),
+        }
+    }
+    /// Puts `before` and `after` elements of `value` around `axis`.
+    #[track_caller]
+    pub fn pad(self, axis: isize, before: usize, after: usize, value: f64) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.movement(Movement::Pad { axis, before, after, interior: 0, value: value.to_bits() }),
+            Err(message) => self.graph.fail("pad", message),
+        }
+    }
+    /// Reverses `axis`.
+    #[track_caller]
+    pub fn flip(self, axis: isize) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.movement(Movement::Flip { axis }),
+            Err(message) => self.graph.fail("flip", message),
+        }
+    }
+    /// Joins this and `others` along `axis`; the other axes must agree.
+    #[track_caller]
+    pub fn concat(self, others: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => {
+                let all: Vec<Tensor<'g>> = std::iter::once(self).chain(others.iter().copied()).collect();
+                self.graph.apply(Op::Movement(Movement::Concat { axis }), &all)
+            }
+            Err(message) => self.graph.fail("concat", message),
+        }
+    }
+    /// The same value, through which no gradient flows.
+    #[track_caller]
+    pub fn detach(self) -> Tensor<'g> {
+        self.movement(Movement::Detach)
+    }
+
+    /// Slices of `axis` picked by a 1-D integer `index`: `torch.index_select`. An index out of range is clamped to the
+    /// last slice (a device cannot stop to report it).
+    #[track_caller]
+    pub fn index_select(self, axis: isize, index: Tensor<'g>) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.graph.apply(Op::Index(Index::Select { axis }), &[self, index]),
+            Err(message) => self.graph.fail("index_select", message),
+        }
+    }
+    /// Zeros of `size` slices along `axis`, with slice `k` of this added to slice `index[k]`; the adjoint of
+    /// [`Tensor::index_select`]. Reproducible: each output is summed in the order of `k`.
+    #[track_caller]
+    pub fn scatter_add(self, axis: isize, index: Tensor<'g>, size: usize) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.graph.apply(Op::Index(Index::ScatterAdd { axis, size }), &[self, index]),
+            Err(message) => self.graph.fail("scatter_add", message),
+        }
+    }
+    /// `[…] → […, classes]`: 1 at the index, else 0, as `f32`.
+    #[track_caller]
+    pub fn one_hot(self, classes: usize) -> Tensor<'g> {
+        let shape = Shape::from([&self.shape()[..], &[classes]].concat());
+        let axis = shape.rank() as isize - 1;
+        self.cast(DType::U32).unsqueeze(-1).eq(self.graph.iota(shape, axis)).cast(DType::F32)
+    }
+
+    #[track_caller]
+    fn along_last(self, name: &str, axis: isize, f: impl FnOnce(Tensor<'g>) -> Tensor<'g>) -> Tensor<'g> {
+        if self.is_poisoned() {
+            return self;
+        }
+        let rank = self.shape().rank();
+        match resolve_axis(axis, rank) {
+            Ok(axis) if axis + 1 == rank => f(self),
+            Ok(axis) => f(self.transpose(axis as isize, -1)).transpose(axis as isize, -1),
+            Err(message) => self.graph.fail(name, message),
+        }
+    }
+    /// `eˣ / Σ eˣ` along `axis`, shifted by the maximum.
+    #[track_caller]
+    pub fn softmax(self, axis: isize) -> Tensor<'g> {
+        self.along_last("softmax", axis, |x| x.graph.apply(Op::Softmax(Softmax { log: false }), &[x]))
+    }
+    /// `x − log Σ eˣ` along `axis`, shifted by the maximum.
+    #[track_caller]
+    pub fn log_softmax(self, axis: isize) -> Tensor<'g> {
+        self.along_last("log_softmax", axis, |x| x.graph.apply(Op::Softmax(Softmax { log: true }), &[x]))
+    }
+    /// Cross-entropy of logits `[n, classes]` against integer `labels` `[n]`, one value a row: `[n]`. With smoothing
+    /// `s` the target distribution is `(1 − s)·one_hot + s/classes`, as in PyTorch.
+    #[track_caller]
+    pub fn cross_entropy(self, labels: Tensor<'g>, label_smoothing: f64) -> Tensor<'g> {
+        if !(0.0..=1.0).contains(&label_smoothing) {
+            return self
+                .graph
+                .fail("cross_entropy", format!("label smoothing must lie in [0, 1], but is {label_smoothing}"));
+        }
+        let op = CrossEntropy::Loss { smoothing: label_smoothing.to_bits() };
+        self.graph.apply(Op::CrossEntropy(op), &[self, labels.cast(DType::U32)])
+    }
+}
+
+macro_rules! reduce_methods {
+    ($($(#[$doc:meta])* $method:ident $keep:ident $variant:ident;)*) => {
+        impl<'g> Tensor<'g> {$(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $method(self, axes: impl Into<Axes>) -> Tensor<'g> {
+                self.reduce(ReduceKind::$variant, axes.into(), false)
+            }
+            $(#[$doc])*
+            /// The reduced axes stay, with size 1.
+            #[track_caller]
+            pub fn $keep(self, axes: impl Into<Axes>) -> Tensor<'g> {
+                self.reduce(ReduceKind::$variant, axes.into(), true)
+            }
+        )*}
+    };
+}
+reduce_methods! {
+    /// Sum over `axes` (`..` for all).
+    sum sum_keepdim Sum;
+    /// Mean over `axes` (`..` for all). Floats only.
+    mean mean_keepdim Mean;
+    /// Maximum over `axes`; ties share the gradient, as in `torch.amax`.
+    max max_keepdim Max;
+    /// Minimum over `axes`; ties share the gradient, as in `torch.amin`.
+    min min_keepdim Min;
+    /// Index of the first maximum, as `u32`; over several axes the row-major index into them.
+    argmax argmax_keepdim ArgMax;
+    /// Index of the first minimum, as `u32`; over several axes the row-major index into them.
+    argmin argmin_keepdim ArgMin;
+}
+
+macro_rules! operator {
+    ($trait:ident $method:ident $variant:ident) => {
+        impl<'g, R: Operand<'g>> std::ops::$trait<R> for Tensor<'g> {
+            type Output = Tensor<'g>;
+            #[track_caller]
+            fn $method(self, right: R) -> Tensor<'g> {
+                self.binary(Elementwise::Binary(Binary::$variant), right.operand(self))
+            }
+        }
+        operator!(@left $trait $method $variant f64 f32);
+    };
+    (@left $trait:ident $method:ident $variant:ident $($t:ty)*) => {$(
+        impl<'g> std::ops::$trait<Tensor<'g>> for $t {
+            type Output = Tensor<'g>;
+            #[track_caller]
+            fn $method(self, right: Tensor<'g>) -> Tensor<'g> {
+                self.operand(right).binary(Elementwise::Binary(Binary::$variant), right)
+            }
+        }
+    )*};
+}
+operator!(Add add Add);
+operator!(Sub sub Sub);
+operator!(Mul mul Mul);
+operator!(Div div Div);
+
+impl<'g> std::ops::Neg for Tensor<'g> {
+    type Output = Tensor<'g>;
+    #[track_caller]
+    fn neg(self) -> Tensor<'g> {
+        self.graph.apply(Op::Elementwise(Elementwise::Unary(Unary::Neg)), &[self])
+    }
+}

@@ -1,0 +1,64 @@
+//! Values that live on the device between runs.
+
+use crate::array::Array;
+use crate::shape::TensorType;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A value that lives on the device between runs: a parameter, an optimiser's moment, a running statistic, a metric,
+/// a data set.
+///
+/// A `Variable` is a cheap handle (clones are the same variable). Graphs refer to it with
+/// [`Graph::variable`](crate::Graph::variable); every program a [`Session`](crate::Session) compiles shares its storage.
+///
+/// ```
+/// use wgrad::{Array, Variable};
+/// let w = Variable::new("weight", Array::from([1.0f32, 2.0]));
+/// assert_eq!(w.name(), "weight");
+/// ```
+#[derive(Clone)]
+pub struct Variable(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    name: String,
+    initial: Array,
+}
+
+impl Variable {
+    /// A variable with its initial value, which also fixes its shape and dtype.
+    pub fn new(name: impl Into<String>, initial: impl Into<Array>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Variable(Arc::new(Inner { id, name: name.into(), initial: initial.into() }))
+    }
+    /// A number no other variable of this process has.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+    /// The name given to it; messages use it.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+    /// The value it has until a program or [`Session::write`](crate::Session::write) changes it.
+    pub fn initial(&self) -> &Array {
+        &self.0.initial
+    }
+    /// Shape and dtype.
+    pub fn tensor_type(&self) -> TensorType {
+        self.0.initial.tensor_type()
+    }
+}
+
+impl PartialEq for Variable {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+impl Eq for Variable {}
+
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Variable({} {})", self.name(), self.tensor_type())
+    }
+}

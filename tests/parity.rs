@@ -1,0 +1,44 @@
+//! Every operation on each device against the f64 reference.
+#![allow(clippy::unwrap_used)]
+
+use wgrad::ops::samples;
+use wgrad::verify::parity;
+use wgrad::{Device, Error, Session};
+
+fn check(device: Device) {
+    let mut failures = Vec::new();
+    let mut session = match Session::new(device.clone()) {
+        Ok(session) => session,
+        Err(Error::Device(message)) if std::env::var_os("WGRAD_REQUIRE_GPU").is_none() => {
+            eprintln!("SKIPPED: parity on {device}: {message}");
+            return;
+        }
+        Err(error) => panic!("{device}: {error}"),
+    };
+    let only = std::env::var("WGRAD_SAMPLE").unwrap_or_default();
+    let mut worst = (0.0, String::new());
+    for sample in samples::all().iter().filter(|s| format!("{s:?}").contains(&only)) {
+        match parity(&mut session, sample, 3) {
+            Ok(result) if result.passed() => {
+                if result.worst > worst.0 {
+                    worst = (result.worst, format!("{sample:?}"));
+                }
+            }
+            Ok(result) => failures.push(format!("{sample:?}: {result:?}")),
+            Err(error) => failures.push(format!("{sample:?}: {error}")),
+        }
+    }
+    eprintln!("{}: worst {:.3} of the bound ({})", session.device_name(), worst.0, worst.1);
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn cpu_agrees_with_the_reference() {
+    check(Device::cpu());
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn gpu_agrees_with_the_reference() {
+    check(Device::gpu());
+}
