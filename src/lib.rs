@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod array;
+pub mod data;
 mod dtype;
 mod error;
 mod shape;
