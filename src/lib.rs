@@ -4,6 +4,7 @@
 mod array;
 mod autodiff;
 pub mod cpu;
+pub mod data;
 mod dtype;
 mod error;
 #[cfg(feature = "gpu")]
