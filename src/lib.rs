@@ -10,7 +10,9 @@ mod error;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod graph;
+pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod plan;
 pub mod reference;
 mod session;

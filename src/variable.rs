@@ -22,7 +22,7 @@ pub struct Variable(Arc<Inner>);
 struct Inner {
     id: u64,
     name: String,
-    initial: Array,
+    initial: Arc<Array>,
 }
 
 impl Variable {
@@ -30,7 +30,11 @@ impl Variable {
     pub fn new(name: impl Into<String>, initial: impl Into<Array>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Variable(Arc::new(Inner { id, name: name.into(), initial: initial.into() }))
+        Variable(Arc::new(Inner { id, name: name.into(), initial: Arc::new(initial.into()) }))
+    }
+    /// The same variable under another name.
+    pub fn renamed(&self, name: impl Into<String>) -> Self {
+        Variable(Arc::new(Inner { id: self.0.id, name: name.into(), initial: self.0.initial.clone() }))
     }
     /// A number no other variable of this process has.
     pub fn id(&self) -> u64 {

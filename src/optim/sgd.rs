@@ -1,0 +1,40 @@
+//! Stochastic gradient descent.
+
+use super::{Rule, RuleContext};
+use crate::tensor::Tensor;
+
+/// `torch.optim.SGD`: with `g ← g + weight_decay·p` and, if there is momentum, `b ← momentum·b + (1 − dampening)·g`
+/// (in the first step `b ← g`), the step is `p ← p − lr·b`, or `p ← p − lr·(g + momentum·b)` with Nesterov.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Sgd {
+    /// Momentum; 0 for none.
+    pub momentum: f64,
+    /// Dampening of the momentum.
+    pub dampening: f64,
+    /// Nesterov's variant; needs momentum.
+    pub nesterov: bool,
+    /// L2 penalty.
+    pub weight_decay: f64,
+}
+
+impl Rule for Sgd {
+    fn state(&self) -> Vec<&'static str> {
+        if self.momentum == 0.0 { Vec::new() } else { vec!["momentum"] }
+    }
+
+    fn update<'g>(&self, cx: RuleContext<'_, 'g>) -> (Tensor<'g>, Vec<Tensor<'g>>) {
+        let p = cx.parameter;
+        let g = if self.weight_decay == 0.0 { cx.gradient } else { cx.gradient + p * self.weight_decay };
+        if self.momentum == 0.0 {
+            return (p - cx.lr * g, Vec::new());
+        }
+        let buffer = if self.dampening == 0.0 {
+            cx.state[0] * self.momentum + g
+        } else {
+            let damped = cx.state[0] * self.momentum + g * (1.0 - self.dampening);
+            cx.step.eq(0.0).select(g, damped)
+        };
+        let direction = if self.nesterov { g + buffer * self.momentum } else { buffer };
+        (p - cx.lr * direction, vec![buffer])
+    }
+}
