@@ -18,6 +18,7 @@ pub mod reference;
 mod session;
 mod shape;
 mod tensor;
+pub mod train;
 mod variable;
 pub mod verify;
 

@@ -1,0 +1,29 @@
+//! Training runs: settings, the fit loop, and the folder a run leaves behind.
+//!
+//! ```
+//! use wgrad::train::{Config, Trainer};
+//! let mut config = Config::preset("mlp")?;
+//! config.epochs = 1;
+//! config.data.num_samples = Some(500);
+//! let data = config.data.load()?;
+//! let mut trainer = Trainer::new(&config, &data, wgrad::Device::cpu())?;
+//! let record = trainer.epoch()?;
+//! assert!(record.train_loss < 2.5);
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+
+mod config;
+mod metrics;
+mod model;
+mod programs;
+mod run;
+mod trainer;
+
+pub use config::{
+    Config, DataConfig, InitConfig, KernelSize, LayerConfig, LossConfig, ModelConfig, OptimizerConfig, PRESETS,
+    ScheduleConfig, Unit,
+};
+pub use metrics::{EpochRecord, Metrics};
+pub use model::Model;
+pub use run::{Prediction, Run, RunFolder};
+pub use trainer::Trainer;

@@ -1,0 +1,197 @@
+//! The programs of a run: a training step, and an evaluation pass. All data stay on the device.
+
+use super::config::{Config, LossConfig};
+use super::model::Model;
+use crate::array::Array;
+use crate::data::Split;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::nn::{Mode, Module, loss};
+use crate::optim::Optimizer;
+use crate::session::{Program, Session};
+use crate::tensor::Tensor;
+use crate::variable::Variable;
+
+/// Rows an evaluation program takes at once; bounds the memory of its activations.
+const EVAL_ROWS: usize = 4096;
+
+/// A set's samples and labels on the device.
+#[derive(Debug, Clone)]
+pub(super) struct DeviceSplit {
+    x: Variable,
+    y: Variable,
+    pub(super) rows: usize,
+}
+
+impl DeviceSplit {
+    /// `input` is the shape of a sample as the model sees it.
+    pub(super) fn new(name: &str, split: &Split, input: &[usize]) -> Result<Self> {
+        let shape = [&[split.rows], input].concat();
+        Ok(DeviceSplit {
+            x: Variable::new(format!("{name}.x"), Array::new(shape, split.x.clone())?),
+            y: Variable::new(format!("{name}.y"), Array::new([split.rows], split.y.clone())?),
+            rows: split.rows,
+        })
+    }
+}
+
+impl LossConfig {
+    /// The mean loss of `logits` `[n, classes]` against `labels` `[n]`.
+    pub(super) fn mean<'g>(&self, logits: Tensor<'g>, labels: Tensor<'g>) -> Tensor<'g> {
+        let classes = logits.shape()[1];
+        match *self {
+            LossConfig::CrossEntropy { label_smoothing } => loss::cross_entropy(logits, labels, label_smoothing),
+            LossConfig::Mse {} => loss::mse(logits, labels.one_hot(classes)),
+            LossConfig::BceWithLogits {} => loss::bce_with_logits(logits, labels.one_hot(classes)),
+        }
+    }
+}
+
+/// The training programs: one for full batches, one for the smaller last batch.
+#[derive(Debug)]
+pub(super) struct TrainPrograms {
+    full: Program,
+    tail: Option<Program>,
+    order: Variable,
+    rows: usize,
+    batch: usize,
+}
+
+impl TrainPrograms {
+    /// `rates` holds the learning rate of each epoch, or of each step if `per_step`.
+    pub(super) fn new(
+        session: &mut Session,
+        config: &Config,
+        model: &Model,
+        optimizer: &Optimizer,
+        split: &DeviceSplit,
+        rates: &Variable,
+        per_step: bool,
+    ) -> Result<Self> {
+        let identity: Vec<u32> = (0..split.rows as u32).collect();
+        let order = Variable::new("order", Array::new([split.rows], identity)?);
+        let batch = config.batch;
+        let steps = split.rows.div_ceil(batch);
+        let mut program = |first: usize, size: usize| {
+            let g = Graph::new();
+            // `first` is where the batch starts if it is the last, smaller one; full batches follow the step index.
+            let step = g.step();
+            let number = |n: usize| g.scalar(n as f64, DType::U32);
+            let epoch = step / number(steps);
+            let within = step - epoch * number(steps);
+            let positions = if size == batch {
+                g.iota([size], 0) + within * number(batch)
+            } else {
+                g.iota([size], 0) + number(first)
+            };
+            let rows = g.variable(&order).index_select(0, positions);
+            let x = g.variable(&split.x).index_select(0, rows);
+            let y = g.variable(&split.y).index_select(0, rows);
+            let mean = config.loss.mean(model.network.forward(x, Mode::Train), y);
+            let moment = if per_step { step } else { epoch };
+            let lr = g.variable(rates).index_select(0, moment.reshape([1])).reshape(());
+            optimizer.minimize(mean, lr);
+            session.compile(&g, &[])
+        };
+        let full = program(0, batch)?;
+        let rest = split.rows % batch;
+        let tail = if rest == 0 { None } else { Some(program(split.rows - rest, rest)?) };
+        Ok(TrainPrograms { full, tail, order, rows: split.rows, batch })
+    }
+
+    /// Samples of an epoch.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Steps of an epoch.
+    pub(super) fn steps(&self) -> u32 {
+        self.rows.div_ceil(self.batch) as u32
+    }
+
+    /// Runs epoch `epoch` (counted from 0) over the samples in `order`.
+    pub(super) fn epoch(&self, session: &mut Session, epoch: u32, order: Option<Vec<u32>>) -> Result<()> {
+        if let Some(order) = order {
+            session.write(&self.order, &Array::new([self.rows], order)?)?;
+        }
+        let first = epoch * self.steps();
+        let full = (self.rows / self.batch) as u32;
+        session.set_step(&self.full, first)?;
+        session.run_steps(&self.full, &[], full)?;
+        if let Some(tail) = &self.tail {
+            session.set_step(tail, first + full)?;
+            session.run_steps(tail, &[], 1)?;
+        }
+        Ok(())
+    }
+
+    /// Kernel launches of a full step; `None` on the reference.
+    pub(super) fn launches(&self, session: &Session) -> Option<usize> {
+        session.plan(&self.full).map(crate::plan::Plan::launch_count)
+    }
+
+    /// The full step's program.
+    pub(super) fn program(&self) -> &Program {
+        &self.full
+    }
+}
+
+/// A pass over a whole set.
+#[derive(Debug)]
+pub(super) struct EvalPrograms {
+    chunk: Program,
+    chunks: u32,
+    tail: Option<Program>,
+    totals: Variable,
+    rows: usize,
+}
+
+impl EvalPrograms {
+    pub(super) fn new(session: &mut Session, loss: &LossConfig, model: &Model, split: &DeviceSplit) -> Result<Self> {
+        let totals = Variable::new("totals", Array::from([0f32, 0.0]));
+        let size = split.rows.min(EVAL_ROWS);
+        let (chunks, rest) = (split.rows / size, split.rows % size);
+        let mut program = |size: usize, is_tail: bool| {
+            let g = Graph::new();
+            let (x, y) = (g.variable(&split.x), g.variable(&split.y));
+            let (x, y) = if size == split.rows {
+                (x, y)
+            } else if is_tail {
+                (x.slice(0, split.rows - size..split.rows), y.slice(0, split.rows - size..split.rows))
+            } else {
+                let rows = g.iota([size], 0) + g.step() * g.scalar(size as f64, DType::U32);
+                (x.index_select(0, rows), y.index_select(0, rows))
+            };
+            let logits = model.network.forward(x, Mode::Eval);
+            let total = loss.mean(logits, y) * size as f64;
+            let right = logits.argmax(1).eq(y).cast(DType::F32).sum(..);
+            let found = total.reshape([1]).concat(&[right.reshape([1])], 0);
+            let before = g.variable(&totals);
+            let before = if is_tail { before } else { g.step().eq(g.scalar(0.0, DType::U32)).select(0.0, before) };
+            g.update(&totals, before + found);
+            session.compile(&g, &[])
+        };
+        let chunk = program(size, false)?;
+        let tail = if rest == 0 { None } else { Some(program(rest, true)?) };
+        Ok(EvalPrograms { chunk, chunks: chunks as u32, tail, totals, rows: split.rows })
+    }
+
+    /// The mean loss, and the per cent misclassified.
+    pub(super) fn evaluate(&self, session: &mut Session, set: &str) -> Result<(f64, f64)> {
+        session.set_step(&self.chunk, 0)?;
+        session.run_steps(&self.chunk, &[], self.chunks)?;
+        if let Some(tail) = &self.tail {
+            session.run_steps(tail, &[], 1)?;
+        }
+        let totals = session.read(&self.totals)?.to_f64();
+        let loss = totals[0] / self.rows as f64;
+        if !loss.is_finite() {
+            return Err(Error::NotFinite(format!(
+                "the {set} loss is {loss}: training has diverged. A smaller learning rate, a warm-up or another \
+                 initialisation may help"
+            )));
+        }
+        Ok((loss, 100.0 * (1.0 - totals[1] / self.rows as f64)))
+    }
+}

@@ -1,0 +1,178 @@
+//! The fit loop.
+
+use super::config::{Config, Unit};
+use super::metrics::{EpochRecord, Metrics};
+use super::model::Model;
+use super::programs::{DeviceSplit, EvalPrograms, TrainPrograms};
+use crate::array::Array;
+use crate::data::{Dataset, RandomState};
+use crate::error::{Error, Result};
+use crate::nn::Module;
+use crate::ops::random::{key, philox};
+use crate::optim::Optimizer;
+use crate::plan::Plan;
+use crate::session::{Device, Session};
+use crate::variable::Variable;
+use std::time::Instant;
+
+/// A run in progress: the network, the optimiser and the data on one device.
+#[derive(Debug)]
+pub struct Trainer {
+    config: Config,
+    session: Session,
+    model: Model,
+    // Holds the optimiser's state variables, which the programs update.
+    _optimizer: Optimizer,
+    train: TrainPrograms,
+    train_eval: EvalPrograms,
+    val_eval: Option<EvalPrograms>,
+    test_eval: Option<EvalPrograms>,
+    rates: Vec<f64>,
+    history: Vec<EpochRecord>,
+    train_seconds: f64,
+    setup_seconds: f64,
+    test: Option<(f64, f64)>,
+}
+
+impl Trainer {
+    /// Checks the settings, draws the parameters, puts the data on the device and compiles the programs.
+    pub fn new(config: &Config, data: &Dataset, device: Device) -> Result<Self> {
+        let start = Instant::now();
+        config.check()?;
+        config.check_data(data)?;
+        let model = Model::for_data(config, data)?;
+        let mut session = Session::new(device)?;
+        session.set_seed(config.seed);
+        let optimizer = config.optimizer.build(model.network.parameters());
+        let train_split = DeviceSplit::new("train", &data.train, &model.input)?;
+        let steps = train_split.rows.div_ceil(config.batch) as u32;
+        let total = steps.checked_mul(config.epochs).ok_or_else(|| {
+            Error::config("epochs", format!("{} epochs of {steps} steps are more than 2^32 steps", config.epochs))
+        })?;
+        let per_step = config.schedule.unit() == Unit::Step;
+        let moments = if per_step { total } else { config.epochs };
+        let schedule = config.schedule.schedule(moments);
+        let rates: Vec<f64> = (0..moments).map(|t| config.optimizer.lr() * schedule.factor(t)).collect();
+        let table = Variable::new("lr", Array::from(rates.iter().map(|&r| r as f32).collect::<Vec<_>>()));
+        let train = TrainPrograms::new(&mut session, config, &model, &optimizer, &train_split, &table, per_step)?;
+        let train_eval = EvalPrograms::new(&mut session, &config.loss, &model, &train_split)?;
+        let mut evaluation = |name: &str, split: &Option<crate::data::Split>| {
+            let Some(split) = split else { return Ok(None) };
+            let split = DeviceSplit::new(name, split, &model.input)?;
+            EvalPrograms::new(&mut session, &config.loss, &model, &split).map(Some)
+        };
+        let val_eval = evaluation("val", &data.val)?;
+        let test_eval = evaluation("test", &data.test)?;
+        Ok(Trainer {
+            config: config.clone(),
+            session,
+            model,
+            _optimizer: optimizer,
+            train,
+            train_eval,
+            val_eval,
+            test_eval,
+            rates,
+            history: Vec::new(),
+            train_seconds: 0.0,
+            setup_seconds: start.elapsed().as_secs_f64(),
+            test: None,
+        })
+    }
+
+    /// The session the run lives in.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+    /// The network.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// Epochs done.
+    pub fn epochs_done(&self) -> u32 {
+        self.history.len() as u32
+    }
+    /// The plan of a full training step; `None` on the reference.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.session.plan(self.train.program())
+    }
+
+    /// The order of an epoch's samples: a function of the seed and the epoch alone.
+    fn order(&self, epoch: u32, rows: usize) -> Option<Vec<u32>> {
+        self.config.shuffle.then(|| {
+            let word = philox([epoch, u32::MAX, 0, 1], key(self.config.seed))[0];
+            RandomState::new(word).permutation(rows).into_iter().map(|i| i as u32).collect()
+        })
+    }
+
+    /// Trains for one epoch and evaluates. A diverged run (a loss that is not finite) is an error.
+    pub fn epoch(&mut self) -> Result<EpochRecord> {
+        let epoch = self.epochs_done();
+        if epoch >= self.config.epochs {
+            return Err(Error::config("epochs", format!("the run's {} epochs are done", self.config.epochs)));
+        }
+        let start = Instant::now();
+        let order = self.order(epoch, self.train.rows());
+        self.train.epoch(&mut self.session, epoch, order)?;
+        let (train_loss, train_error) = self.train_eval.evaluate(&mut self.session, "training")?;
+        let val = match &self.val_eval {
+            Some(programs) => Some(programs.evaluate(&mut self.session, "validation")?),
+            None => None,
+        };
+        let last_step = (epoch + 1) * self.train.steps() - 1;
+        let moment = if self.config.schedule.unit() == Unit::Step { last_step } else { epoch };
+        let record = EpochRecord {
+            epoch: epoch + 1,
+            train_loss,
+            train_error,
+            val_loss: val.map(|v| v.0),
+            val_error: val.map(|v| v.1),
+            lr: self.rates[moment as usize],
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        self.train_seconds += record.seconds;
+        self.history.push(record.clone());
+        Ok(record)
+    }
+
+    /// Evaluates the test set, if there is one: mean loss and per cent misclassified.
+    pub fn test(&mut self) -> Result<Option<(f64, f64)>> {
+        if let Some(programs) = &self.test_eval {
+            self.test = Some(programs.evaluate(&mut self.session, "test")?);
+        }
+        Ok(self.test)
+    }
+
+    /// The run so far. There must have been an epoch.
+    pub fn metrics(&self) -> Result<Metrics> {
+        let last = self.history.last().ok_or_else(|| Error::config("epochs", "no epoch has been run yet"))?;
+        Ok(Metrics {
+            device: self.session.device_name(),
+            seed: self.config.seed,
+            epochs: last.epoch,
+            steps: u64::from(last.epoch) * u64::from(self.train.steps()),
+            parameters: self.model.parameter_count(),
+            train_loss: last.train_loss,
+            train_error: last.train_error,
+            val_loss: last.val_loss,
+            val_error: last.val_error,
+            test_loss: self.test.map(|t| t.0),
+            test_error: self.test.map(|t| t.1),
+            train_seconds: self.train_seconds,
+            setup_seconds: self.setup_seconds,
+            dispatches_per_step: self.train.launches(&self.session),
+            peak_bytes: self.session.allocated_bytes(),
+            history: self.history.clone(),
+        })
+    }
+
+    /// The parameters' present values, named as in PyTorch's `state_dict`.
+    pub fn parameters(&mut self) -> Result<Vec<(String, Array)>> {
+        let named = self.model.network.parameters();
+        named.into_iter().map(|(name, variable)| Ok((name, self.session.read(&variable)?))).collect()
+    }
+}
