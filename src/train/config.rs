@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The names of the built-in configurations.
 pub const PRESETS: [&str; 3] = ["cnn", "mlp", "logistic"];
 
+/// The most epochs of a run. Each leaves a record, and the learning rates of all are worked out at the start.
+const MAX_EPOCHS: u32 = 1_000_000;
+
 /// All settings of a training run. In TOML every key may be left out; unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -529,8 +532,12 @@ impl Config {
 
     /// Checks every setting that does not depend on the data.
     pub fn check(&self) -> Result<()> {
-        if self.epochs == 0 {
-            return Err(Error::config("epochs", "must be 1 or more"));
+        // The name becomes part of a folder's name, and is printed.
+        if self.name.trim().is_empty() || self.name.contains(['/', '\\']) || self.name.contains(char::is_control) {
+            return Err(Error::config("name", format!("{:?} cannot name a folder", self.name)));
+        }
+        if !(1..=MAX_EPOCHS).contains(&self.epochs) {
+            return Err(Error::config("epochs", format!("must be 1 to {MAX_EPOCHS}, but is {}", self.epochs)));
         }
         if self.batch == 0 {
             return Err(Error::config("batch", "must be 1 or more"));

@@ -70,9 +70,14 @@ impl RunFolder {
         let parameters = trainer.parameters()?;
         let sample = trainer.model().input.clone();
         self.write("model.safetensors", &to_safetensors(&parameters, &sample)?)?;
-        self.write("metrics.csv", metrics.to_csv().as_bytes())?;
-        self.write("metrics.json", metrics.to_json()?.as_bytes())?;
+        self.save_metrics(&metrics)?;
         Ok(metrics)
+    }
+
+    /// Writes `metrics.json` and `metrics.csv` alone: what is left to save of a run whose parameters are broken.
+    pub fn save_metrics(&self, metrics: &Metrics) -> Result<()> {
+        self.write("metrics.csv", metrics.to_csv().as_bytes())?;
+        self.write("metrics.json", metrics.to_json()?.as_bytes())
     }
 }
 

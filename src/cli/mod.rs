@@ -1,0 +1,93 @@
+//! The command line. Each command is a file with its raw arguments, the settings they resolve to, and what it prints.
+//!
+//! Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 a check or comparison failed; 2 the
+//! input was wrong or something could not be done.
+
+mod dataset;
+mod devices;
+mod eval;
+mod output;
+mod plot;
+mod predict;
+mod progress;
+mod train;
+
+use clap::{Args, Parser, Subcommand};
+use output::{Failure, note};
+use std::process::ExitCode;
+use wgrad::Device;
+
+/// Trains small networks on any GPU, or on the CPU, and lets you trust the numbers.
+#[derive(Debug, Parser)]
+#[command(name = "wgrad", version, arg_required_else_help = true, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wgrad devices                                what can run here
+  wgrad train                                  the CNN on MNIST-1D, on the fastest device
+  wgrad train mlp --device cpu --epochs 20     another preset, with settings changed
+  wgrad train runs/mlp-1/config.toml --seed 7  a run's settings again, with another seed
+  wgrad eval runs/cnn-1                        its accuracy and confusion matrix
+  wgrad predict runs/cnn-1 --input x.npy --output labels.npy
+  wgrad dataset mnist1d --out data             the data as .npy files
+
+Exit codes: 0 done; 1 a check or comparison failed; 2 the input was wrong or something could not be done.
+`wgrad COMMAND --help` explains each command's options.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Devices(devices::DevicesArgs),
+    Train(train::TrainArgs),
+    Eval(eval::EvalArgs),
+    Predict(predict::PredictArgs),
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
+}
+
+/// The device to run on, which most commands take.
+#[derive(Debug, Args)]
+struct DeviceArg {
+    /// Where to compute: auto, gpu, gpu:N, gpu:NAME, cpu or reference
+    ///
+    /// `auto` is the fastest hardware GPU if there is one, else the CPU. `gpu` is the fastest GPU, software drivers
+    /// included; `gpu:N` is number N of `wgrad devices`, `gpu:NAME` the first whose name contains NAME. `reference`
+    /// computes everything in f64, slowly: it defines what the others compute.
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
+    device: Device,
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    text.parse().map_err(|error: wgrad::Error| error.to_string())
+}
+
+/// Runs the command line and reports its failure, if any, in one place.
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Devices(args) => args.run(),
+        Command::Train(args) => args.run(),
+        Command::Eval(args) => args.run(),
+        Command::Predict(args) => args.run(),
+        Command::Dataset(command) => command.run(),
+    };
+    match result {
+        // Whoever reads our output has read enough, as in `wgrad eval RUN | head -3`.
+        Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Failure::Error(error)) => {
+            note(format_args!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_are_well_formed() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,65 @@
+//! How far a run has come: a bar where a person watches, a line an epoch where a file or a program does.
+
+use super::output::{duration, note, number};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+use wgrad::train::EpochRecord;
+
+/// Shows the epochs of a run on stderr.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    epochs: u32,
+    start: Instant,
+}
+
+impl Progress {
+    /// Starts the clock.
+    pub(super) fn new(epochs: u32) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(u64::from(epochs)), ProgressDrawTarget::stderr());
+            // The only way this fails is a mistake in the template; the plain style then does.
+            if let Ok(style) = ProgressStyle::with_template("epoch {pos}/{len} {bar:24} {wide_msg}") {
+                bar.set_style(style.progress_chars("━╸ "));
+            }
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Progress { bar, epochs, start: Instant::now() }
+    }
+
+    /// Shows a finished epoch.
+    pub(super) fn epoch(&self, record: &EpochRecord) {
+        let Some(bar) = &self.bar else {
+            let lr = record.lr;
+            let seconds = record.seconds;
+            return note(format_args!(
+                "epoch {}/{}  {}  lr {lr}  {seconds:.2} s",
+                record.epoch,
+                self.epochs,
+                losses(record)
+            ));
+        };
+        let each = self.start.elapsed().as_secs_f64() / f64::from(record.epoch);
+        let left = each * f64::from(self.epochs.saturating_sub(record.epoch));
+        bar.set_message(format!("{}  {} left", losses(record), duration(left)));
+        bar.set_position(u64::from(record.epoch));
+    }
+}
+
+impl Drop for Progress {
+    /// Leaves the bar as it stands, whether the run was finished or failed.
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+fn losses(record: &EpochRecord) -> String {
+    let train = format!("train loss {}  error {:.2} %", number(record.train_loss), record.train_error);
+    match record.val_loss.zip(record.val_error) {
+        Some((loss, error)) => format!("{train}  val loss {}  error {error:.2} %", number(loss)),
+        None => train,
+    }
+}

@@ -1,0 +1,237 @@
+//! `wgrad train`: from settings to a run's folder.
+
+use super::DeviceArg;
+use super::output::{Failure, Outcome, bytes, duration, grouped, note, number, print};
+use super::plot;
+use super::progress::Progress;
+use clap::Args;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use wgrad::data::atomic_write;
+use wgrad::train::{Config, DataConfig, Metrics, Model, RunFolder, Trainer};
+use wgrad::Error;
+
+/// Where runs go without `--out`.
+const RUNS: &str = "runs";
+/// A long run's files are at most this much older than its last epoch.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// The curves of a run.
+const CURVES: &str = "curves.png";
+
+/// Train a network and write a run's folder
+///
+/// Progress goes to stderr and a summary to stdout. The folder holds config.toml (all settings, ready for another
+/// `wgrad train`), metrics.json, metrics.csv, model.safetensors and curves.png. Without --data and a `data.dir` in the
+/// settings, MNIST-1D is generated.
+#[derive(Debug, Args)]
+pub(super) struct TrainArgs {
+    /// A preset (cnn, mlp, logistic) or a .toml file of settings
+    #[arg(value_name = "PRESET|FILE.toml", default_value = "cnn")]
+    settings: String,
+    #[command(flatten)]
+    device: DeviceArg,
+    /// Passes over the training set, at least 1 [default: the settings'; presets: 50]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    /// Seeds initial parameters, shuffling and dropout [default: the settings'; presets: 0]
+    // TOML's integers are signed, and config.toml must hold the seed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
+    /// Samples a step, at most the training set's [default: the settings'; presets: 100]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// The initial learning rate, 0 or more [default: the settings'; presets: 0.05]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// A folder of .npy files: x_train.npy (N, …) and y_train.npy (N,), likewise _val and _test
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The run's folder; a run in it is replaced [default: the next free runs/NAME-1, runs/NAME-2, …]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print metrics.json to stdout, and nothing else, instead of the summary
+    #[arg(long)]
+    json: bool,
+}
+
+impl TrainArgs {
+    /// The settings with every default written out and paths that hold from anywhere.
+    fn resolve(&self) -> Result<Config, Error> {
+        let mut config = Config::resolve(&self.settings)?;
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.batch = self.batch.unwrap_or(config.batch);
+        if let Some(lr) = self.lr {
+            config.optimizer.set_lr(lr);
+        }
+        if let Some(dir) = &self.data {
+            config.data = DataConfig { dir: Some(dir.clone()), ..DataConfig::default() };
+        }
+        if let Some(dir) = &mut config.data.dir {
+            *dir = std::path::absolute(&*dir).map_err(|e| Error::file(&*dir, format!("is no path: {e}")))?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    pub(super) fn run(&self) -> Outcome {
+        let mut config = self.resolve()?;
+        let data = config.data.load()?;
+        config.check_data(&data)?;
+        Model::for_data(&config, &data)?;
+        config.data = config.data.resolved();
+        config.to_toml()?;
+
+        let target = Target::open(self.out.as_deref(), &config.name)?;
+        let trainer = Trainer::new(&config, &data, self.device.device.clone());
+        let trainer = trainer.inspect_err(|_| target.discard())?;
+        let mut fit = Fit { target, config, trainer, saved: None };
+        if !fit.target.replaces {
+            fit.target.folder.save_config(&fit.config)?;
+        }
+        let metrics = match fit.run() {
+            Ok(metrics) => metrics,
+            Err(error) => return Err(fit.rescue(error)),
+        };
+        if self.json { print(metrics.to_json()?) } else { print(fit.summary(&metrics)) }
+    }
+}
+
+/// The folder of a run to be.
+struct Target {
+    folder: RunFolder,
+    /// It holds another run, whose files stay until this one has some to put in their place.
+    replaces: bool,
+    /// It was not there before.
+    is_new: bool,
+}
+
+impl Target {
+    fn open(out: Option<&Path>, name: &str) -> Result<Self, Error> {
+        let Some(path) = out else {
+            return Ok(Target { folder: RunFolder::create_next(RUNS, name)?, replaces: false, is_new: true });
+        };
+        let is_new = !path.exists();
+        let folder = RunFolder::create(path)?;
+        let files = ["config.toml", "metrics.json", "model.safetensors"];
+        let replaces = files.iter().any(|file| path.join(file).exists());
+        if replaces {
+            note(format_args!("note: {} holds a run, which this one replaces", path.display()));
+        }
+        Ok(Target { folder, replaces, is_new })
+    }
+
+    /// Leaves no empty folder behind. Only an empty one can be removed this way.
+    fn discard(&self) {
+        if self.is_new {
+            let _ = std::fs::remove_dir(self.folder.path());
+        }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+}
+
+/// A run with its folder.
+struct Fit {
+    target: Target,
+    config: Config,
+    trainer: Trainer,
+    /// When the files were last written, and after which epoch.
+    saved: Option<(Instant, u32)>,
+}
+
+impl Fit {
+    fn run(&mut self) -> Result<Metrics, Error> {
+        let progress = Progress::new(self.config.epochs);
+        while self.trainer.epochs_done() < self.config.epochs {
+            progress.epoch(&self.trainer.epoch()?);
+            if self.saved.is_none_or(|(time, _)| time.elapsed() >= SAVE_EVERY) {
+                self.save()?;
+            }
+        }
+        drop(progress);
+        self.trainer.test()?;
+        let metrics = self.save()?;
+        self.draw(&metrics)?;
+        Ok(metrics)
+    }
+
+    fn save(&mut self) -> Result<Metrics, Error> {
+        if self.target.replaces && self.saved.is_none() {
+            // The old curves are not this run's; the other files are replaced here and now.
+            let _ = std::fs::remove_file(self.target.path(CURVES));
+            self.target.folder.save_config(&self.config)?;
+        }
+        let metrics = self.target.folder.save(&mut self.trainer)?;
+        self.saved = Some((Instant::now(), metrics.epochs));
+        Ok(metrics)
+    }
+
+    fn draw(&self, metrics: &Metrics) -> Result<(), Error> {
+        let path = self.target.path(CURVES);
+        let image = plot::curves(&self.config.name, metrics).map_err(|message| Error::file(&path, message))?;
+        atomic_write(path, |file| file.write_all(&image))
+    }
+
+    /// Keeps what can be kept of a run that failed: the metrics and curves of all its epochs, and the last good model.
+    /// The present parameters are not saved: they are those of a broken epoch.
+    fn rescue(&mut self, error: Error) -> Failure {
+        let path = self.target.folder.path().display();
+        let Some((_, model_epoch)) = self.saved else {
+            if self.target.replaces {
+                note(format_args!("{path}: still holds the run that was there, untouched"));
+            }
+            return error.into();
+        };
+        let kept = self.trainer.metrics().and_then(|metrics| {
+            self.target.folder.save_metrics(&metrics)?;
+            self.draw(&metrics)?;
+            Ok(metrics.epochs)
+        });
+        match kept {
+            Ok(epochs) => note(format_args!(
+                "{path}: holds the metrics of the {epochs} epochs before the failure, and the model after epoch \
+                 {model_epoch}"
+            )),
+            Err(second) => note(format_args!("{path}: the last epochs could not be saved: {second}")),
+        }
+        error.into()
+    }
+
+    fn summary(&self, metrics: &Metrics) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(out, "{name:<18}{value}");
+        };
+        line("network", self.config.name.clone());
+        line("device", metrics.device.clone());
+        line("parameters", grouped(metrics.parameters as u64));
+        line("steps", format!("{} in {} epochs", grouped(metrics.steps), grouped(u64::from(metrics.epochs))));
+        if let Some(launches) = metrics.dispatches_per_step {
+            line("launches a step", launches.to_string());
+        }
+        if metrics.peak_bytes > 0 {
+            line("device memory", bytes(metrics.peak_bytes));
+        }
+        let times = format!("{} training, {} set-up", duration(metrics.train_seconds), duration(metrics.setup_seconds));
+        line("time", times);
+        line("", "      loss     error".into());
+        let sets = [
+            ("train", Some(metrics.train_loss), Some(metrics.train_error)),
+            ("validation", metrics.val_loss, metrics.val_error),
+            ("test", metrics.test_loss, metrics.test_error),
+        ];
+        for (name, loss, error) in sets {
+            if let Some((loss, error)) = loss.zip(error) {
+                line(name, format!("{:>10}{:>10}", number(loss), format!("{error:.2} %")));
+            }
+        }
+        line("files", self.target.path("").display().to_string());
+        line("", format!("config.toml  metrics.json  metrics.csv  model.safetensors  {CURVES}"));
+        out.truncate(out.trim_end().len());
+        out
+    }
+}
