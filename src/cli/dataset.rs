@@ -3,7 +3,7 @@
 use super::output::{Outcome, print, print_json};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wgrad::data::{Mnist1dConfig, Mnist1dPreset, npy, write_mnist1d};
 
 /// Write a data set as .npy files
@@ -69,6 +69,15 @@ fn preset(name: &str) -> Result<Mnist1dPreset, String> {
     name.parse().map_err(|_| "there are paper and udl".to_string())
 }
 
+/// What was written, and from what settings.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    out: &'a Path,
+    preset: Mnist1dPreset,
+    config: Mnist1dConfig,
+    files: Vec<Written>,
+}
+
 /// A file that was written.
 #[derive(Debug, Serialize)]
 struct Written {
@@ -116,9 +125,7 @@ impl Mnist1dArgs {
             files.push(Written { path: pair[1].clone(), dtype: "int64", shape: vec![rows] });
         }
         if self.json {
-            return print_json(&serde_json::json!({
-                "out": self.out, "preset": self.preset, "config": config, "files": files
-            }));
+            return print_json(&Report { out: &self.out, preset: self.preset, config, files });
         }
         let width = files.iter().map(|f| f.path.display().to_string().len()).max().unwrap_or(0);
         for Written { path, dtype, shape } in &files {

@@ -19,7 +19,7 @@ use wgrad::Device;
 
 /// Trains small networks on any GPU, or on the CPU, and lets you trust the numbers.
 #[derive(Debug, Parser)]
-#[command(name = "wgrad", version, arg_required_else_help = true, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "wgrad", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

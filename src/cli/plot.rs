@@ -83,12 +83,12 @@ impl Axis {
         let (low_edge, high_edge) = (middle - 0.55 * span, middle + 0.55 * span);
         // Losses and errors start at 0, and a range that comes near it should too.
         let low_edge = if low >= 0.0 && low_edge < 0.25 * high { 0.0 } else { low_edge };
-        Axis { low: low_edge, high: high_edge, step: nice(high_edge - low_edge, 6.0) }
+        Axis { low: low_edge, high: high_edge, step: nice(high_edge - low_edge, 8.0) }
     }
 
     fn epochs(last: u32) -> Self {
         let (low, high) = if last <= 1 { (0.5, 1.5) } else { (1.0, f64::from(last)) };
-        Axis { low, high, step: nice(high - low, 8.0).max(1.0) }
+        Axis { low, high, step: nice(high - low, 10.0).max(1.0) }
     }
 
     /// Where a value lies, from 0 at the low end to 1.

@@ -34,7 +34,7 @@ impl Progress {
             let lr = record.lr;
             let seconds = record.seconds;
             return note(format_args!(
-                "epoch {}/{}  {}  lr {lr}  {seconds:.2} s",
+                "epoch {}/{}  {}  lr {lr:?}  {seconds:.2} s",
                 record.epoch,
                 self.epochs,
                 losses(record)

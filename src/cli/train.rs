@@ -8,9 +8,9 @@ use clap::Args;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use wgrad::Error;
 use wgrad::data::atomic_write;
 use wgrad::train::{Config, DataConfig, Metrics, Model, RunFolder, Trainer};
-use wgrad::Error;
 
 /// Where runs go without `--out`.
 const RUNS: &str = "runs";
