@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn the_matrix_is_aligned() {
         let text = table(&[vec![10, 2, 0], vec![0, 123, 1], vec![0, 0, 0]]);
-        let expected = "       predicted
+        let expected = "        predicted
   true    0    1    2   recall
      0   10    2    0   83.3 %
      1    0  123    1   99.2 %

@@ -63,7 +63,7 @@ pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -102,8 +102,8 @@ mod tests {
         assert!(bytes(u64::MAX).ends_with("PiB"));
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
-            [0.0, 2.30258, 1234.56, 1.5e-7, 1e30].map(number),
-            ["0.0000", "2.3026", "1234.6", "1.500e-7", "1.000e30"]
+            [0.0, 2.34567, 1234.56, 1.5e-7, 1e30].map(number),
+            ["0.0000", "2.3457", "1234.6", "1.500e-7", "1.000e30"]
         );
         assert_eq!(
             [0.4251, 9.99, 59.4, 59.7, 185.0, 7500.0].map(duration),

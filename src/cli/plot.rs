@@ -82,7 +82,7 @@ impl Axis {
         let middle = 0.5 * (low + high);
         let (low_edge, high_edge) = (middle - 0.55 * span, middle + 0.55 * span);
         // Losses and errors start at 0, and a range that comes near it should too.
-        let low_edge = if low >= 0.0 && low_edge < 0.25 * high { 0.0 } else { low_edge };
+        let low_edge = if low >= 0.0 && low_edge < 0.3 * high { 0.0 } else { low_edge };
         Axis { low: low_edge, high: high_edge, step: nice(high_edge - low_edge, 8.0) }
     }
 
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(labels(around(&[3.0, 89.0])), ["0", "20", "40", "60", "80"]);
         assert_eq!(labels(Axis::epochs(1)), ["1"]);
         assert_eq!(labels(Axis::epochs(3)), ["1", "2", "3"]);
-        assert_eq!(labels(Axis::epochs(50)), ["10", "20", "30", "40", "50"]);
+        assert_eq!(labels(Axis::epochs(50)), ["5", "10", "15", "20", "25", "30", "35", "40", "45", "50"]);
         for values in [&[1e30, -1e30][..], &[1e15, 1e15 + 1.0], &[0.0], &[7.0], &[1e-320]] {
             let count = around(values).ticks().len();
             assert!((2..=14).contains(&count), "{values:?}: {count}");

@@ -112,6 +112,7 @@ fn probe(output: &Path) -> Result<(), Error> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::rows;
 

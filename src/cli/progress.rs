@@ -19,7 +19,7 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(u64::from(epochs)), ProgressDrawTarget::stderr());
             // The only way this fails is a mistake in the template; the plain style then does.
-            if let Ok(style) = ProgressStyle::with_template("epoch {pos}/{len} {bar:24} {wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template("epoch {pos}/{len} {bar:10} {wide_msg}") {
                 bar.set_style(style.progress_chars("━╸ "));
             }
             bar.enable_steady_tick(Duration::from_millis(250));
@@ -42,7 +42,7 @@ impl Progress {
         };
         let each = self.start.elapsed().as_secs_f64() / f64::from(record.epoch);
         let left = each * f64::from(self.epochs.saturating_sub(record.epoch));
-        bar.set_message(format!("{}  {} left", losses(record), duration(left)));
+        bar.set_message(format!("{}  {} left", brief(record), duration(left)));
         bar.set_position(u64::from(record.epoch));
     }
 }
@@ -60,6 +60,15 @@ fn losses(record: &EpochRecord) -> String {
     let train = format!("train loss {}  error {:.2} %", number(record.train_loss), record.train_error);
     match record.val_loss.zip(record.val_error) {
         Some((loss, error)) => format!("{train}  val loss {}  error {error:.2} %", number(loss)),
+        None => train,
+    }
+}
+
+/// Short enough for the 80 columns of a narrow terminal, bar included.
+fn brief(record: &EpochRecord) -> String {
+    let train = format!("train {} {:.2} %", number(record.train_loss), record.train_error);
+    match record.val_loss.zip(record.val_error) {
+        Some((loss, error)) => format!("{train}  val {} {error:.2} %", number(loss)),
         None => train,
     }
 }
