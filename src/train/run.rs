@@ -95,7 +95,8 @@ fn to_safetensors(parameters: &[(String, Array)], sample: &[usize]) -> Result<Ve
     }
     // What a finished run needs to rebuild the network without the data.
     let shape = sample.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string()), ("input".to_string(), shape)]);
+    // One entry only: a `HashMap` of two is written in an order that differs from run to run.
+    let metadata = HashMap::from([("input".to_string(), shape)]);
     safetensors::serialize(views, Some(metadata)).map_err(problem)
 }
 

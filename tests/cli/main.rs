@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use wgrad::data::npy;
 
-/// The device that is everywhere and needs nothing but this crate.
-const DEVICE: &str = "reference";
+/// The device that is everywhere.
+const DEVICE: &str = "cpu";
 
 const SETTINGS: &str = r#"
 name = "tiny"
@@ -143,10 +143,8 @@ fn json_is_the_metrics_file_and_the_seed_decides_it() {
     assert_eq!(first["history"].as_array().unwrap().len(), 2);
     let again = serde_json::from_str(&place.train(" --seed 3 --json")).unwrap();
     assert_eq!(timeless(first.clone()), timeless(again));
-    assert_eq!(
-        fs::read(place.path("a/b/model.safetensors")).unwrap(),
-        fs::read(place.path("runs/tiny-1/model.safetensors")).unwrap()
-    );
+    let model = |run: &str| fs::read(place.path(run).join("model.safetensors")).unwrap();
+    assert!(model("a/b") == model("runs/tiny-1"));
     let other = serde_json::from_str(&place.train(" --seed 4 --json")).unwrap();
     assert_ne!(timeless(first)["train_loss"], timeless(other)["train_loss"]);
 }
