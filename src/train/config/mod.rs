@@ -4,7 +4,7 @@ mod layers;
 mod optimizer;
 
 pub use layers::{InitConfig, KernelSize, LayerConfig, ModelConfig};
-pub use optimizer::{LossConfig, OptimizerConfig, ScheduleConfig, Unit};
+pub use optimizer::{LossConfig, OptimizerConfig, ScheduleConfig, Unit, WarmupConfig};
 
 use crate::data::{Dataset, Mnist1dConfig, Mnist1dPreset, generate, load_folder};
 use crate::error::{Error, Result};
@@ -59,7 +59,7 @@ impl Default for Config {
                 nesterov: false,
                 weight_decay: 0.0,
             },
-            schedule: ScheduleConfig::Step { step_size: 10, gamma: 0.5, warmup: 0, unit: Unit::Epoch },
+            schedule: ScheduleConfig::Step { step_size: 10, gamma: 0.5, warmup: None, unit: Unit::Epoch },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The loss's, the optimiser's and the schedule's settings.
 
 use crate::error::{Error, Result};
-use crate::optim::{Adam, Optimizer, Schedule, ScheduleKind, Sgd};
+use crate::optim::{Adam, Optimizer, Schedule, ScheduleKind, Sgd, Warmup};
 use crate::variable::Variable;
 use serde::{Deserialize, Serialize};
 
@@ -147,22 +147,37 @@ pub enum Unit {
     Step,
 }
 
+/// A linear rise at the start of a schedule, as PyTorch's `LinearLR`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmupConfig {
+    /// How long it lasts, in the schedule's unit.
+    pub length: u32,
+    /// Where it starts, as a factor of the base learning rate.
+    #[serde(default = "third")]
+    pub start_factor: f64,
+}
+
+fn third() -> f64 {
+    1.0 / 3.0
+}
+
 /// The learning rate's course, over epochs or steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs)]
 pub enum ScheduleConfig {
     Constant {
-        #[serde(default)]
-        warmup: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warmup: Option<WarmupConfig>,
         #[serde(default)]
         unit: Unit,
     },
     Step {
         step_size: u32,
         gamma: f64,
-        #[serde(default)]
-        warmup: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warmup: Option<WarmupConfig>,
         #[serde(default)]
         unit: Unit,
     },
@@ -172,8 +187,8 @@ pub enum ScheduleConfig {
         t_max: Option<u32>,
         #[serde(default)]
         min_factor: f64,
-        #[serde(default)]
-        warmup: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        warmup: Option<WarmupConfig>,
         #[serde(default)]
         unit: Unit,
     },
@@ -194,13 +209,20 @@ impl ScheduleConfig {
             ScheduleConfig::Constant { warmup, .. } => (ScheduleKind::Constant, warmup),
             ScheduleConfig::Step { step_size, gamma, warmup, .. } => (ScheduleKind::Step { step_size, gamma }, warmup),
             ScheduleConfig::Cosine { t_max, min_factor, warmup, .. } => {
-                let t_max = t_max.unwrap_or_else(|| total.saturating_sub(warmup).max(1));
+                let t_max = t_max.unwrap_or_else(|| total.saturating_sub(warmup.map_or(0, |w| w.length)).max(1));
                 (ScheduleKind::Cosine { t_max, min_factor }, warmup)
             }
         };
+        let warmup = warmup.map(|w| Warmup { length: w.length, start_factor: w.start_factor });
         Schedule { kind, warmup }
     }
     pub(super) fn check(&self) -> Result<()> {
+        if let Some(warmup) = self.schedule(1).warmup {
+            if !(0.0..=1.0).contains(&warmup.start_factor) {
+                let message = format!("must lie in [0, 1], but is {}", warmup.start_factor);
+                return Err(Error::config("schedule.warmup.start_factor", message));
+            }
+        }
         match *self {
             ScheduleConfig::Step { step_size: 0, .. } => Err(Error::config("schedule.step_size", "must be 1 or more")),
             ScheduleConfig::Step { gamma, .. } if !gamma.is_finite() || gamma < 0.0 => {
