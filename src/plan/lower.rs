@@ -226,7 +226,14 @@ impl Lowering<'_> {
             BufferKind::Variable(variable) => updates.iter().any(|(v, _)| v == variable),
             _ => false,
         };
-        let operand = if overwritten { self.store(&Lazy::load(operand)) } else { self.make_dense(operand) };
+        let operand = if operand.view.shape.elements() == 0 {
+            // A view of nothing may start beyond its buffer's end.
+            self.allocate(TensorType::new(&operand.view.shape, operand.dtype))
+        } else if overwritten {
+            self.store(&Lazy::load(operand))
+        } else {
+            self.make_dense(operand)
+        };
         self.values[id.index()] = Some(Value::Stored(operand.clone()));
         operand
     }
