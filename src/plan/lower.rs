@@ -4,7 +4,7 @@
 //! expressions that grow until something needs them stored, so a chain is one launch; everything else launches its
 //! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
 
-use super::{Buffer, BufferId, BufferKind, Kernel, Launch, Lazy, Operand, Plan, updates};
+use super::{Buffer, BufferId, BufferKind, Kernel, Launch, Lazy, Operand, Plan, memory, updates};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId};
 use crate::ops::Op;
@@ -82,7 +82,7 @@ pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan>
     }
     let stored = outputs.iter().map(|id| cx.output_operand(*id, &updates)).collect();
     updates::lower(&mut cx, &updates)?;
-    Ok(Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored })
+    Ok(memory::share(Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored, live_bytes: 0 }))
 }
 
 impl Lowering<'_> {
