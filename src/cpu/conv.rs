@@ -1,4 +1,5 @@
-//! Convolutions, as matrix products over patches: for a sample and a group, `columns[(c, q), p]` holds the input
+//! Convolutions. The common one-dimensional ones are done for a whole batch at once, in `conv_line`; the others as
+//! matrix products over patches: for a sample and a group, `columns[(c, q), p]` holds the input
 //! element that kernel position `q` meets at output position `p` in channel `c`, or 0 in the padding. Then
 //! - forward: `y[o, p] = Σ w[o, (c, q)] · columns[(c, q), p]`,
 //! - weight gradient: `dw[o, (c, q)] = Σ dy[o, p] · columns[(c, q), p]`, summed over the samples,
@@ -6,6 +7,7 @@
 
 use super::CpuContext;
 use super::context::{floats, floats_mut, sized};
+use super::conv_line;
 use super::gemm::{Layout, gemm};
 use crate::ops::conv::{ConvGeometry, ConvKernel, ConvPass};
 
@@ -14,7 +16,11 @@ pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
     let g = &kernel.geometry;
     cx.dense(|[a, b], out, scratch| {
         let (a, b, out) = (floats(a), floats(b), floats_mut(out));
-        by_sample(kernel.pass, g, a, b, out, &mut scratch.panels[0]);
+        if conv_line::suits(g) {
+            conv_line::run(kernel.pass, g, a, b, out, &mut scratch.panels);
+        } else {
+            by_sample(kernel.pass, g, a, b, out, &mut scratch.panels[0]);
+        }
     });
 }
 
@@ -139,5 +145,53 @@ impl<'a> Patches<'a> {
                 x[from..].iter_mut().step_by(stride).zip(line).for_each(|(to, x)| *to += x);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::conv::{Conv, ConvKind};
+    use crate::{ConvOptions, Shape};
+
+    fn values(n: usize, seed: f32) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
+    }
+
+    /// Two independent ways to compute the same thing, over every small geometry.
+    #[test]
+    fn whole_batches_agree_with_single_samples() {
+        let sizes = (1..9).flat_map(|length| (1..6).map(move |kernel| (length, kernel)));
+        let mut tried = 0;
+        for (length, kernel) in sizes {
+            for (stride, padding) in (1..4).flat_map(|s| (0..7).map(move |p| (s, p))) {
+                let conv =
+                    Conv { kind: ConvKind::Forward, options: ConvOptions::new().stride(stride).padding(padding) };
+                let (x, w): (Shape, Shape) = ([3, 2, length].into(), [5, 2, kernel].into());
+                let Ok(g) = conv.geometry(&x, &w) else { continue };
+                if !conv_line::suits(&g) {
+                    continue;
+                }
+                tried += 1;
+                let (x, w) = (values(x.elements(), 0.1), values(w.elements(), 0.2));
+                let y = values(3 * 5 * g.output[1], 0.3);
+                let passes = [
+                    (ConvPass::Forward, &x, &w, y.len()),
+                    (ConvPass::InputGrad, &y, &w, x.len()),
+                    (ConvPass::WeightGrad, &x, &y, w.len()),
+                ];
+                for (pass, a, b, n) in passes {
+                    // Stale memory must not show.
+                    let (mut one, mut two) = (vec![f32::NAN; n], vec![f32::NAN; n]);
+                    let mut panels = [(); 3].map(|()| vec![f32::NAN; 1000]);
+                    by_sample(pass, &g, a, b, &mut one, &mut panels[0]);
+                    conv_line::run(pass, &g, a, b, &mut two, &mut panels);
+                    for (one, two) in one.iter().zip(&two) {
+                        assert!((one - two).abs() < 1e-4, "{pass:?} {g:?}: {one} {two}");
+                    }
+                }
+            }
+        }
+        assert!(tried > 300, "{tried}");
     }
 }

@@ -97,7 +97,7 @@ mod tests {
     fn strides_of_any_sign_and_accumulation() {
         let a: Vec<f32> = (0..12u8).map(f32::from).collect();
         let reversed = Layout { offset: 11, rows: -4, columns: -1 };
-        let mut c = vec![1.0; 8];
+        let mut c = vec![1.0; 9];
         gemm(
             [3, 4, 2],
             (&mut c, Layout { offset: 1, rows: 3, columns: 1 }),
@@ -106,7 +106,7 @@ mod tests {
             (&a, Layout::dense(2)),
         );
         // Rows of a: [11 10 9 8], [7 6 5 4], [3 2 1 0]; of b: [0 1], [2 3], [4 5], [6 7].
-        assert_eq!(c, [1.0, 105.0, 143.0, 1.0, 57.0, 79.0, 1.0, 9.0]);
+        assert_eq!(c, [1.0, 105.0, 143.0, 1.0, 57.0, 79.0, 1.0, 9.0, 15.0]);
     }
 
     #[test]

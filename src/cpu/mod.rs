@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod conv;
+mod conv_line;
 pub mod cross_entropy;
 pub mod elementwise;
 mod executor;
