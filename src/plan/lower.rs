@@ -49,6 +49,11 @@ pub struct Lowering<'a> {
 
 /// Plans `outputs` and the graph's updates for `target`.
 pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
+    Ok(memory::share(lower_apart(graph, outputs, target)?))
+}
+
+/// The plan with a buffer of its own for every value.
+pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
     graph.check()?;
     let updates = graph.updates();
     let mut wanted = outputs.to_vec();
@@ -82,7 +87,7 @@ pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan>
     }
     let stored = outputs.iter().map(|id| cx.output_operand(*id, &updates)).collect();
     updates::lower(&mut cx, &updates)?;
-    Ok(memory::share(Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored, live_bytes: 0 }))
+    Ok(Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored, live_bytes: 0 })
 }
 
 impl Lowering<'_> {

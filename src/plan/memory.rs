@@ -124,3 +124,48 @@ fn live_bytes(buffers: &[Buffer], ranges: &[Option<(usize, usize)>]) -> u64 {
     };
     (0..end).map(live_at).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::ops::samples;
+    use crate::plan::Target;
+    use crate::plan::lower::lower_apart;
+
+    #[test]
+    fn values_that_share_a_buffer_are_never_live_together() {
+        let mut shared = 0;
+        for sample in samples::all() {
+            let g = Graph::new();
+            let inputs: Vec<_> =
+                sample.inputs.iter().enumerate().map(|(k, i)| g.input(format!("x{k}"), &i.shape, i.dtype)).collect();
+            let mut y = (sample.build)(&g, &inputs);
+            let floats: Vec<_> = inputs.into_iter().filter(|t| t.dtype().is_float()).collect();
+            if y.dtype().is_float() && !floats.is_empty() {
+                // A gradient of a longer graph gives the values more to overlap.
+                y = (y * 0.5).sin().square().sum(..).grad(&floats)[0];
+            }
+            let apart = lower_apart(&g, &[y.id()], &Target::default()).unwrap();
+            let together = share(apart.clone());
+            let ranges = live_ranges(apart.buffers.len(), &apart.launches, &apart.outputs);
+            let operands = |plan: &Plan| -> Vec<usize> {
+                let launches = plan.launches.iter().flat_map(|l| l.inputs.iter().chain(&l.outputs));
+                launches.chain(&plan.outputs).map(|o| o.buffer.index()).collect()
+            };
+            let mut pairs: Vec<(usize, usize)> = operands(&together).into_iter().zip(operands(&apart)).collect();
+            pairs.sort_unstable();
+            pairs.dedup();
+            for (i, &(buffer, value)) in pairs.iter().enumerate() {
+                assert!(together.buffers[buffer].ty.bytes() >= apart.buffers[value].ty.bytes(), "{sample:?}");
+                for &(_, other) in pairs[i + 1..].iter().filter(|p| p.0 == buffer) {
+                    let (Some(a), Some(b)) = (ranges[value], ranges[other]) else { panic!("{sample:?}: unused value") };
+                    assert!(a.1 < b.0 || b.1 < a.0, "{sample:?}: {a:?} and {b:?} share buffer {buffer}\n{together}");
+                    shared += 1;
+                }
+            }
+        }
+        assert!(shared > 100, "only {shared} pairs of values share a buffer");
+    }
+}
