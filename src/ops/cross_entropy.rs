@@ -10,7 +10,7 @@ use super::{GradContext, Op, Operation};
 use crate::cpu::CpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Value};
+use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
@@ -170,7 +170,19 @@ impl Kernel for CrossEntropyKernel {
         crate::cpu::cross_entropy::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let _ = (launch, target);
-        Err(crate::Error::Internal("cross_entropy has no GPU kernel yet".into()))
+        let shader = if self.grad {
+            Shader::file("cross_entropy_grad", include_str!("../../shaders/cross_entropy_grad.wgsl"))
+        } else {
+            Shader::file("cross_entropy", include_str!("../../shaders/cross_entropy.wgsl"))
+        };
+        let lanes = wgsl::share(self.rows, self.classes, target);
+        let shader = shader
+            .constant("WORKGROUP", lanes.workgroup)
+            .constant("LANES", lanes.lanes)
+            .alias("T", launch.inputs[0].dtype);
+        let mut params = vec![self.rows as u32, self.classes as u32];
+        params.extend(launch.inputs.iter().chain(&launch.outputs).map(|operand| operand.view.offset as u32));
+        params.push(self.smoothing.to_bits());
+        Ok(Dispatch::new(launch, shader, params, lanes.workgroups))
     }
 }

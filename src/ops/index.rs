@@ -7,9 +7,8 @@
 
 use super::{GradContext, Op, Operation};
 use crate::cpu::CpuContext;
-use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Value};
+use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
@@ -185,7 +184,18 @@ impl Kernel for IndexKernel {
         crate::cpu::index::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let _ = (launch, target, DType::U32);
-        Err(crate::Error::Internal("index has no GPU kernel yet".into()))
+        let (values, index, out) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
+        let elements = out.view.shape.elements();
+        let offsets = [values.view.offset, index.view.offset, out.view.offset];
+        let sizes = [elements, self.rows, self.count, self.inner];
+        let shader = if self.scatter {
+            Shader::file("scatter_add", include_str!("../../shaders/scatter_add.wgsl"))
+        } else {
+            Shader::file("index_select", include_str!("../../shaders/index_select.wgsl"))
+        };
+        let workgroup = wgsl::workgroup_size(elements, target);
+        let shader = shader.constant("WORKGROUP", workgroup).alias("T", values.dtype).alias("I", index.dtype);
+        let params = sizes.into_iter().chain(offsets).map(|size| size as u32).collect();
+        Ok(Dispatch::new(launch, shader, params, (elements as u64).div_ceil(workgroup.into())))
     }
 }

@@ -6,7 +6,7 @@ use super::matmul::accumulation_error;
 use super::{GradContext, Operation};
 use crate::cpu::CpuContext;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Value};
+use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
@@ -106,7 +106,14 @@ impl Kernel for SoftmaxKernel {
         crate::cpu::softmax::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let _ = (launch, target);
-        Err(crate::Error::Internal("softmax has no GPU kernel yet".into()))
+        let (x, y) = (&launch.inputs[0], &launch.outputs[0]);
+        let lanes = wgsl::share(self.rows, self.cols, target);
+        let shader = Shader::file("softmax", include_str!("../../shaders/softmax.wgsl"))
+            .constant("WORKGROUP", lanes.workgroup)
+            .constant("LANES", lanes.lanes)
+            .constant("LOG", u32::from(self.log))
+            .alias("T", x.dtype);
+        let params = [self.rows, self.cols, x.view.offset, y.view.offset].map(|size| size as u32);
+        Ok(Dispatch::new(launch, shader, params.to_vec(), lanes.workgroups))
     }
 }

@@ -1,10 +1,8 @@
 //! Kernels: what a launch runs, on either executor.
 
-use super::Operand;
+use super::{BufferId, Operand, Shader};
 use crate::cpu::CpuContext;
-use crate::dtype::DType;
 use crate::error::Result;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A kernel with its problem sizes: plain data, printable, that both executors know how to run.
@@ -81,42 +79,26 @@ pub struct Dispatch {
     /// The storage bindings, in binding order.
     pub bindings: Vec<Binding>,
     /// Workgroups in all; folded into two dimensions, so a shader takes `workgroup_id.y · num_workgroups.x +
-    /// workgroup_id.x` as its number and returns at once if that is beyond the last.
+    /// workgroup_id.x` as its number and does nothing if that is beyond the last.
     pub workgroups: u64,
-    /// Whether the shader reads the step index (an immediate).
-    pub uses_step: bool,
+    /// Whether the shader reads the run's index or seed: three words of immediates, the index and the key's two.
+    pub uses_run: bool,
 }
 
-/// One storage binding of a dispatch.
+impl Dispatch {
+    /// A dispatch that binds every operand of `launch`, inputs first, each at its own binding.
+    pub fn new(launch: &Launch, shader: Shader, params: Vec<u32>, workgroups: u64) -> Dispatch {
+        let read = launch.inputs.iter().map(|o| Binding { buffer: o.buffer, written: false });
+        let written = launch.outputs.iter().map(|o| Binding { buffer: o.buffer, written: true });
+        Dispatch { shader, params, bindings: read.chain(written).collect(), workgroups, uses_run: false }
+    }
+}
+
+/// One storage binding of a dispatch: a whole buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Binding {
-    /// The launch's `k`-th input, read-only.
-    Input(usize),
-    /// The launch's `k`-th output, read-write.
-    Output(usize),
-}
-
-/// A shader with its specialisation: the key pipelines are cached by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Shader {
-    /// The WGSL text before specialisation.
-    pub source: ShaderSource,
-    /// `const NAME: u32 = …;` lines to replace.
-    pub constants: Vec<(&'static str, u32)>,
-    /// `alias NAME = …;` lines to replace, with dtypes in memory.
-    pub aliases: Vec<(&'static str, DType)>,
-}
-
-/// Where a shader's text comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ShaderSource {
-    /// A file of `shaders/`, as committed.
-    File {
-        /// Its name without `.wgsl`.
-        name: &'static str,
-        /// Its text.
-        text: Cow<'static, str>,
-    },
-    /// `shaders/elementwise.wgsl` with a generated body.
-    Elementwise(super::Expr, Vec<u8>),
+pub struct Binding {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// Whether it is bound `read_write` (else `read`).
+    pub written: bool,
 }

@@ -8,12 +8,14 @@ mod kernel;
 mod lower;
 mod memory;
 mod print;
+mod shader;
 mod updates;
 pub mod wgsl;
 
 pub use expr::{Expr, Instr, Lazy, Slot};
-pub use kernel::{Binding, Dispatch, GpuTarget, Kernel, Launch, Shader, ShaderSource};
+pub use kernel::{Binding, Dispatch, GpuTarget, Kernel, Launch};
 pub use lower::{Lowering, Target, Value, lower};
+pub use shader::{Shader, ShaderSource};
 
 use crate::array::Array;
 use crate::dtype::DType;

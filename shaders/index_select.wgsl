@@ -1,0 +1,44 @@
+// Picks slices: out[o, k, i] = values[o, index[k], i].
+//
+// One thread copies one element. An index beyond the last slice picks the last one, a negative one the first.
+//
+// Layout: dense, each from an offset: values [outer, rows, inner], index [length], out [outer, length, inner].
+// Bindings: 0 `values`, 1 `index`, 2 `out`, 3 the sizes; `count` is the elements of `out`.
+// Constants: WORKGROUP, threads a workgroup: 1..=256. T, the element type: f32, f16, u32 or i32. I, the index's: u32 or i32.
+// Bounds: a thread beyond the last element returns at once; indices are clamped.
+
+const WORKGROUP: u32 = 64u;
+alias T = f32;
+alias I = u32;
+
+struct Params {
+    count: u32,
+    rows: u32,
+    length: u32,
+    inner: u32,
+    values_offset: u32,
+    index_offset: u32,
+    out_offset: u32,
+}
+
+@group(0) @binding(0) var<storage, read> values: array<T>;
+@group(0) @binding(1) var<storage, read> index: array<I>;
+@group(0) @binding(2) var<storage, read_write> out: array<T>;
+@group(0) @binding(3) var<uniform> p: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let e = (group.y * groups.x + group.x) * WORKGROUP + thread;
+    if e >= p.count {
+        return;
+    }
+    let i = e % p.inner;
+    let k = e / p.inner % p.length;
+    let o = e / (p.inner * p.length);
+    let row = min(u32(max(index[p.index_offset + k], I(0))), p.rows - 1u);
+    out[p.out_offset + e] = values[p.values_offset + (o * p.rows + row) * p.inner + i];
+}

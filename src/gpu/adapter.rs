@@ -1,0 +1,143 @@
+//! Which adapters there are, and which one is meant.
+
+use crate::error::{Error, Result};
+use crate::session::GpuChoice;
+use serde::Serialize;
+use std::sync::OnceLock;
+
+/// An adapter: a GPU, or a software driver that stands in for one, as one backend shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AdapterInfo {
+    /// Its position in the list: `gpu:INDEX` picks it.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// The API it is reached through: `vulkan`, `metal`, `dx12` or `gl`.
+    pub backend: String,
+    /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
+    pub kind: String,
+    /// The driver's name.
+    pub driver: String,
+    /// The driver's version and build.
+    pub driver_info: String,
+    /// The vendor's id (PCI, where there is one).
+    pub vendor: u32,
+    /// The device's id.
+    pub device: u32,
+    /// Whether shaders may use subgroups.
+    pub subgroups: bool,
+    /// The smallest and the largest subgroup.
+    pub subgroup_sizes: [u32; 2],
+    /// Whether shaders may use 16-bit floats.
+    pub f16: bool,
+    /// Whether dispatches can be timed on the device.
+    pub timestamps: bool,
+    /// Whether shaders may use immediates; random numbers and the step counter need them.
+    pub immediates: bool,
+    /// The largest buffer, in bytes.
+    pub max_buffer_bytes: u64,
+    /// The largest part of a buffer a shader can see, in bytes.
+    pub max_binding_bytes: u64,
+    /// Storage buffers a shader can see.
+    pub max_storage_buffers: u32,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_memory: u32,
+    /// Threads of a workgroup.
+    pub max_workgroup_threads: u32,
+    /// Workgroups in a dimension of a dispatch.
+    pub max_workgroups: u32,
+}
+
+impl AdapterInfo {
+    /// Whether it is a GPU and not a software driver.
+    pub fn is_hardware(&self) -> bool {
+        matches!(self.kind.as_str(), "discrete" | "integrated" | "virtual")
+    }
+    /// The name people see, which [`GpuChoice::Name`] searches.
+    pub fn label(&self) -> String {
+        format!("{} ({})", self.name, self.backend)
+    }
+}
+
+/// The adapters with what there is to know of them. Asked for once: drivers take time, and some talk to stderr.
+fn enumerate() -> &'static [(wgpu::Adapter, AdapterInfo)] {
+    static ADAPTERS: OnceLock<Vec<(wgpu::Adapter, AdapterInfo)>> = OnceLock::new();
+    ADAPTERS.get_or_init(|| {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+        let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+        let able = found.into_iter().filter(|a| a.get_downlevel_capabilities().flags.contains(compute));
+        able.enumerate().map(|(index, adapter)| (adapter.clone(), describe(index, &adapter))).collect()
+    })
+}
+
+fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterInfo {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    AdapterInfo {
+        index,
+        name: info.name,
+        backend: info.backend.to_string(),
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "cpu",
+            wgpu::DeviceType::Other => "other",
+        }
+        .into(),
+        driver: info.driver,
+        driver_info: info.driver_info,
+        vendor: info.vendor,
+        device: info.device,
+        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        immediates: features.contains(wgpu::Features::IMMEDIATES),
+        max_buffer_bytes: limits.max_buffer_size,
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_workgroup_threads: limits.max_compute_invocations_per_workgroup,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+    }
+}
+
+/// All adapters that can compute, over all of wgpu's backends. The list stays the same while the process lives.
+pub fn adapters() -> Vec<AdapterInfo> {
+    enumerate().iter().map(|(_, info)| info.clone()).collect()
+}
+
+/// Whether there is a GPU that is not a software driver.
+pub fn has_hardware() -> bool {
+    adapters().iter().any(AdapterInfo::is_hardware)
+}
+
+/// The adapter that `choice` means.
+pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
+    let all = enumerate();
+    let labels = all.iter().map(|(_, info)| format!("{}: {}", info.index, info.label())).collect::<Vec<_>>().join(", ");
+    let known = if all.is_empty() {
+        "there is none: install a Vulkan driver (Mesa's lavapipe runs on any CPU), or use the cpu device".to_string()
+    } else {
+        format!("there are {labels}")
+    };
+    let position = match choice {
+        GpuChoice::Index(index) => Some(*index).filter(|&k| k < all.len()),
+        GpuChoice::Name(name) => {
+            let name = name.to_lowercase();
+            all.iter().position(|(_, info)| info.label().to_lowercase().contains(&name))
+        }
+        // The first of the best kind: wgpu lists a platform's own API before GL.
+        GpuChoice::Fastest => (0..all.len()).min_by_key(|&k| {
+            let kinds = ["discrete", "integrated", "virtual", "cpu", "other"];
+            kinds.iter().position(|kind| *kind == all[k].1.kind)
+        }),
+    };
+    match (position, choice) {
+        (Some(k), _) => Ok(all[k].clone()),
+        (None, GpuChoice::Index(index)) => Err(Error::Device(format!("no GPU has index {index}; {known}"))),
+        (None, GpuChoice::Name(name)) => Err(Error::Device(format!("no GPU's name contains `{name}`; {known}"))),
+        (None, GpuChoice::Fastest) => Err(Error::Device(format!("no GPU; {known}"))),
+    }
+}

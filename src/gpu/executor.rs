@@ -1,0 +1,205 @@
+//! Runs programs and holds the variables they share.
+
+use super::adapter;
+use super::device::Gpu;
+use super::pipeline::Pipelines;
+use super::program::{Program, staging, storage};
+use crate::array::Array;
+use crate::error::Result;
+use crate::graph::{Graph, NodeId};
+use crate::ops::random::key;
+use crate::plan::{Plan, Target, lower};
+use crate::session::{Executor, GpuChoice};
+use crate::variable::Variable;
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+/// The time a submission may hold the device for: short enough that no watchdog resets it.
+const SUBMISSION_SECONDS: f64 = 0.05;
+/// Dispatches in a submission at most, however short: command buffers take memory.
+const SUBMISSION_DISPATCHES: usize = 16_384;
+/// Submissions that may be under way before the host waits for the oldest.
+const IN_FLIGHT: usize = 2;
+
+/// Which limits to ask a device for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Limits {
+    /// All the adapter has.
+    #[default]
+    Adapter,
+    /// WebGPU's guaranteed ones (8 storage buffers, 16 KiB of workgroup memory, 256 threads, 128 MiB a binding), to see
+    /// on a large device that a program runs on every device.
+    Webgpu,
+}
+
+/// How to open a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GpuOptions {
+    /// The limits to ask for.
+    pub limits: Limits,
+}
+
+/// The GPU executor.
+#[derive(Debug)]
+pub struct GpuExecutor {
+    gpu: Gpu,
+    pipelines: Pipelines,
+    programs: Vec<Program>,
+    variables: HashMap<u64, wgpu::Buffer>,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+}
+
+impl GpuExecutor {
+    /// Opens a GPU.
+    pub fn new(choice: &GpuChoice) -> Result<Self> {
+        GpuExecutor::with_options(choice, GpuOptions::default())
+    }
+
+    /// Opens a GPU with other than the default options.
+    pub fn with_options(choice: &GpuChoice, options: GpuOptions) -> Result<Self> {
+        let (adapter, info) = adapter::choose(choice)?;
+        let gpu = Gpu::open(&adapter, info, options.limits)?;
+        Ok(GpuExecutor {
+            gpu,
+            pipelines: Pipelines::default(),
+            programs: Vec::new(),
+            variables: HashMap::new(),
+            in_flight: VecDeque::new(),
+        })
+    }
+
+    /// The adapter it runs on.
+    pub fn adapter(&self) -> &adapter::AdapterInfo {
+        &self.gpu.info
+    }
+
+    /// What its device offers to kernels.
+    pub fn target(&self) -> crate::plan::GpuTarget {
+        self.gpu.target()
+    }
+
+    fn variable(&mut self, variable: &Variable, value: Option<&Array>) -> Result<()> {
+        if let Some(buffer) = self.variables.get(&variable.id()) {
+            if let Some(value) = value {
+                self.gpu.write(buffer, value.bytes());
+            }
+            return Ok(());
+        }
+        let ty = variable.tensor_type();
+        let buffer = storage(&self.gpu, &format!("variable `{}`: {ty}", variable.name()), &ty)?;
+        self.gpu.write(&buffer, value.unwrap_or(variable.initial()).bytes());
+        self.variables.insert(variable.id(), buffer);
+        Ok(())
+    }
+
+    /// Submits, and waits for earlier submissions so that few are under way.
+    fn submit(&mut self, commands: wgpu::CommandBuffer) -> Result<()> {
+        let submission = self.gpu.queue.submit([commands]);
+        self.in_flight.push_back(submission);
+        while self.in_flight.len() > IN_FLIGHT {
+            let oldest = self.in_flight.pop_front();
+            self.gpu.wait(oldest)?;
+        }
+        self.gpu.check()
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn name(&self) -> String {
+        self.gpu.info.label()
+    }
+
+    fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
+        // More buffers let longer chains fuse; beyond this there is little left to gain.
+        let max_buffers = self.gpu.target().storage_buffers.min(16) as usize;
+        let plan = lower(graph, outputs, &Target { max_buffers })?;
+        plan.check_buffers(max_buffers)?;
+        for variable in graph.variables() {
+            self.variable(&variable, None)?;
+        }
+        let program = Program::new(&self.gpu, &mut self.pipelines, &self.variables, plan)?;
+        // Uploads take effect with a submission; after this one their host copies are free.
+        self.gpu.queue.submit([]);
+        self.programs.push(program);
+        Ok(self.programs.len() - 1)
+    }
+
+    fn run(&mut self, program: usize, inputs: &[(&str, &Array)], first: u32, count: u32, seed: u64) -> Result<()> {
+        for (name, value) in inputs {
+            self.programs[program].feed(&self.gpu, name, value);
+        }
+        if self.programs[program].is_empty() {
+            self.gpu.queue.submit([]);
+            return self.gpu.check();
+        }
+        let most = (SUBMISSION_DISPATCHES / self.programs[program].plan.launch_count().max(1)).max(1) as u32;
+        let mut done = 0;
+        while done < count {
+            let seconds = self.programs[program].seconds;
+            let wanted = if seconds > 0.0 { (SUBMISSION_SECONDS / seconds) as u32 } else { 1 };
+            let chunk = wanted.clamp(1, most).min(count - done);
+            // With several runs to come, their time is measured: from an idle device to an idle device when nothing is
+            // known yet, else from one submission to the next while the queue stays full.
+            let measured = count > 1;
+            if measured && seconds == 0.0 {
+                self.in_flight.clear();
+                self.gpu.wait(None)?;
+            }
+            let start = Instant::now();
+            let commands = self.programs[program].encode(&self.gpu, first + done, chunk, key(seed));
+            self.submit(commands)?;
+            if measured && seconds == 0.0 {
+                self.in_flight.clear();
+                self.gpu.wait(None)?;
+            }
+            let each = start.elapsed().as_secs_f64() / f64::from(chunk);
+            if measured && seconds == 0.0 {
+                self.programs[program].seconds = each;
+            } else if measured && self.in_flight.len() == IN_FLIGHT {
+                // Never trust one measurement to allow a submission of more than twice the last.
+                self.programs[program].seconds = each.max(seconds / 2.0);
+            }
+            done += chunk;
+        }
+        Ok(())
+    }
+
+    fn outputs(&mut self, program: usize) -> Result<Vec<Array>> {
+        let outputs = self.programs[program].read(&self.gpu);
+        self.in_flight.clear();
+        outputs
+    }
+
+    fn read(&mut self, variable: &Variable) -> Result<Array> {
+        let Some(buffer) = self.variables.get(&variable.id()) else {
+            return Err(crate::session::reference::unused(variable));
+        };
+        let ty = variable.tensor_type();
+        if ty.bytes() == 0 {
+            return Array::from_bytes(&ty, &[]);
+        }
+        let staging = staging(&self.gpu, ty.bytes() as u64)?;
+        self.gpu.scoped("reading a variable", || {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, staging.size());
+            self.gpu.queue.submit([encoder.finish()]);
+        })?;
+        let bytes = self.gpu.map(&staging)?;
+        self.in_flight.clear();
+        Array::from_bytes(&ty, &bytes[..ty.bytes()])
+    }
+
+    fn write(&mut self, variable: &Variable, value: &Array) -> Result<()> {
+        self.variable(variable, Some(value))?;
+        self.gpu.check()
+    }
+
+    fn plan(&self, program: usize) -> Option<&Plan> {
+        self.programs.get(program).map(|p| &p.plan)
+    }
+
+    fn allocated_bytes(&self) -> u64 {
+        let variables: u64 = self.variables.values().map(wgpu::Buffer::size).sum();
+        variables + self.programs.iter().map(|p| p.bytes).sum::<u64>()
+    }
+}

@@ -1,0 +1,131 @@
+//! Compute pipelines: built once for each specialised shader, several at a time.
+
+use super::device::{Gpu, IMMEDIATE_BYTES};
+use crate::error::{Error, Result};
+use crate::plan::{Dispatch, Shader};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a pipeline is built from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    shader: Shader,
+    /// Each storage binding: whether it is written.
+    written: Vec<bool>,
+    immediates: bool,
+}
+
+impl Key {
+    pub(super) fn new(dispatch: &Dispatch) -> Key {
+        Key {
+            shader: dispatch.shader.clone(),
+            written: dispatch.bindings.iter().map(|b| b.written).collect(),
+            immediates: dispatch.uses_run,
+        }
+    }
+}
+
+/// A built pipeline.
+#[derive(Debug, Clone)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+/// The pipelines of a device.
+#[derive(Debug, Default)]
+pub(super) struct Pipelines {
+    built: HashMap<Key, Pipeline>,
+}
+
+impl Pipelines {
+    /// Builds what is missing of `keys`, on as many threads as the host has processors.
+    pub(super) fn prepare(&mut self, gpu: &Gpu, keys: &[Key]) -> Result<()> {
+        let mut missing: Vec<&Key> = Vec::new();
+        for key in keys {
+            if !self.built.contains_key(key) && !missing.contains(&key) {
+                missing.push(key);
+            }
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::new());
+        let work = || {
+            while let Some(key) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let built = build(gpu, key);
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((*key, built));
+            }
+        };
+        if threads <= 1 {
+            work();
+        } else {
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(work);
+                }
+            });
+        }
+        for (key, built) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.built.insert(key.clone(), built?);
+        }
+        Ok(())
+    }
+
+    /// A prepared pipeline.
+    pub(super) fn get(&self, key: &Key) -> Result<&Pipeline> {
+        self.built.get(key).ok_or_else(|| Error::Internal(format!("{} was not prepared", key.shader.name())))
+    }
+}
+
+fn build(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
+    let name = key.shader.name();
+    let lacks = |feature: wgpu::Features| !gpu.features.contains(feature);
+    if key.shader.uses_f16() && lacks(wgpu::Features::SHADER_F16) {
+        let label = gpu.info.label();
+        return Err(Error::Device(format!("{label} lacks SHADER_F16, which {name} on f16 needs; use f32")));
+    }
+    if key.immediates && lacks(wgpu::Features::IMMEDIATES) {
+        let label = gpu.info.label();
+        let message = format!("{label} lacks IMMEDIATES, which random numbers and the step counter need");
+        return Err(Error::Device(message));
+    }
+    let text = key.shader.wgsl()?;
+    let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+        binding: binding as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let storage = |(k, written): (usize, &bool)| entry(k, wgpu::BufferBindingType::Storage { read_only: !written });
+    let mut entries: Vec<wgpu::BindGroupLayoutEntry> = key.written.iter().enumerate().map(storage).collect();
+    entries.push(entry(key.written.len(), wgpu::BufferBindingType::Uniform));
+    gpu.scoped(&format!("kernel {name}"), || {
+        let device = &gpu.device;
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: if key.immediates { IMMEDIATE_BYTES } else { 0 },
+        });
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    })
+}

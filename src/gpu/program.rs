@@ -1,0 +1,265 @@
+//! A compiled program: everything a run needs, built beforehand.
+
+use super::device::{Gpu, IMMEDIATE_BYTES};
+use super::pipeline::{Key, Pipelines};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::plan::{BufferKind, Dispatch, Operand, Plan};
+use crate::shape::TensorType;
+use std::collections::HashMap;
+
+const STORAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+/// A buffer for elements of a type, for kernels to use and hosts to copy from and to.
+pub(super) fn storage(gpu: &Gpu, what: &str, ty: &TensorType) -> Result<wgpu::Buffer> {
+    gpu.buffer(what, ty.bytes() as u64, STORAGE)
+}
+
+/// A buffer to read back through.
+pub(super) fn staging(gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
+    gpu.buffer("read-back buffer", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+}
+
+/// A dispatch, ready to be encoded.
+#[derive(Debug)]
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    workgroups: [u32; 2],
+    uses_run: bool,
+}
+
+/// Where an output goes in the staging buffer: the words that hold it, and its own bytes among them.
+#[derive(Debug)]
+struct Output {
+    buffer: wgpu::Buffer,
+    /// In the buffer, a multiple of 4.
+    from: u64,
+    /// In the staging buffer, a multiple of 4.
+    to: u64,
+    /// A multiple of 4.
+    words: u64,
+    /// Bytes between `from` and the first element.
+    skip: usize,
+    ty: TensorType,
+}
+
+/// A compiled program.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) plan: Plan,
+    steps: Vec<Step>,
+    inputs: HashMap<String, wgpu::Buffer>,
+    outputs: Vec<Output>,
+    staging: Option<wgpu::Buffer>,
+    /// Bytes of buffers that are not variables.
+    pub(super) bytes: u64,
+    /// Seconds one run takes, as measured; 0 before the first.
+    pub(super) seconds: f64,
+}
+
+/// Workgroups of two dimensions that hold `count`, none above `limit`.
+fn fold(count: u64, limit: u32) -> Option<[u32; 2]> {
+    let limit = u64::from(limit);
+    let rows = count.div_ceil(limit);
+    (rows <= limit).then(|| [count.div_ceil(rows.max(1)) as u32, rows as u32])
+}
+
+impl Program {
+    pub(super) fn new(
+        gpu: &Gpu,
+        pipelines: &mut Pipelines,
+        variables: &HashMap<u64, wgpu::Buffer>,
+        plan: Plan,
+    ) -> Result<Program> {
+        let target = gpu.target();
+        let gpu_dispatch = |launch: &crate::plan::Launch| launch.kernel.gpu(launch, &target);
+        let dispatches = plan.launches.iter().map(gpu_dispatch).collect::<Result<Vec<Dispatch>>>()?;
+        let keys: Vec<Key> = dispatches.iter().map(Key::new).collect();
+        pipelines.prepare(gpu, &keys)?;
+
+        let mut inputs = HashMap::new();
+        let mut buffers = Vec::with_capacity(plan.buffers.len());
+        let mut bytes = 0;
+        for (index, buffer) in plan.buffers.iter().enumerate() {
+            let (what, ty) = (format!("buffer b{index}: {}", buffer.ty), &buffer.ty);
+            let made = match &buffer.kind {
+                BufferKind::Variable(variable) => match variables.get(&variable.id()) {
+                    Some(shared) => shared.clone(),
+                    None => return Err(Error::Internal(format!("variable `{}` has no buffer", variable.name()))),
+                },
+                BufferKind::Constant(array) => {
+                    let made = storage(gpu, &what, ty)?;
+                    gpu.write(&made, array.bytes());
+                    made
+                }
+                BufferKind::Input(name) => {
+                    let made = storage(gpu, &format!("input `{name}`: {ty}"), ty)?;
+                    inputs.insert(name.clone(), made.clone());
+                    made
+                }
+                BufferKind::Scratch => storage(gpu, &what, ty)?,
+            };
+            if !matches!(buffer.kind, BufferKind::Variable(_)) {
+                bytes += made.size();
+            }
+            buffers.push(made);
+        }
+
+        let uniform = Uniform::new(gpu, &dispatches)?;
+        bytes += uniform.buffer.size();
+        let mut steps = Vec::with_capacity(dispatches.len());
+        for (position, (dispatch, key)) in dispatches.iter().zip(&keys).enumerate() {
+            let pipeline = pipelines.get(key)?;
+            let part = |k: usize, buffer, (offset, size): (u64, Option<u64>)| wgpu::BindGroupEntry {
+                binding: k as u32,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset,
+                    size: size.and_then(std::num::NonZeroU64::new),
+                }),
+            };
+            let whole = dispatch.bindings.iter().map(|b| &buffers[b.buffer.index()]);
+            let mut entries: Vec<_> = whole.enumerate().map(|(k, buffer)| part(k, buffer, (0, None))).collect();
+            let (offset, size) = uniform.parts[position];
+            entries.push(part(entries.len(), &uniform.buffer, (offset, Some(size))));
+            let name = dispatch.shader.name();
+            let group = gpu.scoped(&format!("launch {position} ({name})"), || {
+                gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(name),
+                    layout: &pipeline.layout,
+                    entries: &entries,
+                })
+            })?;
+            let Some(workgroups) = fold(dispatch.workgroups, target.workgroups_per_dimension) else {
+                let limit = u64::from(target.workgroups_per_dimension).pow(2);
+                return Err(Error::Limit {
+                    what: format!("a {name} launch (workgroups)"),
+                    needed: dispatch.workgroups,
+                    limit,
+                    remedy: "use a smaller batch".into(),
+                });
+            };
+            steps.push(Step {
+                pipeline: pipeline.pipeline.clone(),
+                bindings: group,
+                workgroups,
+                uses_run: dispatch.uses_run,
+            });
+        }
+
+        let mut outputs = Vec::with_capacity(plan.outputs.len());
+        let mut staged = 0;
+        for operand in &plan.outputs {
+            let output = output(operand, &buffers[operand.buffer.index()], staged);
+            staged += output.words;
+            outputs.push(output);
+        }
+        let staging = if staged > 0 { Some(staging(gpu, staged)?) } else { None };
+        bytes += staging.as_ref().map_or(0, wgpu::Buffer::size);
+        Ok(Program { plan, steps, inputs, outputs, staging, bytes, seconds: 0.0 })
+    }
+
+    /// Uploads an input, for the runs submitted from now on.
+    pub(super) fn feed(&self, gpu: &Gpu, name: &str, value: &Array) {
+        // An input no launch needs has no buffer.
+        if let Some(buffer) = self.inputs.get(name) {
+            gpu.write(buffer, value.bytes());
+        }
+    }
+
+    /// Encodes the runs `first..first + count`.
+    pub(super) fn encode(&self, gpu: &Gpu, first: u32, count: u32, key: [u32; 2]) -> wgpu::CommandBuffer {
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") });
+        for step in first..first + count {
+            let words: [u32; IMMEDIATE_BYTES as usize / 4] = [step, key[0], key[1], 0];
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for dispatch in &self.steps {
+                pass.set_pipeline(&dispatch.pipeline);
+                pass.set_bind_group(0, &dispatch.bindings, &[]);
+                if dispatch.uses_run {
+                    pass.set_immediates(0, bytemuck::cast_slice(&words));
+                }
+                pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
+            }
+        }
+        encoder.finish()
+    }
+
+    /// Whether a run does anything on the device.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Reads the outputs back.
+    pub(super) fn read(&self, gpu: &Gpu) -> Result<Vec<Array>> {
+        let Some(staging) = &self.staging else {
+            return self.outputs.iter().map(|o| Array::from_bytes(&o.ty, &[])).collect();
+        };
+        let bytes = gpu.scoped("reading the outputs", || {
+            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for o in self.outputs.iter().filter(|o| o.words > 0) {
+                encoder.copy_buffer_to_buffer(&o.buffer, o.from, staging, o.to, o.words);
+            }
+            gpu.queue.submit([encoder.finish()]);
+        });
+        bytes?;
+        let bytes = gpu.map(staging)?;
+        let read = |o: &Output| {
+            let start = o.to as usize + o.skip;
+            Array::from_bytes(&o.ty, &bytes[start..start + o.ty.bytes()])
+        };
+        self.outputs.iter().map(read).collect()
+    }
+}
+
+fn output(operand: &Operand, buffer: &wgpu::Buffer, to: u64) -> Output {
+    let ty = TensorType { shape: operand.view.shape.clone(), dtype: operand.dtype };
+    let start = if ty.bytes() == 0 { 0 } else { operand.view.offset * operand.dtype.size() };
+    let from = start / 4 * 4;
+    let words = (start + ty.bytes()).next_multiple_of(4) - from;
+    let words = if ty.bytes() == 0 { 0 } else { words as u64 };
+    Output { buffer: buffer.clone(), from: from as u64, to, words, skip: start - from, ty }
+}
+
+/// All dispatches' parameters in one buffer.
+struct Uniform {
+    buffer: wgpu::Buffer,
+    /// Offset and size of each dispatch's part.
+    parts: Vec<(u64, u64)>,
+}
+
+impl Uniform {
+    fn new(gpu: &Gpu, dispatches: &[Dispatch]) -> Result<Uniform> {
+        let alignment = gpu.limits.min_uniform_buffer_offset_alignment as usize / 4;
+        let mut words: Vec<u32> = Vec::new();
+        let mut parts = Vec::with_capacity(dispatches.len());
+        for dispatch in dispatches {
+            words.resize(words.len().next_multiple_of(alignment), 0);
+            let start = words.len();
+            words.extend(&dispatch.params);
+            // A uniform struct's size is a multiple of 16 bytes.
+            words.resize(start + dispatch.params.len().next_multiple_of(4), 0);
+            parts.push((start as u64 * 4, (words.len() - start) as u64 * 4));
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer("kernel parameters", words.len() as u64 * 4, usage)?;
+        gpu.write(&buffer, bytemuck::cast_slice(&words));
+        Ok(Uniform { buffer, parts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fold;
+
+    #[test]
+    fn workgroups_fold_into_two_dimensions() {
+        assert_eq!(fold(7, 65_535), Some([7, 1]));
+        assert_eq!(fold(65_536, 65_535), Some([32_768, 2]));
+        let [x, y] = fold(10_000_000, 65_535).unwrap();
+        assert!(x <= 65_535 && u64::from(x) * u64::from(y) >= 10_000_000);
+        assert_eq!(fold(1 << 40, 65_535), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! The GPU executor beyond single operations: many steps, shared and updated variables, limits, errors.
+#![cfg(feature = "gpu")]
+#![allow(clippy::unwrap_used)]
+
+use wgrad::gpu::{GpuExecutor, GpuOptions, Limits, adapters};
+use wgrad::{Array, DType, Device, Error, Executor, GpuChoice, Graph, Session, Variable};
+
+/// A session on a GPU, or a note that there is none.
+fn session() -> Option<Session> {
+    match Session::new(Device::gpu()) {
+        Ok(session) => Some(session),
+        Err(Error::Device(message)) if std::env::var_os("WGRAD_REQUIRE_GPU").is_none() => {
+            eprintln!("SKIPPED: {message}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn many_steps_update_variables_in_place() {
+    let Some(mut session) = session() else { return };
+    let total = Variable::new("total", Array::zeros([1000], DType::F32).unwrap());
+    let steps = Variable::new("steps", 0u32);
+    let g = Graph::new();
+    (g.variable(&total) + g.step().cast(DType::F32)).assign_to(&total);
+    (g.variable(&steps) + 1).assign_to(&steps);
+    let program = session.compile(&g, &[]).unwrap();
+    session.run_steps(&program, &[], 1000).unwrap();
+    session.run_steps(&program, &[], 1).unwrap();
+    assert_eq!(session.read(&steps).unwrap().item().unwrap(), 1001.0);
+    assert!(session.read(&total).unwrap().to_f64().iter().all(|&x| x == 500_500.0));
+}
+
+#[test]
+fn parameters_and_momenta_see_each_others_old_values() {
+    let Some(mut session) = session() else { return };
+    let (a, b) = (Variable::new("a", [1.0f32, 2.0]), Variable::new("b", [10.0f32, 20.0]));
+    let g = Graph::new();
+    let (old_a, old_b) = (g.variable(&a), g.variable(&b));
+    (old_a + old_b).assign_to(&a);
+    old_a.assign_to(&b);
+    let program = session.compile(&g, &[old_a]).unwrap();
+    assert_eq!(session.run(&program, &[]).unwrap()[0].to_f64(), [1.0, 2.0]);
+    assert_eq!(session.read(&a).unwrap().to_f64(), [11.0, 22.0]);
+    assert_eq!(session.read(&b).unwrap().to_f64(), [1.0, 2.0]);
+}
+
+#[test]
+fn programs_share_variables() {
+    let Some(mut session) = session() else { return };
+    let w = Variable::new("w", [3.0f32]);
+    let (train, eval) = (Graph::new(), Graph::new());
+    (train.variable(&w) * 2.0).assign_to(&w);
+    let output = eval.variable(&w) + 1.0;
+    let train = session.compile(&train, &[]).unwrap();
+    session.run(&train, &[]).unwrap();
+    let eval = session.compile(&eval, &[output]).unwrap();
+    assert_eq!(session.run(&eval, &[]).unwrap()[0].to_f64(), [7.0]);
+    session.write(&w, &Array::from([5.0f32])).unwrap();
+    assert_eq!(session.run(&eval, &[]).unwrap()[0].to_f64(), [6.0]);
+}
+
+#[test]
+fn a_variable_written_before_compile_keeps_that_value() {
+    let Some(mut session) = session() else { return };
+    let w = Variable::new("w", [3.0f32]);
+    assert!(session.read(&w).is_err());
+    session.write(&w, &Array::from([4.0f32])).unwrap();
+    let g = Graph::new();
+    let program = session.compile(&g, &[g.variable(&w)]).unwrap();
+    assert_eq!(session.run(&program, &[]).unwrap()[0].to_f64(), [4.0]);
+}
+
+#[test]
+fn more_workgroups_than_a_dimension_holds() {
+    let Some(mut session) = session() else { return };
+    // 20 million points at 256 a workgroup are 78,125 workgroups.
+    let n = 20_000_000;
+    let g = Graph::new();
+    let x = g.iota([n], 0);
+    let program = session.compile(&g, &[x.max(0), x.slice(0, n - 3..n)]).unwrap();
+    let out = session.run(&program, &[]).unwrap();
+    assert_eq!(out[0].item().unwrap(), (n - 1) as f64);
+    assert_eq!(out[1].to_f64(), [(n - 3) as f64, (n - 2) as f64, (n - 1) as f64]);
+}
+
+#[test]
+fn unknown_adapters_are_errors_that_list_the_known_ones() {
+    let by_index = Session::new(Device::Gpu(GpuChoice::Index(99)));
+    let by_name = Session::new(Device::Gpu(GpuChoice::Name("no such thing".into())));
+    for (result, asked) in [(by_index, "99"), (by_name, "no such thing")] {
+        match result {
+            Err(Error::Device(message)) => {
+                assert!(message.contains(asked), "{message}");
+                for adapter in adapters() {
+                    assert!(message.contains(&adapter.name), "{message}");
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_tensor_beyond_the_devices_limit_is_an_error() {
+    let choice = GpuChoice::Fastest;
+    let options = GpuOptions { limits: Limits::Webgpu };
+    let Ok(mut executor) = GpuExecutor::with_options(&choice, options) else {
+        session();
+        return;
+    };
+    assert!(executor.target().storage_buffers <= 8);
+    let g = Graph::new();
+    // 256 MiB, where WebGPU promises bindings of 128 MiB. Two uses, so that it is stored.
+    let x = g.input("x", [64 << 20], DType::F32).exp();
+    match executor.compile(&g, &[x.id()]) {
+        Err(Error::Limit { needed, limit, .. }) => assert!(needed > limit),
+        other => panic!("{other:?}"),
+    }
+    // It still works afterwards.
+    let g = Graph::new();
+    let program = executor.compile(&g, &[g.iota([3], 0).id()]).unwrap();
+    executor.run(program, &[], 0, 1, 0).unwrap();
+    assert_eq!(executor.outputs(program).unwrap()[0].to_f64(), [0.0, 1.0, 2.0]);
+}
+
+#[test]
+fn runs_repeat_bit_for_bit_and_memory_stays_flat() {
+    let Some(mut session) = session() else { return };
+    let g = Graph::new();
+    let (x, w) = (g.input("x", [50, 40], DType::F32), g.random_normal([40, 30]));
+    let y = x.matmul(w).tanh().softmax(-1).sum(0);
+    let program = session.compile(&g, &[y]).unwrap();
+    let data = Array::new([50, 40], (0..2000).map(|i| (i as f32).sin()).collect()).unwrap();
+    let first = session.run(&program, &[("x", &data)]).unwrap();
+    let bytes = session.allocated_bytes();
+    for _ in 0..200 {
+        session.set_step(&program, 0).unwrap();
+        assert_eq!(session.run(&program, &[("x", &data)]).unwrap(), first);
+    }
+    assert_eq!(session.allocated_bytes(), bytes);
+    assert_ne!(session.run(&program, &[("x", &data)]).unwrap(), first, "another step draws other numbers");
+}
