@@ -37,10 +37,17 @@ impl std::fmt::Debug for Tensor<'_> {
 pub trait Operand<'g> {
     /// The tensor.
     fn operand(self, like: Tensor<'g>) -> Tensor<'g>;
+    /// The tensor, if it is not a number.
+    fn tensor(&self) -> Option<Tensor<'g>> {
+        None
+    }
 }
 impl<'g> Operand<'g> for Tensor<'g> {
     fn operand(self, _: Tensor<'g>) -> Tensor<'g> {
         self
+    }
+    fn tensor(&self) -> Option<Tensor<'g>> {
+        Some(*self)
     }
 }
 macro_rules! number_operand {
@@ -203,9 +210,8 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn select(self, on_true: impl Operand<'g>, on_false: impl Operand<'g>) -> Tensor<'g> {
         // A number takes the dtype of the other branch; two numbers are f32.
-        let like = self.graph.scalar(0.0, DType::F32);
-        let a = on_true.operand(like);
-        let b = on_false.operand(a);
+        let like = on_true.tensor().or(on_false.tensor()).unwrap_or_else(|| self.graph.scalar(0.0, DType::F32));
+        let (a, b) = (on_true.operand(like), on_false.operand(like));
         let shape = a.shape().broadcast(&b.shape()).and_then(|s| s.broadcast(&self.shape()));
         match shape {
             Some(shape) => self.graph.apply(
