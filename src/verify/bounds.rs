@@ -1,0 +1,78 @@
+//! How far from the reference a correct device may be, for any graph.
+
+use crate::dtype::DType;
+use crate::graph::{Graph, Node, NodeId};
+use crate::ops::Op;
+use crate::ops::random::{Distribution, draw};
+use crate::reference::RefTensor;
+use std::collections::HashMap;
+
+/// The absolute error each element of each node may have on a device, indexed by node; empty where `values` is `None`.
+///
+/// `values` are the reference's, from [`evaluate_all`](crate::reference::evaluate_all). `given` holds errors that
+/// nodes have to begin with, such as an input's own rounding. A node adds its own
+/// [error scale](crate::ops::Operation::error_scale) times its dtype's epsilon, and what its inputs' errors may add:
+/// the change of its value when they move.
+pub fn error_bounds(graph: &Graph, values: &[Option<RefTensor>], given: &HashMap<NodeId, Vec<f64>>) -> Vec<Vec<f64>> {
+    let nodes = graph.nodes();
+    let mut errors: Vec<Vec<f64>> = vec![Vec::new(); nodes.len()];
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(value) = &values[index] else { continue };
+        let inputs: Vec<&RefTensor> = node.inputs.iter().filter_map(|id| values[id.index()].as_ref()).collect();
+        let epsilon = node.ty.dtype.epsilon();
+        let tiny = if node.ty.dtype == DType::F16 { 6e-8 } else { f64::from(f32::MIN_POSITIVE) };
+        let own = node.op.definition().error_scale(&inputs, value);
+        let mut error: Vec<f64> = own.iter().map(|s| epsilon * s + if *s == 0.0 { 0.0 } else { tiny }).collect();
+        if let Some(given) = given.get(&NodeId::from_index(index)) {
+            error.iter_mut().zip(given).for_each(|(e, g)| *e += g);
+        }
+        for (k, id) in node.inputs.iter().enumerate() {
+            let incoming = &errors[id.index()];
+            if incoming.iter().any(|&e| e != 0.0) {
+                add_carried(&mut error, node, &inputs, value, k, incoming);
+            }
+        }
+        errors[index] = error;
+    }
+    errors
+}
+
+/// Adds to `error` what the errors `incoming` of input `k` may change.
+fn add_carried(error: &mut [f64], node: &Node, inputs: &[&RefTensor], value: &RefTensor, k: usize, incoming: &[f64]) {
+    let definition = node.op.definition();
+    let with_input = |replacement: RefTensor, others: &[RefTensor]| {
+        let operands: Vec<&RefTensor> =
+            (0..inputs.len()).map(|i| if i == k { &replacement } else { others.get(i).unwrap_or(inputs[i]) }).collect();
+        definition.reference(&operands, &node.ty).data
+    };
+    let moved = |by: &dyn Fn(usize, f64) -> f64| {
+        let data = inputs[k].data.iter().zip(incoming).enumerate().map(|(i, (x, &e))| x + by(i, e)).collect();
+        RefTensor { data, ..inputs[k].clone() }
+    };
+    if matches!(node.op, Op::Matmul(_) | Op::Conv(_)) {
+        // Linear in each operand: the terms' errors add up whatever the signs of the terms.
+        let others: Vec<RefTensor> = inputs.iter().map(|x| x.abs()).collect();
+        let carried = with_input(RefTensor { data: incoming.to_vec(), ..inputs[k].clone() }, &others);
+        error.iter_mut().zip(carried).for_each(|(e, c)| *e += c);
+        return;
+    }
+    // Elements that depend on one element of the input, and sums, move furthest when all move the same way. What
+    // depends on differences (softmax) does not move at all then, so that elements also move in signs of their own.
+    let sign = |seed: u32, i: usize| {
+        if draw(Distribution::Bits, [seed, 17], 0, 0, i as u32) % 2.0 == 0.0 { 1.0 } else { -1.0 }
+    };
+    let mixes = matches!(node.op, Op::Softmax(_) | Op::CrossEntropy(_) | Op::Custom(_));
+    let mut directions: Vec<Box<dyn Fn(usize, f64) -> f64>> = vec![Box::new(|_, e| e), Box::new(|_, e| -e)];
+    if mixes {
+        for seed in 1..=4 {
+            directions.push(Box::new(move |i, e| sign(seed, i) * e));
+        }
+    }
+    for direction in &directions {
+        let changed = with_input(moved(direction), &[]);
+        for ((total, new), old) in error.iter_mut().zip(&changed).zip(&value.data) {
+            // An infinite value that stays infinite has not moved.
+            *total += if new == old { 0.0 } else { (new - old).abs() };
+        }
+    }
+}
