@@ -4,19 +4,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use wgrad::reference::{Environment, RefTensor, evaluate};
+use wgrad::reference::{Environment, RefTensor, evaluate, evaluate_all};
+use wgrad::verify::error_bounds;
 use wgrad::{Array, DType, Device, Error, Graph, NodeId, Program, Session, Shape, Tensor, Variable};
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-pub fn json(name: &str) -> serde_json::Value {
+pub(crate) fn json(name: &str) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(fixture(name)).unwrap()).unwrap()
 }
 
 /// The numbers of a (nested) JSON list, row-major, and its shape.
-pub fn numbers(value: &serde_json::Value) -> (Vec<usize>, Vec<f64>) {
+pub(crate) fn numbers(value: &serde_json::Value) -> (Vec<usize>, Vec<f64>) {
     match value.as_array() {
         None => (Vec::new(), vec![value.as_f64().unwrap_or_else(|| panic!("not a number: {value}"))]),
         Some(list) => {
@@ -30,23 +31,23 @@ pub fn numbers(value: &serde_json::Value) -> (Vec<usize>, Vec<f64>) {
 
 /// An array of a golden `.npz`.
 #[derive(Debug, Clone)]
-pub struct Golden {
-    pub shape: Vec<usize>,
-    pub data: Vec<f64>,
-    pub dtype: DType,
+pub(crate) struct Golden {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: Vec<f64>,
+    pub(crate) dtype: DType,
 }
 
 impl Golden {
-    pub fn array(&self) -> Array {
+    pub(crate) fn array(&self) -> Array {
         Array::from_f64(self.shape.clone(), &self.data, self.dtype).unwrap()
     }
-    pub fn reference(&self) -> RefTensor {
+    pub(crate) fn reference(&self) -> RefTensor {
         RefTensor { shape: self.shape.clone().into(), dtype: self.dtype, data: self.data.clone() }
     }
 }
 
 /// All arrays of an `.npz`; 64-bit floats count as `f32`, integers as `i32`.
-pub fn npz(name: &str) -> BTreeMap<String, Golden> {
+pub(crate) fn npz(name: &str) -> BTreeMap<String, Golden> {
     let mut archive = npyz::npz::NpzArchive::open(fixture(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let names: Vec<String> = archive.array_names().map(String::from).collect();
     let read = |name: String| {
@@ -65,7 +66,7 @@ pub fn npz(name: &str) -> BTreeMap<String, Golden> {
 }
 
 /// A session on `device`; `None` (and a message) on a machine without such a device, unless one is required.
-pub fn open(device: &Device) -> Option<Session> {
+pub(crate) fn open(device: &Device) -> Option<Session> {
     match Session::new(device.clone()) {
         Ok(session) => Some(session),
         Err(Error::Device(message)) if std::env::var_os("WGRAD_REQUIRE_GPU").is_none() => {
@@ -100,20 +101,20 @@ pub(crate) use on_every_device;
 
 /// Variables with f64 values.
 #[derive(Default)]
-pub struct Values(Vec<(Variable, RefTensor)>);
+pub(crate) struct Values(Vec<(Variable, RefTensor)>);
 
 impl Values {
-    pub fn add(&mut self, name: &str, shape: impl Into<Shape>, data: &[f64]) -> Variable {
+    pub(crate) fn add(&mut self, name: &str, shape: impl Into<Shape>, data: &[f64]) -> Variable {
         let shape = shape.into();
         let variable = Variable::new(name, Array::from_f64(shape.clone(), data, DType::F32).unwrap());
         self.0.push((variable.clone(), RefTensor { shape, dtype: DType::F32, data: data.to_vec() }));
         variable
     }
-    pub fn json(&mut self, name: &str, value: &serde_json::Value) -> Variable {
+    pub(crate) fn json(&mut self, name: &str, value: &serde_json::Value) -> Variable {
         let (shape, data) = numbers(value);
         self.add(name, shape, &data)
     }
-    pub fn golden(&mut self, name: &str, golden: &Golden) -> Variable {
+    pub(crate) fn golden(&mut self, name: &str, golden: &Golden) -> Variable {
         if golden.dtype.is_float() {
             return self.add(name, golden.shape.clone(), &golden.data);
         }
@@ -124,14 +125,14 @@ impl Values {
 }
 
 /// A program without inputs, ready to run.
-pub enum Machine<'g> {
+pub(crate) enum Machine<'g> {
     /// In f64 throughout, nothing rounded to `f32`: what golden numbers are compared with tightly.
     Exact(Exact<'g>),
     /// On a device.
     Device(Box<Session>, Program),
 }
 
-pub struct Exact<'g> {
+pub(crate) struct Exact<'g> {
     graph: &'g Graph,
     outputs: usize,
     wanted: Vec<NodeId>,
@@ -141,7 +142,7 @@ pub struct Exact<'g> {
 }
 
 impl<'g> Machine<'g> {
-    pub fn exact(graph: &'g Graph, outputs: &[Tensor<'g>], values: &Values) -> Self {
+    pub(crate) fn exact(graph: &'g Graph, outputs: &[Tensor<'g>], values: &Values) -> Self {
         graph.check().unwrap();
         let updates = graph.updates();
         let wanted = outputs.iter().map(|t| t.id()).chain(updates.iter().map(|(_, id)| *id)).collect();
@@ -150,7 +151,7 @@ impl<'g> Machine<'g> {
     }
 
     /// As [`Machine::exact`], but what is stored in variables is rounded to `f32`: the least an f32 device does.
-    pub fn rounded(graph: &'g Graph, outputs: &[Tensor<'g>], values: &Values) -> Self {
+    pub(crate) fn rounded(graph: &'g Graph, outputs: &[Tensor<'g>], values: &Values) -> Self {
         let Machine::Exact(mut exact) = Machine::exact(graph, outputs, values) else { unreachable!() };
         exact.rounds = true;
         exact.variables.values_mut().for_each(|v| round(&mut v.data));
@@ -158,7 +159,7 @@ impl<'g> Machine<'g> {
     }
 
     /// The exact machine for the reference, else the device's; `None` on a machine without such a device.
-    pub fn on(device: &Device, graph: &'g Graph, outputs: &[Tensor<'g>], values: &Values) -> Option<Self> {
+    pub(crate) fn on(device: &Device, graph: &'g Graph, outputs: &[Tensor<'g>], values: &Values) -> Option<Self> {
         if *device == Device::reference() {
             return Some(Machine::exact(graph, outputs, values));
         }
@@ -168,7 +169,7 @@ impl<'g> Machine<'g> {
     }
 
     /// Runs once and returns the outputs.
-    pub fn run(&mut self) -> Vec<Vec<f64>> {
+    pub(crate) fn run(&mut self) -> Vec<Vec<f64>> {
         match self {
             Machine::Exact(exact) => exact.run(),
             Machine::Device(session, program) => session.run(program, &[]).unwrap().iter().map(Array::to_f64).collect(),
@@ -176,14 +177,30 @@ impl<'g> Machine<'g> {
     }
 
     /// Runs `count` times.
-    pub fn steps(&mut self, count: u32) {
+    pub(crate) fn steps(&mut self, count: u32) {
         match self {
             Machine::Exact(exact) => (0..count).for_each(|_| drop(exact.run())),
             Machine::Device(session, program) => session.run_steps(program, &[], count).unwrap(),
         }
     }
 
-    pub fn read(&mut self, variable: &Variable) -> Vec<f64> {
+    /// Runs another program, which shares the variables, once.
+    pub(crate) fn also(&mut self, graph: &Graph, outputs: &[Tensor<'_>]) -> Vec<Vec<f64>> {
+        match self {
+            Machine::Exact(exact) => {
+                let inputs = HashMap::new();
+                let environment = Environment { inputs: &inputs, variables: &exact.variables, step: 0, seed: 0 };
+                let ids: Vec<NodeId> = outputs.iter().map(|t| t.id()).collect();
+                evaluate(graph, &ids, environment).unwrap().into_iter().map(|v| v.data).collect()
+            }
+            Machine::Device(session, _) => {
+                let program = session.compile(graph, outputs).unwrap();
+                session.run(&program, &[]).unwrap().iter().map(Array::to_f64).collect()
+            }
+        }
+    }
+
+    pub(crate) fn read(&mut self, variable: &Variable) -> Vec<f64> {
         match self {
             Machine::Exact(exact) => exact.variables[&variable.id()].data.clone(),
             Machine::Device(session, _) => session.read(variable).unwrap().to_f64(),
@@ -211,8 +228,22 @@ fn round(data: &mut [f64]) {
     data.iter_mut().for_each(|x| *x = f64::from(*x as f32));
 }
 
+/// The error each element of each output may have in a first run on an f32 device, the rounding of the variables'
+/// values included.
+pub(crate) fn first_run_bounds<'g>(graph: &'g Graph, outputs: &[Tensor<'g>], values: &Values) -> Vec<Vec<f64>> {
+    let variables = values.0.iter().map(|(v, value)| (v.id(), value.clone())).collect();
+    let inputs = HashMap::new();
+    let environment = Environment { inputs: &inputs, variables: &variables, step: 0, seed: 0 };
+    let ids: Vec<NodeId> = outputs.iter().map(|t| t.id()).collect();
+    let rounding = |x: &f64| (x - f64::from(*x as f32)).abs();
+    let given = values.0.iter().map(|(v, x)| (graph.variable(v).id(), x.data.iter().map(rounding).collect())).collect();
+    let all = evaluate_all(graph, &ids, environment).unwrap();
+    let bounds = error_bounds(graph, &all, &given);
+    ids.iter().map(|id| bounds[id.index()].clone()).collect()
+}
+
 /// The largest difference.
-pub fn distance(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     a.iter()
         .zip(b)
@@ -221,6 +252,6 @@ pub fn distance(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// The largest absolute value.
-pub fn largest(a: &[f64]) -> f64 {
+pub(crate) fn largest(a: &[f64]) -> f64 {
     a.iter().map(|x| x.abs()).fold(0.0, f64::max)
 }

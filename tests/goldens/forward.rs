@@ -6,7 +6,7 @@ use wgrad::ops::conv::{Conv, ConvKind};
 use wgrad::{ConvOptions, DType, Tensor};
 
 /// The outputs of a case by name, the differentiated one first; `None` where the operation is not covered.
-pub fn forward<'g>(case: &Case, x: &dyn Fn(&str) -> Tensor<'g>) -> Option<Vec<(&'static str, Tensor<'g>)>> {
+pub(crate) fn forward<'g>(case: &Case, x: &dyn Fn(&str) -> Tensor<'g>) -> Option<Vec<(&'static str, Tensor<'g>)>> {
     if case.op == "clip_grad_norm" {
         let (a, b) = (x("g1"), x("g2"));
         let total = (a.square().sum(..) + b.square().sum(..)).sqrt();
