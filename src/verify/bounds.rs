@@ -32,6 +32,10 @@ pub fn error_bounds(graph: &Graph, values: &[Option<RefTensor>], given: &HashMap
                 add_carried(&mut error, node, &inputs, value, k, incoming);
             }
         }
+        // The reference itself rounds, in f64.
+        for (e, v) in error.iter_mut().zip(&value.data).filter(|(e, v)| **e > 0.0 && v.is_finite()) {
+            *e += 4.0 * f64::EPSILON * v.abs();
+        }
         errors[index] = error;
     }
     errors
@@ -56,23 +60,25 @@ fn add_carried(error: &mut [f64], node: &Node, inputs: &[&RefTensor], value: &Re
         error.iter_mut().zip(carried).for_each(|(e, c)| *e += c);
         return;
     }
-    // Elements that depend on one element of the input, and sums, move furthest when all move the same way. What
-    // depends on differences (softmax) does not move at all then, so that elements also move in signs of their own.
-    let sign = |seed: u32, i: usize| {
-        if draw(Distribution::Bits, [seed, 17], 0, 0, i as u32) % 2.0 == 0.0 { 1.0 } else { -1.0 }
-    };
-    let mixes = matches!(node.op, Op::Softmax(_) | Op::CrossEntropy(_) | Op::Custom(_));
-    let mut directions: Vec<Box<dyn Fn(usize, f64) -> f64>> = vec![Box::new(|_, e| e), Box::new(|_, e| -e)];
-    if mixes {
-        for seed in 1..=4 {
-            directions.push(Box::new(move |i, e| sign(seed, i) * e));
+    let add = |error: &mut [f64], directions: &[&dyn Fn(usize, f64) -> f64]| {
+        let mut furthest = vec![0f64; error.len()];
+        for direction in directions {
+            let changed = with_input(moved(direction), &[]);
+            for ((far, new), old) in furthest.iter_mut().zip(&changed).zip(&value.data) {
+                // An infinite value that stays infinite has not moved; a NaN stays.
+                let change = if new == old { 0.0 } else { (new - old).abs() };
+                *far = if change > *far || change.is_nan() { change } else { *far };
+            }
         }
-    }
-    for direction in &directions {
-        let changed = with_input(moved(direction), &[]);
-        for ((total, new), old) in error.iter_mut().zip(&changed).zip(&value.data) {
-            // An infinite value that stays infinite has not moved.
-            *total += if new == old { 0.0 } else { (new - old).abs() };
+        error.iter_mut().zip(furthest).for_each(|(e, f)| *e += f);
+    };
+    // Elements that depend on one element of the input, and sums, move furthest when all move the same way.
+    add(error, &[&|_, e| e, &|_, e| -e]);
+    // What depends on differences (softmax) hardly moves then, so there the elements also move in signs of their own.
+    if matches!(node.op, Op::Softmax(_) | Op::CrossEntropy(_) | Op::Custom(_)) {
+        for seed in 1..=4 {
+            let bit = |i: usize| draw(Distribution::Bits, [seed, 17], 0, 0, i as u32) % 2.0;
+            add(error, &[&|i, e| if bit(i) == 0.0 { e } else { -e }]);
         }
     }
 }
