@@ -82,3 +82,46 @@ fn add_carried(error: &mut [f64], node: &Node, inputs: &[&RefTensor], value: &Re
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{Environment, evaluate_all};
+    use crate::tensor::Tensor;
+
+    /// The bounds of `build(x)` for `x` with errors `given`.
+    fn bounds(x: &[f64], given: &[f64], build: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) -> Vec<f64> {
+        let graph = Graph::new();
+        let input = graph.input("x", [x.len()], DType::F32);
+        let output = build(input);
+        let value = RefTensor { shape: [x.len()].into(), dtype: DType::F32, data: x.to_vec() };
+        let inputs = HashMap::from([("x".to_string(), value)]);
+        let environment = Environment { inputs: &inputs, variables: &HashMap::new(), step: 0, seed: 0 };
+        let values = evaluate_all(&graph, &[output.id()], environment).unwrap_or_default();
+        let given = HashMap::from([(input.id(), given.to_vec())]);
+        error_bounds(&graph, &values, &given).swap_remove(output.id().index())
+    }
+
+    #[test]
+    fn an_error_passes_exact_operations_as_it_is() {
+        let bound = bounds(&[1.0, -2.0], &[1e-3, 0.0], |x| -(-(-x)).reshape([1, 2]).flip(1));
+        assert_eq!(bound[0], 0.0);
+        assert!((bound[1] - 1e-3).abs() < 1e-12, "{bound:?}");
+    }
+
+    #[test]
+    fn errors_add_up_whatever_the_signs_of_their_terms() {
+        let bound = bounds(&[1.0, 1.0], &[1e-3, 1e-3], |x| {
+            let weight = x.graph().constant([[1f32], [-1.0]]);
+            x.matmul(weight)
+        });
+        assert!(bound[0] >= 2e-3 && bound[0] < 2.1e-3, "{bound:?}");
+        let bound = bounds(&[1.0, 1.0], &[1e-3, 1e-3], |x| x.softmax(0));
+        assert!(bound.iter().all(|b| *b > 2e-4 && *b < 4e-3), "{bound:?}");
+    }
+
+    #[test]
+    fn exact_inputs_and_exact_operations_leave_no_error() {
+        assert_eq!(bounds(&[0.1, -3.0], &[0.0, 0.0], |x| x.relu().maximum(0.5)), [0.0, 0.0]);
+    }
+}

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use wgrad::ops::Op;
+use wgrad::ops::leaf::Leaf;
 use wgrad::reference::{Environment, RefTensor, evaluate, evaluate_all};
 use wgrad::verify::error_bounds;
 use wgrad::{Array, DType, Device, Error, Graph, NodeId, Program, Session, Shape, Tensor, Variable};
@@ -150,7 +152,7 @@ impl<'g> Machine<'g> {
         Machine::Exact(Exact { graph, outputs: outputs.len(), wanted, variables, step: 0, rounds: false })
     }
 
-    /// As [`Machine::exact`], but what is stored in variables is rounded to `f32`: the least an f32 device does.
+    /// As [`Machine::exact`], but every operation's result is rounded to `f32`: the best an f32 device can do.
     pub(crate) fn rounded(graph: &'g Graph, outputs: &[Tensor<'g>], values: &Values) -> Self {
         let Machine::Exact(mut exact) = Machine::exact(graph, outputs, values) else { unreachable!() };
         exact.rounds = true;
@@ -212,16 +214,40 @@ impl Exact<'_> {
     fn run(&mut self) -> Vec<Vec<f64>> {
         let inputs = HashMap::new();
         let environment = Environment { inputs: &inputs, variables: &self.variables, step: self.step, seed: 0 };
-        let mut values = evaluate(self.graph, &self.wanted, environment).unwrap();
+        let mut values = if self.rounds {
+            evaluate_rounded(self.graph, &self.wanted, environment)
+        } else {
+            evaluate(self.graph, &self.wanted, environment).unwrap()
+        };
         self.step += 1;
-        for ((variable, _), mut value) in self.graph.updates().iter().zip(values.split_off(self.outputs)) {
-            if self.rounds {
-                round(&mut value.data);
-            }
+        for ((variable, _), value) in self.graph.updates().iter().zip(values.split_off(self.outputs)) {
             self.variables.insert(variable.id(), value);
         }
         values.into_iter().map(|v| v.data).collect()
     }
+}
+
+/// As [`evaluate`] for a graph without inputs and random numbers, with each node's value rounded to `f32`.
+fn evaluate_rounded(graph: &Graph, wanted: &[NodeId], environment: Environment<'_>) -> Vec<RefTensor> {
+    let nodes = graph.nodes();
+    let needed = graph.ancestors(wanted);
+    let mut values: Vec<Option<RefTensor>> = vec![None; nodes.len()];
+    for (index, node) in nodes.iter().enumerate().filter(|(index, _)| needed[*index]) {
+        let mut value = match &node.op {
+            Op::Leaf(Leaf::Variable(variable)) => environment.variables[&variable.id()].clone(),
+            Op::Leaf(Leaf::Step) => RefTensor::from_fn(&node.ty.shape, node.ty.dtype, |_| f64::from(environment.step)),
+            op => {
+                let inputs: Vec<&RefTensor> =
+                    node.inputs.iter().map(|id| values[id.index()].as_ref().unwrap()).collect();
+                op.definition().reference(&inputs, &node.ty)
+            }
+        };
+        if node.ty.dtype.is_float() {
+            round(&mut value.data);
+        }
+        values[index] = Some(value);
+    }
+    wanted.iter().map(|id| values[id.index()].clone().unwrap()).collect()
 }
 
 fn round(data: &mut [f64]) {
