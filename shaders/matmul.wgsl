@@ -135,13 +135,32 @@ fn main(
             );
         }
         workgroupBarrier();
-        for (var k = 0u; k < BK; k++) {
-            let left = a_tile[k * TY + ty];
-            let right = b_tile[k * TX + tx];
-            acc0 += left.x * right;
-            acc1 += left.y * right;
-            acc2 += left.z * right;
-            acc3 += left.w * right;
+        // Four steps a turn: written out, since drivers do not unroll loops that are guarded against running for ever.
+        for (var k = 0u; k < BK; k += 4u) {
+            let left0 = a_tile[(k + 0u) * TY + ty];
+            let right0 = b_tile[(k + 0u) * TX + tx];
+            acc0 += left0.x * right0;
+            acc1 += left0.y * right0;
+            acc2 += left0.z * right0;
+            acc3 += left0.w * right0;
+            let left1 = a_tile[(k + 1u) * TY + ty];
+            let right1 = b_tile[(k + 1u) * TX + tx];
+            acc0 += left1.x * right1;
+            acc1 += left1.y * right1;
+            acc2 += left1.z * right1;
+            acc3 += left1.w * right1;
+            let left2 = a_tile[(k + 2u) * TY + ty];
+            let right2 = b_tile[(k + 2u) * TX + tx];
+            acc0 += left2.x * right2;
+            acc1 += left2.y * right2;
+            acc2 += left2.z * right2;
+            acc3 += left2.w * right2;
+            let left3 = a_tile[(k + 3u) * TY + ty];
+            let right3 = b_tile[(k + 3u) * TX + tx];
+            acc0 += left3.x * right3;
+            acc1 += left3.y * right3;
+            acc2 += left3.z * right3;
+            acc3 += left3.w * right3;
         }
         workgroupBarrier();
     }

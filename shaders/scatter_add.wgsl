@@ -27,6 +27,16 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> out: array<T>;
 @group(0) @binding(3) var<uniform> p: Params;
 
+// The sum with the k-th slice's element, if there is such a slice and it goes to row r.
+fn add(sum: f32, k: u32, r: u32, column: u32) -> f32 {
+    if k < p.length {
+        if min(u32(max(index[p.index_offset + k], I(0))), p.rows - 1u) == r {
+            return sum + f32(values[column + k * p.inner]);
+        }
+    }
+    return sum;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(local_invocation_index) thread: u32,
@@ -40,12 +50,14 @@ fn main(
     let i = e % p.inner;
     let r = e / p.inner % p.rows;
     let o = e / (p.inner * p.rows);
+    let column = p.values_offset + o * p.length * p.inner + i;
     var sum = 0.0;
-    for (var k = 0u; k < p.length; k++) {
-        let row = min(u32(max(index[p.index_offset + k], I(0))), p.rows - 1u);
-        if row == r {
-            sum += f32(values[p.values_offset + (o * p.length + k) * p.inner + i]);
-        }
+    // Four slices a turn, in order.
+    for (var k = 0u; k < p.length; k += 4u) {
+        sum = add(sum, k, r, column);
+        sum = add(sum, k + 1u, r, column);
+        sum = add(sum, k + 2u, r, column);
+        sum = add(sum, k + 3u, r, column);
     }
     out[p.out_offset + e] = T(sum);
 }

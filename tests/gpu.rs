@@ -79,10 +79,12 @@ fn more_workgroups_than_a_dimension_holds() {
     let n = 20_000_000;
     let g = Graph::new();
     let x = g.iota([n], 0);
-    let program = session.compile(&g, &[x.max(0), x.slice(0, n - 3..n)]).unwrap();
+    let ones = (x - x + 1).sum(0);
+    let program = session.compile(&g, &[x.max(0), x.slice(0, n - 3..n), ones]).unwrap();
     let out = session.run(&program, &[]).unwrap();
-    assert_eq!(out[0].item().unwrap(), (n - 1) as f64);
     assert_eq!(out[1].to_f64(), [(n - 3) as f64, (n - 2) as f64, (n - 1) as f64]);
+    assert_eq!(out[2].item().unwrap(), n as f64);
+    assert_eq!(out[0].item().unwrap(), (n - 1) as f64);
 }
 
 #[test]

@@ -501,6 +501,7 @@ pub fn reduce(kernel: &ReduceKernel, launch: &Launch, target: &GpuTarget) -> Res
             .constant("LANES", lanes.lanes)
             .constant("SPREAD", u32::from(spread))
             .constant("KIND", kind)
+            .constant("LONG", u32::from(inner / lanes.lanes as usize > 4096))
             .alias("T", kernel.dtype)
     })
 }
