@@ -23,13 +23,12 @@ impl<'g> Tensor<'g> {
     /// ```
     #[track_caller]
     pub fn grad(self, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
-        let failed = || wrt.iter().map(|_| self).collect::<Vec<_>>();
         if self.is_poisoned() {
-            return failed();
+            return vec![self; wrt.len()];
         }
-        if let Some(bad) = wrt.iter().find(|t| !std::ptr::eq(t.graph, self.graph)) {
-            bad.graph.fail("grad", "the tensors belong to different graphs");
-            return wrt.iter().map(|_| self.graph.fail("grad", "the tensors belong to different graphs")).collect();
+        if wrt.iter().any(|t| !std::ptr::eq(t.graph, self.graph)) {
+            let poison = self.graph.fail("grad", "the tensors belong to different graphs");
+            return vec![poison; wrt.len()];
         }
         let problem = if self.shape().elements() != 1 {
             Some(format!("differentiates one number, but the tensor's shape is {}; reduce it first", self.shape()))
@@ -40,7 +39,8 @@ impl<'g> Tensor<'g> {
                 .map(|t| format!("an {} tensor has no gradient", t.dtype()))
         };
         if let Some(message) = problem {
-            return wrt.iter().map(|_| self.graph.fail("grad", message.clone())).collect();
+            let poison = self.graph.fail("grad", message);
+            return vec![poison; wrt.len()];
         }
         let seed = self.graph.full(self.shape(), 1.0, self.dtype());
         self.vjp(seed, wrt)
@@ -51,11 +51,12 @@ impl<'g> Tensor<'g> {
     pub fn vjp(self, upstream: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         let graph = self.graph;
         if self.is_poisoned() || upstream.is_poisoned() {
-            return wrt.iter().map(|_| upstream).collect();
+            return vec![if self.is_poisoned() { self } else { upstream }; wrt.len()];
         }
         if upstream.tensor_type() != self.tensor_type() {
             let message = format!("upstream {} must be of the type {}", upstream.tensor_type(), self.tensor_type());
-            return wrt.iter().map(|_| graph.fail("vjp", message.clone())).collect();
+            let poison = graph.fail("vjp", message);
+            return vec![poison; wrt.len()];
         }
         let end = self.id.index() + 1;
         let leads_here = graph.ancestors(&[self.id]);

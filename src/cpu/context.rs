@@ -1,11 +1,16 @@
 //! What a kernel sees of a launch on the CPU.
 
+use super::expr::ExprScratch;
+use super::strided::Walk;
+use crate::dtype::DType;
 use crate::plan::Launch;
 
 /// A launch's buffers on the host.
+///
+/// A buffer is a list of 32-bit words; two `f16` elements share a word, in memory order.
 #[derive(Debug)]
 pub struct CpuContext<'a> {
-    /// All buffers of the program, as 32-bit words.
+    /// All buffers of the program.
     pub buffers: &'a mut [Vec<u32>],
     /// The launch.
     pub launch: &'a Launch,
@@ -13,4 +18,80 @@ pub struct CpuContext<'a> {
     pub step: u32,
     /// The session's seed.
     pub seed: u64,
+    /// Memory kernels may use; it lives as long as the executor, so that a run does not allocate.
+    pub scratch: &'a mut Scratch,
+}
+
+/// Memory that outlives a launch: it grows to what the largest launch needs and is then reused.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) expr: ExprScratch,
+    /// Operands in the form a kernel wants them.
+    pub(super) panels: [Vec<f32>; 3],
+    /// `f16` inputs, and last the output, as `f32`.
+    wide: [Vec<u32>; 4],
+}
+
+impl Scratch {
+    /// Bytes held at present.
+    pub fn bytes(&self) -> u64 {
+        let panels: usize = self.panels.iter().map(Vec::capacity).sum();
+        let wide: usize = self.wide.iter().map(Vec::capacity).sum();
+        4 * (panels + wide) as u64 + self.expr.bytes()
+    }
+}
+
+/// Makes a scratch vector `n` long and returns it as a slice. Its contents are whatever was there.
+pub(super) fn sized<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut [T] {
+    if vector.len() < n {
+        vector.resize(n, T::default());
+    }
+    &mut vector[..n]
+}
+
+/// Words as the floats they hold.
+pub fn floats(words: &[u32]) -> &[f32] {
+    bytemuck::cast_slice(words)
+}
+
+/// Words as the floats they hold.
+pub fn floats_mut(words: &mut [u32]) -> &mut [f32] {
+    bytemuck::cast_slice_mut(words)
+}
+
+impl CpuContext<'_> {
+    /// Calls `f` with the elements of the first `N` inputs and of the first output, all of them dense and in their
+    /// compute dtype: `f16` inputs are widened before and the output is rounded afterwards. The output is not an
+    /// input, and its elements are stale: `f` writes all of them.
+    ///
+    /// Up to three inputs.
+    pub fn dense<const N: usize>(&mut self, f: impl FnOnce([&[u32]; N], &mut [u32], &mut Scratch)) {
+        let mut wide = std::mem::take(&mut self.scratch.wide);
+        let (inputs, output) = (&self.launch.inputs, &self.launch.outputs[0]);
+        for (input, wide) in inputs.iter().zip(&mut wide).take(N).filter(|(input, _)| input.dtype == DType::F16) {
+            let n = input.view.shape.elements();
+            Walk::new(&input.view).load(&self.buffers[input.buffer.index()], DType::F16, 0, sized(wide, n));
+        }
+        let mut target = std::mem::take(&mut self.buffers[output.buffer.index()]);
+        let (wide_inputs, wide_output) = wide.split_at_mut(3);
+        let slices = std::array::from_fn(|k| {
+            let input = &inputs[k];
+            let n = input.view.shape.elements();
+            debug_assert!(input.view.is_dense());
+            match input.dtype {
+                DType::F16 => &wide_inputs[k][..n],
+                _ => &self.buffers[input.buffer.index()][input.view.offset..][..n],
+            }
+        });
+        let n = output.view.shape.elements();
+        if output.dtype == DType::F16 {
+            let rounded = sized(&mut wide_output[0], n);
+            f(slices, rounded, self.scratch);
+            Walk::new(&output.view).store(&mut target, DType::F16, 0, rounded);
+        } else {
+            f(slices, &mut target[output.view.offset..][..n], self.scratch);
+        }
+        self.buffers[output.buffer.index()] = target;
+        self.scratch.wide = wide;
+    }
 }

@@ -1,39 +1,135 @@
 //! Runs plans on the host.
 
+use super::CpuContext;
+use super::context::Scratch;
 use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
-use crate::plan::Plan;
+use crate::plan::{BufferKind, Operand, Plan, Target, lower};
 use crate::session::Executor;
+use crate::session::reference::unused;
+use crate::shape::TensorType;
 use crate::variable::Variable;
+use std::collections::HashMap;
+
+/// A loop may read any number of buffers.
+const TARGET: Target = Target { max_buffers: usize::MAX };
 
 /// The CPU executor.
 #[derive(Debug, Default)]
-pub struct CpuExecutor {}
+pub struct CpuExecutor {
+    programs: Vec<Compiled>,
+    variables: HashMap<u64, Vec<u32>>,
+    scratch: Scratch,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    plan: Plan,
+    /// The plan's buffers. Those of variables are empty between runs: a run borrows the executor's.
+    buffers: Vec<Vec<u32>>,
+}
+
+impl Compiled {
+    /// Exchanges the variables' storage between the executor and this program's buffers.
+    fn swap_variables(&mut self, variables: &mut HashMap<u64, Vec<u32>>) {
+        for (buffer, words) in self.plan.buffers.iter().zip(&mut self.buffers) {
+            if let BufferKind::Variable(variable) = &buffer.kind {
+                std::mem::swap(words, variables.entry(variable.id()).or_default());
+            }
+        }
+    }
+}
 
 impl Executor for CpuExecutor {
     fn name(&self) -> String {
         "cpu".into()
     }
-    fn compile(&mut self, _: &Graph, _: &[NodeId]) -> Result<usize> {
-        unimplemented!()
+
+    fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
+        let plan = lower(graph, outputs, &TARGET)?;
+        for variable in graph.variables() {
+            self.variables.entry(variable.id()).or_insert_with(|| words_of(variable.initial()));
+        }
+        let buffers = plan.buffers.iter().map(|buffer| match &buffer.kind {
+            BufferKind::Constant(array) => words_of(array),
+            BufferKind::Variable(_) => Vec::new(),
+            BufferKind::Input(_) | BufferKind::Scratch => zeros(&buffer.ty),
+        });
+        let buffers = buffers.collect();
+        self.programs.push(Compiled { plan, buffers });
+        Ok(self.programs.len() - 1)
     }
-    fn run(&mut self, _: usize, _: &[(&str, &Array)], _: u32, _: u32, _: u64) -> Result<()> {
-        unimplemented!()
+
+    fn run(&mut self, program: usize, inputs: &[(&str, &Array)], first: u32, count: u32, seed: u64) -> Result<()> {
+        let program = &mut self.programs[program];
+        for (buffer, words) in program.plan.buffers.iter().zip(&mut program.buffers) {
+            let BufferKind::Input(name) = &buffer.kind else { continue };
+            if let Some((_, array)) = inputs.iter().find(|(given, _)| given == name) {
+                copy_words(array, words);
+            }
+        }
+        program.swap_variables(&mut self.variables);
+        for step in first..first + count {
+            for launch in &program.plan.launches {
+                let (buffers, scratch) = (&mut program.buffers[..], &mut self.scratch);
+                launch.kernel.cpu(&mut CpuContext { buffers, launch, step, seed, scratch });
+            }
+        }
+        program.swap_variables(&mut self.variables);
+        Ok(())
     }
-    fn outputs(&mut self, _: usize) -> Result<Vec<Array>> {
-        unimplemented!()
+
+    fn outputs(&mut self, program: usize) -> Result<Vec<Array>> {
+        let program = &self.programs[program];
+        let read = |operand: &Operand| {
+            let words = match &program.plan.buffers[operand.buffer.index()].kind {
+                BufferKind::Variable(variable) => self.variables.get(&variable.id()).ok_or_else(|| unused(variable))?,
+                _ => &program.buffers[operand.buffer.index()],
+            };
+            array_of(&TensorType::new(&operand.view.shape, operand.dtype), words, operand.view.offset)
+        };
+        program.plan.outputs.iter().map(read).collect()
     }
-    fn read(&mut self, _: &Variable) -> Result<Array> {
-        unimplemented!()
+
+    fn read(&mut self, variable: &Variable) -> Result<Array> {
+        let words = self.variables.get(&variable.id()).ok_or_else(|| unused(variable))?;
+        array_of(&variable.tensor_type(), words, 0)
     }
-    fn write(&mut self, _: &Variable, _: &Array) -> Result<()> {
-        unimplemented!()
+
+    fn write(&mut self, variable: &Variable, value: &Array) -> Result<()> {
+        let words = self.variables.entry(variable.id()).or_insert_with(|| zeros(&value.tensor_type()));
+        copy_words(value, words);
+        Ok(())
     }
-    fn plan(&self, _: usize) -> Option<&Plan> {
-        None
+
+    fn plan(&self, program: usize) -> Option<&Plan> {
+        self.programs.get(program).map(|program| &program.plan)
     }
+
     fn allocated_bytes(&self) -> u64 {
-        0
+        let buffers = self.programs.iter().flat_map(|program| &program.buffers);
+        let words: usize = self.variables.values().chain(buffers).map(Vec::len).sum();
+        4 * words as u64 + self.scratch.bytes()
     }
+}
+
+fn zeros(ty: &TensorType) -> Vec<u32> {
+    vec![0; ty.bytes().div_ceil(4)]
+}
+
+fn words_of(array: &Array) -> Vec<u32> {
+    let mut words = zeros(&array.tensor_type());
+    copy_words(array, &mut words);
+    words
+}
+
+fn copy_words(array: &Array, words: &mut [u32]) {
+    let bytes = array.bytes();
+    bytemuck::cast_slice_mut(words)[..bytes.len()].copy_from_slice(bytes);
+}
+
+fn array_of(ty: &TensorType, words: &[u32], offset: usize) -> Result<Array> {
+    let bytes: &[u8] = bytemuck::cast_slice(words);
+    Array::from_bytes(ty, &bytes[offset * ty.dtype.size()..][..ty.bytes()])
 }

@@ -1,14 +1,18 @@
-//! The CPU executor: runs a plan on the host.
+//! The CPU executor: runs a plan on the host, on one thread.
 
 pub mod context;
 pub mod conv;
+mod conv_line;
 pub mod cross_entropy;
 pub mod elementwise;
 mod executor;
+mod expr;
+mod gemm;
 pub mod index;
 pub mod matmul;
 pub mod reduce;
 pub mod softmax;
+mod strided;
 
 pub use context::CpuContext;
 pub use executor::CpuExecutor;

@@ -1,10 +1,157 @@
 //! Reductions.
 
 use super::CpuContext;
-use crate::ops::reduce::ReduceKernel;
+use super::context::floats;
+use super::expr::Interpreter;
+use crate::dtype::DType;
+use crate::ops::reduce::{ReduceKernel, ReduceKind};
+use half::f16;
 
-/// Runs the kernel.
+/// Running sums that a vector unit can hold.
+const LANES: usize = 16;
+
+/// What is known of the group being reduced.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    /// The sum of floats; their sums over a block are added up in f64.
+    sum: f64,
+    /// The best value's bits, or the sum of integers.
+    word: u32,
+    /// Where the best value is.
+    index: u32,
+}
+
+/// Runs the kernel: evaluates blocks of points, row-major over `outer ++ inner`, and folds them group by group.
 pub fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
-    let _ = cx;
-    unimplemented!("{kernel:?}")
+    let (groups, size) = (kernel.outer.elements(), kernel.inner.elements());
+    let output = &cx.launch.outputs[0];
+    let mut target = std::mem::take(&mut cx.buffers[output.buffer.index()]);
+    let mut write = |group: usize, word: u32| {
+        let at = output.view.offset + group;
+        if output.dtype == DType::F16 {
+            let halves: &mut [f16] = bytemuck::cast_slice_mut(&mut target);
+            halves[at] = f16::from_f32(f32::from_bits(word));
+        } else {
+            target[at] = word;
+        }
+    };
+    let points = groups * size;
+    let initial = initial(kernel);
+    if points == 0 {
+        (0..groups).for_each(|group| write(group, finish(kernel, initial, size)));
+    } else {
+        let sizes = kernel.outer.iter().chain(kernel.inner.iter()).copied();
+        let (run, scratch) = ((cx.step, cx.seed), &mut cx.scratch.expr);
+        let mut interpreter = Interpreter::new(&kernel.expr, &cx.launch.inputs, sizes, run, scratch, cx.buffers);
+        let (mut group, mut within, mut state) = (0, 0, initial);
+        for start in (0..points).step_by(interpreter.block) {
+            let len = interpreter.block.min(points - start);
+            interpreter.eval(start, len, cx.buffers);
+            let mut values = interpreter.root(0, len);
+            while !values.is_empty() {
+                let (part, later) = values.split_at(values.len().min(size - within));
+                fold(kernel, part, within, &mut state);
+                within += part.len();
+                if within == size {
+                    write(group, finish(kernel, state, size));
+                    (group, within, state) = (group + 1, 0, initial);
+                }
+                values = later;
+            }
+        }
+    }
+    cx.buffers[output.buffer.index()] = target;
+}
+
+fn initial(kernel: &ReduceKernel) -> State {
+    let (lowest, highest) = match kernel.dtype {
+        DType::F32 | DType::F16 => (f32::NEG_INFINITY.to_bits(), f32::INFINITY.to_bits()),
+        DType::U32 => (0, u32::MAX),
+        DType::I32 => (i32::MIN as u32, i32::MAX as u32),
+    };
+    let word = match kernel.kind {
+        ReduceKind::Max => lowest,
+        ReduceKind::Min => highest,
+        _ => 0,
+    };
+    State { sum: 0.0, word, index: 0 }
+}
+
+fn finish(kernel: &ReduceKernel, state: State, size: usize) -> u32 {
+    match kernel.kind {
+        ReduceKind::Sum if kernel.dtype == DType::F32 => (state.sum as f32).to_bits(),
+        ReduceKind::Mean => ((state.sum / size as f64) as f32).to_bits(),
+        ReduceKind::Sum | ReduceKind::Max | ReduceKind::Min => state.word,
+        ReduceKind::ArgMax | ReduceKind::ArgMin => state.index,
+    }
+}
+
+/// Takes in `values`, of which the first is the group's `first`-th.
+fn fold(kernel: &ReduceKernel, values: &[u32], first: usize, state: &mut State) {
+    match kernel.dtype {
+        DType::F32 | DType::F16 => fold_floats(kernel.kind, values, first, state),
+        DType::U32 => fold_integers(kernel.kind, values, first, state, |x| x),
+        DType::I32 => fold_integers(kernel.kind, values, first, state, |x| x as i32),
+    }
+}
+
+fn fold_floats(kind: ReduceKind, words: &[u32], first: usize, state: &mut State) {
+    let values = floats(words);
+    match kind {
+        ReduceKind::Sum | ReduceKind::Mean => state.sum += sum(values),
+        // A comparison with a value that is not a number does not hold, so such values are passed over.
+        ReduceKind::Max => state.word = best(values, state.word, |a, b| a > b),
+        ReduceKind::Min => state.word = best(values, state.word, |a, b| a < b),
+        ReduceKind::ArgMax => arg(words, first, state, |a, b| f32::from_bits(a) > f32::from_bits(b)),
+        ReduceKind::ArgMin => arg(words, first, state, |a, b| f32::from_bits(a) < f32::from_bits(b)),
+    }
+}
+
+fn fold_integers<T: Ord>(kind: ReduceKind, values: &[u32], first: usize, state: &mut State, key: impl Fn(u32) -> T) {
+    match kind {
+        ReduceKind::Sum | ReduceKind::Mean => {
+            state.word = values.iter().fold(state.word, |sum, &x| sum.wrapping_add(x));
+        }
+        ReduceKind::Max => state.word = values.iter().fold(state.word, |m, &x| if key(x) > key(m) { x } else { m }),
+        ReduceKind::Min => state.word = values.iter().fold(state.word, |m, &x| if key(x) < key(m) { x } else { m }),
+        ReduceKind::ArgMax => arg(values, first, state, |a, b| key(a) > key(b)),
+        ReduceKind::ArgMin => arg(values, first, state, |a, b| key(a) < key(b)),
+    }
+}
+
+/// The sum, in several running sums in `f32` (a block is short) that are added up in `f64`.
+pub(super) fn sum(values: &[f32]) -> f64 {
+    let chunks = values.chunks_exact(LANES);
+    let rest: f64 = chunks.remainder().iter().copied().map(f64::from).sum();
+    if values.len() < LANES {
+        return rest;
+    }
+    let mut lanes = [0.0f32; LANES];
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane += x;
+        }
+    }
+    lanes.iter().copied().map(f64::from).sum::<f64>() + rest
+}
+
+fn best(values: &[f32], so_far: u32, better: impl Fn(f32, f32) -> bool) -> u32 {
+    let mut lanes = [f32::from_bits(so_far); LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if better(x, *lane) { x } else { *lane };
+        }
+    }
+    let pick = |m: f32, &x: &f32| if better(x, m) { x } else { m };
+    lanes.iter().chain(rest).fold(f32::from_bits(so_far), pick).to_bits()
+}
+
+fn arg(values: &[u32], first: usize, state: &mut State, better: impl Fn(u32, u32) -> bool) {
+    for (k, &x) in values.iter().enumerate() {
+        if first + k == 0 || better(x, state.word) {
+            (state.word, state.index) = (x, (first + k) as u32);
+        }
+    }
 }

@@ -53,6 +53,7 @@ struct Inner {
     names: Vec<(NodeId, String)>,
     error: Option<Error>,
     streams: u32,
+    scopes: Vec<(String, &'static Location<'static>)>,
 }
 
 /// A tensor program under construction.
@@ -274,15 +275,32 @@ impl Graph {
         self.push(Op::Leaf(leaf), Vec::new(), ty)
     }
 
+    /// Runs `f` with its nodes and errors ascribed to the caller's line, and its errors to `label`: for code behind a
+    /// trait object, through which `#[track_caller]` does not reach.
+    #[track_caller]
+    pub(crate) fn scope<T>(&self, label: impl Into<String>, f: impl FnOnce() -> T) -> T {
+        let location = self.here(Location::caller());
+        self.inner.borrow_mut().scopes.push((label.into(), location));
+        let value = f();
+        self.inner.borrow_mut().scopes.pop();
+        value
+    }
+
+    /// The line a node or an error belongs to.
+    fn here(&self, caller: &'static Location<'static>) -> &'static Location<'static> {
+        self.inner.borrow().scopes.first().map_or(caller, |(_, location)| location)
+    }
+
     /// Records an error at the caller's line and yields a poisoned tensor.
     #[track_caller]
     pub(crate) fn fail(&self, op: &str, message: impl Into<String>) -> Tensor<'_> {
-        let location = Location::caller();
+        let location = self.here(Location::caller()).to_string();
         {
             let mut inner = self.inner.borrow_mut();
             if inner.error.is_none() {
-                inner.error =
-                    Some(Error::Op { op: op.to_string(), message: message.into(), location: location.to_string() });
+                let labels = inner.scopes.iter().map(|(label, _)| label.as_str());
+                let op = labels.chain([op]).collect::<Vec<_>>().join(": ");
+                inner.error = Some(Error::Op { op, message: message.into(), location });
             }
         }
         self.poison()
@@ -290,7 +308,7 @@ impl Graph {
 
     #[track_caller]
     fn poison(&self) -> Tensor<'_> {
-        let location = Location::caller();
+        let location = self.here(Location::caller());
         let mut inner = self.inner.borrow_mut();
         let id = NodeId::from_index(inner.nodes.len());
         let ty = TensorType::new((), DType::F32);
@@ -322,7 +340,7 @@ impl Graph {
         if let Err(message) = ty.shape.check() {
             return self.fail(op.definition().name(), message);
         }
-        let location = Location::caller();
+        let location = self.here(Location::caller());
         let mut inner = self.inner.borrow_mut();
         let id = NodeId::from_index(inner.nodes.len());
         inner.nodes.push(Node { op, inputs, ty, location });

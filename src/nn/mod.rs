@@ -91,8 +91,8 @@ impl Module for Sequential {
     #[track_caller]
     fn forward<'g>(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
         let mut y = x;
-        for layer in &self.layers {
-            y = layer.forward(y, mode);
+        for (index, layer) in self.layers.iter().enumerate() {
+            y = x.graph().scope(format!("layer {index} ({})", layer.name()), || layer.forward(y, mode));
         }
         y
     }

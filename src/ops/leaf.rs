@@ -100,7 +100,13 @@ impl Operation for Leaf {
 
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
         // A fill is rounded to the dtype once; the others are exact.
-        value.data.iter().map(|y| y.abs()).collect()
+        let rounding = |y: f64| match value.dtype {
+            DType::F32 => (y - f64::from(y as f32)).abs() / DType::F32.epsilon(),
+            DType::F16 => (y - half::f16::from_f64(y).to_f64()).abs() / DType::F16.epsilon(),
+            DType::U32 | DType::I32 => 0.0,
+        };
+        let is_fill = matches!(self, Leaf::Fill(_));
+        value.data.iter().map(|&y| if is_fill { rounding(y) } else { 0.0 }).collect()
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {

@@ -199,7 +199,7 @@ unary_table! {
     "the nearest integer, ties to even" Round "round" Float
         f: |x| x.round_ties_even(); wgsl: "round(x)"; range: (-4.0, 4.0); error: |_, _| 0.0; grad: |_, _, _| None;
     "`max(x, 0)`; gradient 0 at 0" Relu "relu" Signed
-        f: |x| if x > 0.0 { x } else { 0.0 }; wgsl: "max(x, zero(x))"; range: (-3.0, 3.0); error: |_, _| 0.0; grad: |x, _, g| Some(x.gt(0.0).select(g, 0.0));
+        f: |x| if x > 0.0 { x } else { 0.0 }; wgsl: "max(x, zero(x))"; range: (-3.0, 3.0); error: |_, _| 0.0; grad: |_, y, g| Some(y.gt(0.0).select(g, 0.0));
 }
 
 binary_table! {

@@ -23,7 +23,7 @@ mod schedule;
 mod sgd;
 
 pub use adam::Adam;
-pub use schedule::{Schedule, ScheduleKind};
+pub use schedule::{Schedule, ScheduleKind, Warmup};
 pub use sgd::Sgd;
 
 use crate::array::Array;

@@ -4,7 +4,7 @@
 //! expressions that grow until something needs them stored, so a chain is one launch; everything else launches its
 //! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
 
-use super::{Buffer, BufferId, BufferKind, Kernel, Launch, Lazy, Operand, Plan, updates};
+use super::{Buffer, BufferId, BufferKind, Kernel, Launch, Lazy, Operand, Plan, memory, updates};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId};
 use crate::ops::Op;
@@ -49,6 +49,11 @@ pub struct Lowering<'a> {
 
 /// Plans `outputs` and the graph's updates for `target`.
 pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
+    Ok(memory::share(lower_apart(graph, outputs, target)?))
+}
+
+/// The plan with a buffer of its own for every value.
+pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
     graph.check()?;
     let updates = graph.updates();
     let mut wanted = outputs.to_vec();
@@ -82,7 +87,7 @@ pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan>
     }
     let stored = outputs.iter().map(|id| cx.output_operand(*id, &updates)).collect();
     updates::lower(&mut cx, &updates)?;
-    Ok(Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored })
+    Ok(Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored, live_bytes: 0 })
 }
 
 impl Lowering<'_> {
@@ -226,7 +231,14 @@ impl Lowering<'_> {
             BufferKind::Variable(variable) => updates.iter().any(|(v, _)| v == variable),
             _ => false,
         };
-        let operand = if overwritten { self.store(&Lazy::load(operand)) } else { self.make_dense(operand) };
+        let operand = if operand.view.shape.elements() == 0 {
+            // A view of nothing may start beyond its buffer's end.
+            self.allocate(TensorType::new(&operand.view.shape, operand.dtype))
+        } else if overwritten {
+            self.store(&Lazy::load(operand))
+        } else {
+            self.make_dense(operand)
+        };
         self.values[id.index()] = Some(Value::Stored(operand.clone()));
         operand
     }

@@ -6,6 +6,7 @@
 mod expr;
 mod kernel;
 mod lower;
+mod memory;
 mod print;
 mod shader;
 mod updates;
@@ -75,6 +76,8 @@ pub struct Plan {
     pub launches: Vec<Launch>,
     /// Where the outputs are after a run: dense operands that no launch overwrites afterwards.
     pub outputs: Vec<Operand>,
+    /// Bytes of the largest set of intermediate values that are live at once: a lower bound for their buffers.
+    pub live_bytes: u64,
 }
 
 impl Plan {
@@ -85,6 +88,11 @@ impl Plan {
     /// Bytes of all buffers together: what a run needs at its peak.
     pub fn peak_bytes(&self) -> u64 {
         self.buffers.iter().map(|b| b.ty.bytes() as u64).sum()
+    }
+    /// Bytes of the buffers for intermediate values.
+    pub fn scratch_bytes(&self) -> u64 {
+        let scratch = self.buffers.iter().filter(|b| matches!(b.kind, BufferKind::Scratch));
+        scratch.map(|b| b.ty.bytes() as u64).sum()
     }
     /// Names and types of the inputs.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, &TensorType)> {

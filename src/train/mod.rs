@@ -21,7 +21,7 @@ mod trainer;
 
 pub use config::{
     Config, DataConfig, InitConfig, KernelSize, LayerConfig, LossConfig, ModelConfig, OptimizerConfig, PRESETS,
-    ScheduleConfig, Unit,
+    ScheduleConfig, Unit, WarmupConfig,
 };
 pub use metrics::{EpochRecord, Metrics};
 pub use model::Model;

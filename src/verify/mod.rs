@@ -4,8 +4,10 @@
 //! operation states for a correct implementation ([`Operation::error_scale`](crate::ops::Operation::error_scale)): it
 //! grows with the terms that were summed and with the functions' WGSL accuracy, so no fixed tolerance is used.
 
+mod bounds;
 mod gradcheck;
 mod parity;
 
+pub use bounds::error_bounds;
 pub use gradcheck::{GradcheckOptions, gradcheck, gradcheck_sample};
 pub use parity::{Parity, parity};

@@ -7,6 +7,7 @@ use crate::ops::samples::Sample;
 use crate::reference::{Environment, RefTensor, evaluate_all};
 use crate::session::Session;
 use crate::tensor::Tensor;
+use crate::verify::error_bounds;
 use std::collections::HashMap;
 
 /// How close a device came to the reference on one sample.
@@ -48,7 +49,7 @@ pub fn parity(session: &mut Session, sample: &Sample, seed: u32) -> Result<Parit
     let variables = HashMap::new();
     let environment = Environment { inputs: &inputs, variables: &variables, step, seed: session.seed() };
     let all = evaluate_all(&graph, &[output.id()], environment)?;
-    let bound = propagate(&graph, output, &all);
+    let bound = error_bounds(&graph, &all, &HashMap::new()).swap_remove(output.id().index());
     let expected = all[output.id().index()].as_ref().map(|v| v.data.clone()).unwrap_or_default();
     let mut result = Parity { worst: 0.0, at: None };
     for (index, ((&g, &r), &b)) in got.iter().zip(&expected).zip(&bound).enumerate() {
@@ -58,41 +59,4 @@ pub fn parity(session: &mut Session, sample: &Sample, seed: u32) -> Result<Parit
         }
     }
     Ok(result)
-}
-
-/// The absolute error each element of `output` may have.
-fn propagate(graph: &Graph, output: Tensor<'_>, values: &[Option<RefTensor>]) -> Vec<f64> {
-    let nodes = graph.nodes();
-    let mut errors: Vec<Vec<f64>> = vec![Vec::new(); nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
-        let Some(value) = &values[index] else { continue };
-        let inputs: Vec<&RefTensor> = node.inputs.iter().filter_map(|id| values[id.index()].as_ref()).collect();
-        let definition = node.op.definition();
-        let epsilon = node.ty.dtype.epsilon();
-        let tiny = if node.ty.dtype == crate::DType::F16 { 6e-8 } else { f64::from(f32::MIN_POSITIVE) };
-        let own = definition.error_scale(&inputs, value);
-        let mut error: Vec<f64> = own.iter().map(|s| epsilon * s + if *s == 0.0 { 0.0 } else { tiny }).collect();
-        // What the inputs' errors may add: the change of the result when each input moves by its error, up or down.
-        for (k, id) in node.inputs.iter().enumerate() {
-            let incoming = &errors[id.index()];
-            if incoming.iter().all(|&e| e == 0.0) {
-                continue;
-            }
-            for direction in [1.0, -1.0] {
-                let mut moved = inputs[k].clone();
-                for (x, e) in moved.data.iter_mut().zip(incoming) {
-                    // Sums add their terms' errors whatever the sign of the term.
-                    *x += direction * e;
-                }
-                let mut shifted = inputs.clone();
-                shifted[k] = &moved;
-                let changed = definition.reference(&shifted, &node.ty);
-                for ((total, new), old) in error.iter_mut().zip(&changed.data).zip(&value.data) {
-                    *total += (new - old).abs();
-                }
-            }
-        }
-        errors[index] = error;
-    }
-    std::mem::take(&mut errors[output.id().index()])
 }

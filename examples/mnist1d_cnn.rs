@@ -1,0 +1,59 @@
+//! A 1-D convolutional network on MNIST-1D written out with the library: layers, a training step that picks its own
+//! batch on the device, and an evaluation program that shares the parameters.
+//!
+//! ```text
+//! $ cargo run --release --example mnist1d_cnn
+//! ```
+
+use wgrad::data::{Mnist1dConfig, Mnist1dPreset, generate};
+use wgrad::nn::{Conv1d, Flatten, Generator, Linear, Mode, Module, Relu, Sequential, loss};
+use wgrad::optim::{Optimizer, Sgd};
+use wgrad::{Array, ConvOptions, DType, Device, Graph, Session, Variable};
+
+const BATCH: usize = 100;
+const EPOCHS: u32 = 10;
+
+fn main() -> wgrad::Result<()> {
+    let data = generate(&Mnist1dConfig::udl())?.dataset(Mnist1dPreset::Udl)?;
+    let rows = data.train.rows;
+    let mut rng = Generator::new(1);
+    let mut conv = |channels| Conv1d::new(channels, 15, 3, ConvOptions::new().stride(2), &mut rng);
+    let (first, second, third) = (conv(1), conv(15), conv(15));
+    let model = Sequential::new()
+        .push(first)
+        .push(Relu)
+        .push(second)
+        .push(Relu)
+        .push(third)
+        .push(Relu)
+        .push(Flatten)
+        .push(Linear::new(60, 10, &mut rng));
+
+    // The data set lives on the device; a step gathers its batch by the step index.
+    let x = Variable::new("train.x", Array::new([rows, 1, 40], data.train.x)?);
+    let y = Variable::new("train.y", Array::new([rows], data.train.y)?);
+    let g = Graph::new();
+    let batches = g.scalar((rows / BATCH) as f64, DType::U32);
+    let pick = g.iota([BATCH], 0) + g.step().rem(batches) * g.scalar(BATCH as f64, DType::U32);
+    let logits = model.forward(g.variable(&x).index_select(0, pick), Mode::Train);
+    let cost = loss::cross_entropy(logits, g.variable(&y).index_select(0, pick), 0.0);
+    let sgd = Sgd { momentum: 0.9, ..Sgd::default() };
+    Optimizer::new(sgd, model.parameters()).minimize(cost, 0.05);
+
+    let val = data.val.ok_or_else(|| wgrad::Error::config("data", "has no validation set"))?;
+    let e = Graph::new();
+    let logits = model.forward(e.constant(Array::new([val.rows, 1, 40], val.x)?), Mode::Eval);
+    let right = logits.argmax(1).eq(e.constant(Array::new([val.rows], val.y)?)).cast(DType::F32).mean(..);
+
+    let mut session = Session::new(Device::auto())?;
+    let train = session.compile(&g, &[cost])?;
+    let eval = session.compile(&e, &[right])?;
+    for epoch in 1..=EPOCHS {
+        session.run_steps(&train, &[], (rows / BATCH) as u32 - 1)?;
+        let loss = session.run(&train, &[])?[0].item()?;
+        let accuracy = session.run(&eval, &[])?[0].item()?;
+        println!("epoch {epoch:2}: last batch's loss {loss:.4}, validation accuracy {:.1} %", 100.0 * accuracy);
+    }
+    println!("{} launches a step on {}", session.plan(&train).map_or(0, |p| p.launch_count()), session.device_name());
+    Ok(())
+}

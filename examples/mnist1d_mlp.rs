@@ -1,0 +1,25 @@
+//! The course's multilayer perceptron (40-100-100-10) on MNIST-1D through the high-level training API.
+//!
+//! ```text
+//! $ cargo run --release --example mnist1d_mlp
+//! ```
+
+use wgrad::Device;
+use wgrad::train::{Config, Trainer};
+
+fn main() -> wgrad::Result<()> {
+    let mut config = Config::preset("mlp")?;
+    config.seed = 1;
+    let data = config.data.load()?;
+    let mut trainer = Trainer::new(&config, &data, Device::auto())?;
+    for _ in 0..config.epochs {
+        let record = trainer.epoch()?;
+        if record.epoch % 10 == 0 {
+            let val = record.val_error.unwrap_or(f64::NAN);
+            println!("epoch {:2}: loss {:.4}, validation error {val:.2} %", record.epoch, record.train_loss);
+        }
+    }
+    let metrics = trainer.metrics()?;
+    println!("{} steps in {:.2} s on {}", metrics.steps, metrics.train_seconds, metrics.device);
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The one call into the `gemm` crate, whose interface takes raw pointers.
+
+/// Where a matrix lies in a slice: element `(i, j)` is at `offset + i · rows + j · columns`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) offset: usize,
+    pub(super) rows: isize,
+    pub(super) columns: isize,
+}
+
+impl Layout {
+    /// Rows of `columns` neighbouring elements, from the start of the slice.
+    pub(super) fn dense(columns: usize) -> Self {
+        Layout { offset: 0, rows: columns as isize, columns: 1 }
+    }
+    /// The same elements with rows and columns exchanged.
+    pub(super) fn t(self) -> Self {
+        Layout { rows: self.columns, columns: self.rows, ..self }
+    }
+    /// The same matrix elsewhere.
+    pub(super) fn at(self, offset: usize) -> Self {
+        Layout { offset, ..self }
+    }
+    /// Whether every element of an `m × n` matrix lies within `len` elements.
+    fn fits(&self, m: usize, n: usize, len: usize) -> bool {
+        let reach = |count: usize, stride: isize| isize::try_from(count - 1).ok()?.checked_mul(stride);
+        let ends = || {
+            let (r, c, start) = (reach(m, self.rows)?, reach(n, self.columns)?, isize::try_from(self.offset).ok()?);
+            let low = start.checked_add(r.min(0))?.checked_add(c.min(0))?;
+            let high = start.checked_add(r.max(0))?.checked_add(c.max(0))?;
+            Some(low >= 0 && (high as usize) < len)
+        };
+        ends().unwrap_or(false)
+    }
+}
+
+/// `c = a · b`, or `c += a · b`, for `a` of `m × k` and `b` of `k × n` elements. `c` has its columns side by side and
+/// rows that do not overlap.
+///
+/// # Panics
+///
+/// If a matrix does not lie within its slice.
+pub(super) fn gemm(
+    [m, k, n]: [usize; 3],
+    (c, lc): (&mut [f32], Layout),
+    accumulate: bool,
+    (a, la): (&[f32], Layout),
+    (b, lb): (&[f32], Layout),
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(lc.fits(m, n, c.len()) && lc.columns == 1 && (m == 1 || lc.rows >= n as isize), "{lc:?}");
+    if k == 0 {
+        if !accumulate {
+            (0..m).for_each(|i| c[lc.offset + i * lc.rows as usize..][..n].fill(0.0));
+        }
+        return;
+    }
+    assert!(la.fits(m, k, a.len()), "{la:?}");
+    assert!(lb.fits(k, n, b.len()), "{lb:?}");
+    // SAFETY: the assertions above check that each matrix, from its lowest to its highest element, lies within its
+    // slice, without overflow; the offsets alone are then in bounds too. `c` is borrowed mutably and `a` and `b` are
+    // not, so `c` overlaps neither, and `c`'s elements are distinct. All elements are initialised. `f32` is one of the
+    // types the function takes. With `Parallelism::None` no pointer leaves this thread or outlives the call.
+    #[allow(unsafe_code)]
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr().add(lc.offset),
+            lc.columns,
+            lc.rows,
+            accumulate,
+            a.as_ptr().add(la.offset),
+            la.columns,
+            la.rows,
+            b.as_ptr().add(lb.offset),
+            lb.columns,
+            lb.rows,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strides_of_any_sign_and_accumulation() {
+        let a: Vec<f32> = (0..12u8).map(f32::from).collect();
+        let reversed = Layout { offset: 11, rows: -4, columns: -1 };
+        let mut c = vec![1.0; 9];
+        gemm(
+            [3, 4, 2],
+            (&mut c, Layout { offset: 1, rows: 3, columns: 1 }),
+            true,
+            (&a, reversed),
+            (&a, Layout::dense(2)),
+        );
+        // Rows of a: [11 10 9 8], [7 6 5 4], [3 2 1 0]; of b: [0 1], [2 3], [4 5], [6 7].
+        assert_eq!(c, [1.0, 105.0, 143.0, 1.0, 57.0, 79.0, 1.0, 9.0, 15.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "Layout")]
+    fn a_matrix_beyond_its_slice_is_refused() {
+        let (a, mut c) = (vec![0.0; 6], vec![0.0; 4]);
+        gemm([2, 3, 2], (&mut c, Layout::dense(2)), false, (&a, Layout::dense(3)), (&a, Layout::dense(2).at(1)));
+    }
+}

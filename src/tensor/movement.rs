@@ -1,0 +1,156 @@
+//! Methods that move elements: shapes, slices, concatenation, indexing.
+
+use super::Tensor;
+use crate::dtype::DType;
+use crate::ops::Op;
+use crate::ops::index::Index;
+use crate::ops::movement::Movement;
+use crate::shape::{Shape, resolve_axis};
+
+impl<'g> Tensor<'g> {
+    #[track_caller]
+    fn movement(self, movement: Movement) -> Tensor<'g> {
+        self.graph.apply(Op::Movement(movement), &[self])
+    }
+    /// The same elements in another shape of the same size.
+    #[track_caller]
+    pub fn reshape(self, shape: impl Into<Shape>) -> Tensor<'g> {
+        let shape = shape.into();
+        if self.shape() == shape { self } else { self.movement(Movement::Reshape(shape)) }
+    }
+    /// Merges the axes from `start` on into one: `[n, c, l]` flattened from 1 is `[n, c·l]`.
+    #[track_caller]
+    pub fn flatten(self, start: isize) -> Tensor<'g> {
+        let shape = self.shape();
+        match resolve_axis(start, shape.rank()) {
+            Ok(axis) => {
+                let rest: usize = shape[axis..].iter().product();
+                self.reshape([&shape[..axis], &[rest]].concat())
+            }
+            Err(message) => self.graph.fail("flatten", message),
+        }
+    }
+    /// Reorders the axes: axis `k` of the result is axis `axes[k]` of this.
+    #[track_caller]
+    pub fn permute(self, axes: &[isize]) -> Tensor<'g> {
+        let rank = self.shape().rank();
+        match axes.iter().map(|&a| resolve_axis(a, rank)).collect::<Result<Vec<_>, _>>() {
+            Ok(axes) => self.movement(Movement::Permute(axes)),
+            Err(message) => self.graph.fail("permute", message),
+        }
+    }
+    /// Swaps two axes.
+    #[track_caller]
+    pub fn transpose(self, a: isize, b: isize) -> Tensor<'g> {
+        let rank = self.shape().rank();
+        match (resolve_axis(a, rank), resolve_axis(b, rank)) {
+            (Ok(a), Ok(b)) => {
+                let mut axes: Vec<usize> = (0..rank).collect();
+                axes.swap(a, b);
+                self.movement(Movement::Permute(axes))
+            }
+            (Err(message), _) | (_, Err(message)) => self.graph.fail("transpose", message),
+        }
+    }
+    /// The transpose of a matrix (of the last two axes).
+    #[track_caller]
+    pub fn t(self) -> Tensor<'g> {
+        self.transpose(-2, -1)
+    }
+    /// Stretches axes of size 1 and adds leading axes.
+    #[track_caller]
+    pub fn broadcast_to(self, shape: impl Into<Shape>) -> Tensor<'g> {
+        let shape = shape.into();
+        if self.shape() == shape { self } else { self.movement(Movement::Broadcast(shape)) }
+    }
+    /// Adds an axis of size 1.
+    #[track_caller]
+    pub fn unsqueeze(self, axis: isize) -> Tensor<'g> {
+        let shape = self.shape();
+        match resolve_axis(axis, shape.rank() + 1) {
+            Ok(axis) => self.reshape([&shape[..axis], &[1], &shape[axis..]].concat()),
+            Err(message) => self.graph.fail("unsqueeze", message),
+        }
+    }
+    /// Removes an axis of size 1.
+    #[track_caller]
+    pub fn squeeze(self, axis: isize) -> Tensor<'g> {
+        let shape = self.shape();
+        match resolve_axis(axis, shape.rank()) {
+            Ok(axis) if shape[axis] == 1 => self.reshape([&shape[..axis], &shape[axis + 1..]].concat()),
+            Ok(axis) => self.graph.fail("squeeze", format!("axis {axis} of {shape} has size {}, not 1", shape[axis])),
+            Err(message) => self.graph.fail("squeeze", message),
+        }
+    }
+    /// Elements `range.start, range.start + 1, …` of `axis`.
+    #[track_caller]
+    pub fn slice(self, axis: isize, range: std::ops::Range<usize>) -> Tensor<'g> {
+        self.slice_step(axis, range, 1)
+    }
+    /// Every `step`-th element of `axis` in `range`.
+    #[track_caller]
+    pub fn slice_step(self, axis: isize, range: std::ops::Range<usize>, step: usize) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.movement(Movement::Slice { axis, start: range.start, end: range.end, step }),
+            Err(message) => self.graph.fail("slice", message),
+        }
+    }
+    /// Puts `before` and `after` elements of `value` around `axis`.
+    #[track_caller]
+    pub fn pad(self, axis: isize, before: usize, after: usize, value: f64) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.movement(Movement::Pad { axis, before, after, interior: 0, value: value.to_bits() }),
+            Err(message) => self.graph.fail("pad", message),
+        }
+    }
+    /// Reverses `axis`.
+    #[track_caller]
+    pub fn flip(self, axis: isize) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.movement(Movement::Flip { axis }),
+            Err(message) => self.graph.fail("flip", message),
+        }
+    }
+    /// Joins this and `others` along `axis`; the other axes must agree.
+    #[track_caller]
+    pub fn concat(self, others: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => {
+                let all: Vec<Tensor<'g>> = std::iter::once(self).chain(others.iter().copied()).collect();
+                self.graph.apply(Op::Movement(Movement::Concat { axis }), &all)
+            }
+            Err(message) => self.graph.fail("concat", message),
+        }
+    }
+    /// The same value, through which no gradient flows.
+    #[track_caller]
+    pub fn detach(self) -> Tensor<'g> {
+        self.movement(Movement::Detach)
+    }
+
+    /// Slices of `axis` picked by a 1-D integer `index`: `torch.index_select`. An index out of range is clamped to the
+    /// last slice (a device cannot stop to report it).
+    #[track_caller]
+    pub fn index_select(self, axis: isize, index: Tensor<'g>) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.graph.apply(Op::Index(Index::Select { axis }), &[self, index]),
+            Err(message) => self.graph.fail("index_select", message),
+        }
+    }
+    /// Zeros of `size` slices along `axis`, with slice `k` of this added to slice `index[k]`; the adjoint of
+    /// [`Tensor::index_select`]. Reproducible: each output is summed in the order of `k`.
+    #[track_caller]
+    pub fn scatter_add(self, axis: isize, index: Tensor<'g>, size: usize) -> Tensor<'g> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(axis) => self.graph.apply(Op::Index(Index::ScatterAdd { axis, size }), &[self, index]),
+            Err(message) => self.graph.fail("scatter_add", message),
+        }
+    }
+    /// `[…] → […, classes]`: 1 at the index, else 0, as `f32`.
+    #[track_caller]
+    pub fn one_hot(self, classes: usize) -> Tensor<'g> {
+        let shape = Shape::from([&self.shape()[..], &[classes]].concat());
+        let axis = shape.rank() as isize - 1;
+        self.cast(DType::U32).unsqueeze(-1).eq(self.graph.iota(shape, axis)).cast(DType::F32)
+    }
+}

@@ -1,0 +1,127 @@
+//! How far from the reference a correct device may be, for any graph.
+
+use crate::dtype::DType;
+use crate::graph::{Graph, Node, NodeId};
+use crate::ops::Op;
+use crate::ops::random::{Distribution, draw};
+use crate::reference::RefTensor;
+use std::collections::HashMap;
+
+/// The absolute error each element of each node may have on a device, indexed by node; empty where `values` is `None`.
+///
+/// `values` are the reference's, from [`evaluate_all`](crate::reference::evaluate_all). `given` holds errors that
+/// nodes have to begin with, such as an input's own rounding. A node adds its own
+/// [error scale](crate::ops::Operation::error_scale) times its dtype's epsilon, and what its inputs' errors may add:
+/// the change of its value when they move.
+pub fn error_bounds(graph: &Graph, values: &[Option<RefTensor>], given: &HashMap<NodeId, Vec<f64>>) -> Vec<Vec<f64>> {
+    let nodes = graph.nodes();
+    let mut errors: Vec<Vec<f64>> = vec![Vec::new(); nodes.len()];
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(value) = &values[index] else { continue };
+        let inputs: Vec<&RefTensor> = node.inputs.iter().filter_map(|id| values[id.index()].as_ref()).collect();
+        let epsilon = node.ty.dtype.epsilon();
+        let tiny = if node.ty.dtype == DType::F16 { 6e-8 } else { f64::from(f32::MIN_POSITIVE) };
+        let own = node.op.definition().error_scale(&inputs, value);
+        let mut error: Vec<f64> = own.iter().map(|s| epsilon * s + if *s == 0.0 { 0.0 } else { tiny }).collect();
+        if let Some(given) = given.get(&NodeId::from_index(index)) {
+            error.iter_mut().zip(given).for_each(|(e, g)| *e += g);
+        }
+        for (k, id) in node.inputs.iter().enumerate() {
+            let incoming = &errors[id.index()];
+            if incoming.iter().any(|&e| e != 0.0) {
+                add_carried(&mut error, node, &inputs, value, k, incoming);
+            }
+        }
+        // The reference itself rounds, in f64.
+        for (e, v) in error.iter_mut().zip(&value.data).filter(|(e, v)| **e > 0.0 && v.is_finite()) {
+            *e += 4.0 * f64::EPSILON * v.abs();
+        }
+        errors[index] = error;
+    }
+    errors
+}
+
+/// Adds to `error` what the errors `incoming` of input `k` may change.
+fn add_carried(error: &mut [f64], node: &Node, inputs: &[&RefTensor], value: &RefTensor, k: usize, incoming: &[f64]) {
+    let definition = node.op.definition();
+    let with_input = |replacement: RefTensor, others: &[RefTensor]| {
+        let operands: Vec<&RefTensor> =
+            (0..inputs.len()).map(|i| if i == k { &replacement } else { others.get(i).unwrap_or(inputs[i]) }).collect();
+        definition.reference(&operands, &node.ty).data
+    };
+    let moved = |by: &dyn Fn(usize, f64) -> f64| {
+        let data = inputs[k].data.iter().zip(incoming).enumerate().map(|(i, (x, &e))| x + by(i, e)).collect();
+        RefTensor { data, ..inputs[k].clone() }
+    };
+    if matches!(node.op, Op::Matmul(_) | Op::Conv(_)) {
+        // Linear in each operand: the terms' errors add up whatever the signs of the terms.
+        let others: Vec<RefTensor> = inputs.iter().map(|x| x.abs()).collect();
+        let carried = with_input(RefTensor { data: incoming.to_vec(), ..inputs[k].clone() }, &others);
+        error.iter_mut().zip(carried).for_each(|(e, c)| *e += c);
+        return;
+    }
+    let add = |error: &mut [f64], directions: &[&dyn Fn(usize, f64) -> f64]| {
+        let mut furthest = vec![0f64; error.len()];
+        for direction in directions {
+            let changed = with_input(moved(direction), &[]);
+            for ((far, new), old) in furthest.iter_mut().zip(&changed).zip(&value.data) {
+                // An infinite value that stays infinite has not moved; a NaN stays.
+                let change = if new == old { 0.0 } else { (new - old).abs() };
+                *far = if change > *far || change.is_nan() { change } else { *far };
+            }
+        }
+        error.iter_mut().zip(furthest).for_each(|(e, f)| *e += f);
+    };
+    // Elements that depend on one element of the input, and sums, move furthest when all move the same way.
+    add(error, &[&|_, e| e, &|_, e| -e]);
+    // What depends on differences (softmax) hardly moves then, so there the elements also move in signs of their own.
+    if matches!(node.op, Op::Softmax(_) | Op::CrossEntropy(_) | Op::Custom(_)) {
+        for seed in 1..=4 {
+            let bit = |i: usize| draw(Distribution::Bits, [seed, 17], 0, 0, i as u32) % 2.0;
+            add(error, &[&|i, e| if bit(i) == 0.0 { e } else { -e }]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{Environment, evaluate_all};
+    use crate::tensor::Tensor;
+
+    /// The bounds of `build(x)` for `x` with errors `given`.
+    fn bounds(x: &[f64], given: &[f64], build: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) -> Vec<f64> {
+        let graph = Graph::new();
+        let input = graph.input("x", [x.len()], DType::F32);
+        let output = build(input);
+        let value = RefTensor { shape: [x.len()].into(), dtype: DType::F32, data: x.to_vec() };
+        let inputs = HashMap::from([("x".to_string(), value)]);
+        let environment = Environment { inputs: &inputs, variables: &HashMap::new(), step: 0, seed: 0 };
+        let values = evaluate_all(&graph, &[output.id()], environment).unwrap_or_default();
+        let given = HashMap::from([(input.id(), given.to_vec())]);
+        error_bounds(&graph, &values, &given).swap_remove(output.id().index())
+    }
+
+    #[test]
+    fn an_error_passes_exact_operations_as_it_is() {
+        let bound = bounds(&[1.0, -2.0], &[1e-3, 0.0], |x| -(-(-x)).reshape([1, 2]).flip(1));
+        assert_eq!(bound[0], 0.0);
+        assert!((bound[1] - 1e-3).abs() < 1e-12, "{bound:?}");
+    }
+
+    #[test]
+    fn errors_add_up_whatever_the_signs_of_their_terms() {
+        let bound = bounds(&[1.0, 1.0], &[1e-3, 1e-3], |x| {
+            let weight = x.graph().constant([[1f32], [-1.0]]);
+            x.matmul(weight)
+        });
+        assert!(bound[0] >= 2e-3 && bound[0] < 2.1e-3, "{bound:?}");
+        let bound = bounds(&[1.0, 1.0], &[1e-3, 1e-3], |x| x.softmax(0));
+        assert!(bound.iter().all(|b| *b > 2e-4 && *b < 4e-3), "{bound:?}");
+    }
+
+    #[test]
+    fn exact_inputs_and_exact_operations_leave_no_error() {
+        assert_eq!(bounds(&[0.1, -3.0], &[0.0, 0.0], |x| x.relu().maximum(0.5)), [0.0, 0.0]);
+    }
+}
