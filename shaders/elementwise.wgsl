@@ -38,6 +38,28 @@ fn zero_i32(x: i32) -> i32 {
     return 0i;
 }
 
+// Integer division by WGSL's rule (x / 0 = x, x % 0 = 0, and the least i32 over -1 is itself), spelt out because GL
+// drivers do not follow it: the divisor becomes 1 where the rule applies.
+fn divide_u32(a: u32, b: u32) -> u32 {
+    return a / select(b, 1u, b == 0u);
+}
+
+fn modulo_u32(a: u32, b: u32) -> u32 {
+    return a % select(b, 1u, b == 0u);
+}
+
+fn safe_divisor(a: i32, b: i32) -> i32 {
+    return select(b, 1i, b == 0i || (b == -1i && a == -2147483647i - 1i));
+}
+
+fn divide_i32(a: i32, b: i32) -> i32 {
+    return a / safe_divisor(a, b);
+}
+
+fn modulo_i32(a: i32, b: i32) -> i32 {
+    return a % safe_divisor(a, b);
+}
+
 // tanh: an odd polynomial near 0, where the quotient would cancel (coefficients from Cephes' tanhf); ±1 beyond 15.
 fn tanh_guarded(x: f32) -> f32 {
     let a = abs(x);

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::ops::elementwise::ElementwiseKernel;
 use crate::ops::random::Distribution;
 use crate::ops::reduce::{ReduceKernel, ReduceKind};
+use crate::ops::table::Binary;
 use crate::shape::View;
 use std::fmt::Write as _;
 
@@ -232,6 +233,10 @@ impl Pointwise {
                     }
                 }
                 Instr::Unary { op, dtype, x } => substitute(op.row().wgsl, dtype, &[("x", v(x))]),
+                Instr::Binary { op: Binary::Div, dtype, a, b } if !dtype.is_float() => {
+                    format!("divide_{dtype}(v{a}, v{b})")
+                }
+                Instr::Binary { op: Binary::Rem, dtype, a, b } => format!("modulo_{dtype}(v{a}, v{b})"),
                 Instr::Binary { op, dtype, a, b } => substitute(op.row().wgsl, dtype, &[("a", v(a)), ("b", v(b))]),
                 Instr::Compare { op, dtype, a, b } => substitute(op.wgsl(), dtype, &[("a", v(a)), ("b", v(b))]),
                 Instr::Select { condition, a, b, .. } => format!("select(v{b}, v{a}, v{condition} != 0u)"),
