@@ -107,6 +107,20 @@ impl Executor for CpuExecutor {
         self.programs.get(program).map(|program| &program.plan)
     }
 
+    fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<f64>> {
+        let program = &mut self.programs[program];
+        program.swap_variables(&mut self.variables);
+        let mut seconds = Vec::with_capacity(program.plan.launch_count());
+        for launch in &program.plan.launches {
+            let (buffers, scratch) = (&mut program.buffers[..], &mut self.scratch);
+            let start = std::time::Instant::now();
+            launch.kernel.cpu(&mut CpuContext { buffers, launch, step, seed, scratch });
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        program.swap_variables(&mut self.variables);
+        Ok(seconds)
+    }
+
     fn allocated_bytes(&self) -> u64 {
         let buffers = self.programs.iter().flat_map(|program| &program.buffers);
         let words: usize = self.variables.values().chain(buffers).map(Vec::len).sum();

@@ -146,7 +146,8 @@ impl Executor for GpuExecutor {
                 self.gpu.wait(None)?;
             }
             let start = Instant::now();
-            let commands = self.programs[program].encode(&self.gpu, first + done, chunk, key(seed));
+            let launches = 0..self.programs[program].plan.launch_count();
+            let commands = self.programs[program].encode(&self.gpu, launches, first + done, chunk, key(seed));
             self.submit(commands)?;
             if measured && seconds == 0.0 {
                 self.in_flight.clear();
@@ -196,6 +197,22 @@ impl Executor for GpuExecutor {
 
     fn plan(&self, program: usize) -> Option<&Plan> {
         self.programs.get(program).map(|p| &p.plan)
+    }
+
+    fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<f64>> {
+        self.in_flight.clear();
+        self.gpu.wait(None)?;
+        let program = &self.programs[program];
+        let mut seconds = Vec::with_capacity(program.plan.launch_count());
+        for launch in 0..program.plan.launch_count() {
+            let start = Instant::now();
+            let commands = program.encode(&self.gpu, launch..launch + 1, step, 1, key(seed));
+            let submission = self.gpu.queue.submit([commands]);
+            self.gpu.wait(Some(submission))?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        self.gpu.check()?;
+        Ok(seconds)
     }
 
     fn allocated_bytes(&self) -> u64 {

@@ -169,13 +169,20 @@ impl Program {
         }
     }
 
-    /// Encodes the runs `first..first + count`.
-    pub(super) fn encode(&self, gpu: &Gpu, first: u32, count: u32, key: [u32; 2]) -> wgpu::CommandBuffer {
+    /// Encodes some of the plan's launches (all, but for profiling) of the runs `first..first + count`.
+    pub(super) fn encode(
+        &self,
+        gpu: &Gpu,
+        launches: std::ops::Range<usize>,
+        first: u32,
+        count: u32,
+        key: [u32; 2],
+    ) -> wgpu::CommandBuffer {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") });
         for step in first..first + count {
             let words: [u32; IMMEDIATE_BYTES as usize / 4] = [step, key[0], key[1], 0];
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for dispatch in &self.steps {
+            for dispatch in &self.steps[launches.clone()] {
                 pass.set_pipeline(&dispatch.pipeline);
                 pass.set_bind_group(0, &dispatch.bindings, &[]);
                 if dispatch.uses_run {

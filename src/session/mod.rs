@@ -34,6 +34,9 @@ pub trait Executor {
     fn plan(&self, program: usize) -> Option<&Plan>;
     /// Bytes allocated for variables and programs.
     fn allocated_bytes(&self) -> u64;
+    /// Runs `program` once with each launch timed on its own, in seconds, waiting for it to end. On a GPU that includes
+    /// the submission and the wait. Empty on the reference.
+    fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<f64>>;
 }
 
 /// A compiled program of a [`Session`].
@@ -194,6 +197,17 @@ impl Session {
     /// The plan of a program; `None` on the reference device, which has none.
     pub fn plan(&self, program: &Program) -> Option<&Plan> {
         (program.session == self.id).then(|| self.executor.plan(program.index)).flatten()
+    }
+
+    /// Runs a program once, with the inputs of its last run, and gives the seconds each of its plan's launches took on its
+    /// own. On a GPU that includes a submission and a wait for each, so compare launches rather than add them up. Like any
+    /// run it updates variables and advances the step. Empty on the reference device.
+    pub fn profile(&mut self, program: &Program) -> Result<Vec<f64>> {
+        self.check_program(program)?;
+        let step = self.steps[program.index];
+        let seconds = self.executor.profile(program.index, step, self.seed)?;
+        self.steps[program.index] = step.wrapping_add(1);
+        Ok(seconds)
     }
 
     /// Bytes allocated on the device for variables and programs.

@@ -72,6 +72,10 @@ impl Executor for ReferenceExecutor {
         None
     }
 
+    fn profile(&mut self, _: usize, _: u32, _: u64) -> Result<Vec<f64>> {
+        Ok(Vec::new())
+    }
+
     fn allocated_bytes(&self) -> u64 {
         let results = self.programs.iter().flat_map(|p| &p.results);
         self.variables.values().chain(results).map(|v| v.data.len() as u64 * 8).sum()

@@ -101,6 +101,18 @@ impl Trainer {
         self.session.plan(self.train.program())
     }
 
+    /// The seconds each launch of a training step takes on its own, the least of `repeats` runs. Like any steps these
+    /// move the parameters.
+    pub fn profile(&mut self, repeats: u32) -> Result<Vec<f64>> {
+        let mut least = self.session.profile(self.train.program())?;
+        for _ in 1..repeats {
+            for (least, seconds) in least.iter_mut().zip(self.session.profile(self.train.program())?) {
+                *least = least.min(seconds);
+            }
+        }
+        Ok(least)
+    }
+
     /// The order of an epoch's samples: a function of the seed and the epoch alone.
     fn order(&self, epoch: u32, rows: usize) -> Option<Vec<u32>> {
         self.config.shuffle.then(|| {
