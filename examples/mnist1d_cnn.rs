@@ -34,7 +34,7 @@ fn main() -> wgrad::Result<()> {
     let y = Variable::new("train.y", Array::new([rows], data.train.y)?);
     let g = Graph::new();
     let batches = g.scalar((rows / BATCH) as f64, DType::U32);
-    let pick = g.iota([BATCH], 0) + g.step().rem(batches) * g.scalar(BATCH as f64, DType::U32);
+    let pick = g.iota([BATCH], 0) + g.step() % batches * g.scalar(BATCH as f64, DType::U32);
     let logits = model.forward(g.variable(&x).index_select(0, pick), Mode::Train);
     let cost = loss::cross_entropy(logits, g.variable(&y).index_select(0, pick), 0.0);
     let sgd = Sgd { momentum: 0.9, ..Sgd::default() };

@@ -237,7 +237,7 @@ fn seed004(device: &Device) {
             let x = graph.tensor(x.id());
             parameters.iter().fold(x, |a, w| a.matmul(graph.variable(w)).sigmoid()).id()
         };
-        let row = graph.step().rem(samples as u32);
+        let row = graph.step() % (samples as u32);
         let pick = |v: &Variable| graph.variable(v).index_select(0, row.reshape([1]));
         let loss = (graph.tensor(forward(&graph, pick(&xs))) - pick(&ys)).square().sum(..);
         let gradients = loss.grad(&parameters.each_ref().map(|w| graph.variable(w)));

@@ -15,17 +15,12 @@ struct Affine {
 }
 
 impl Affine {
-    fn new(weight: Shape, rng: &mut Generator) -> Self {
-        let bias = Initializer::Default.draw(weight[0], &weight, rng);
+    /// Draws the weight, then the bias, as PyTorch does.
+    fn new(shape: &Shape, weight: Initializer, bias: Option<Initializer>, rng: &mut Generator) -> Self {
         Affine {
-            weight: Variable::new("weight", Initializer::Default.draw(&weight, &weight, rng)),
-            bias: Some(Variable::new("bias", bias)),
+            weight: Variable::new("weight", weight.draw(shape, shape, rng)),
+            bias: bias.map(|bias| Variable::new("bias", bias.draw(shape[0], shape, rng))),
         }
-    }
-    fn init(&mut self, weight: Initializer, bias: Initializer, rng: &mut Generator) {
-        let shape = self.weight.tensor_type().shape;
-        self.weight = Variable::new("weight", weight.draw(&shape, &shape, rng));
-        self.bias = self.bias.take().map(|_| Variable::new("bias", bias.draw(shape[0], &shape, rng)));
     }
     fn parameters(&self) -> Vec<(String, Variable)> {
         let weight = ("weight".to_string(), self.weight.clone());
@@ -43,7 +38,8 @@ macro_rules! affine_layer {
         impl $name {
             /// Draws the parameters anew: `weight` and `bias` by these initialisers.
             pub fn init(mut self, weight: Initializer, bias: Initializer, rng: &mut Generator) -> Self {
-                self.affine.init(weight, bias, rng);
+                let bias = self.affine.bias.is_some().then_some(bias);
+                self.affine = Affine::new(&self.affine.weight.tensor_type().shape, weight, bias, rng);
                 self
             }
             /// The same layer without a bias.
@@ -80,7 +76,8 @@ affine_layer!(Linear);
 impl Linear {
     /// A layer with PyTorch's default initialisation.
     pub fn new(in_features: usize, out_features: usize, rng: &mut Generator) -> Self {
-        Linear { affine: Affine::new([out_features, in_features].into(), rng) }
+        let (shape, default) = ([out_features, in_features].into(), Initializer::Default);
+        Linear { affine: Affine::new(&shape, default, Some(default), rng) }
     }
 }
 
@@ -127,7 +124,8 @@ macro_rules! conv_layer {
                 let $k = kernel_size;
                 let sizes: [usize; $rank] = $sizes;
                 let weight = [&[out_channels, in_channels / options.groups.max(1)], &sizes[..]].concat();
-                $name { affine: Affine::new(weight.into(), rng), options }
+                let default = Initializer::Default;
+                $name { affine: Affine::new(&weight.into(), default, Some(default), rng), options }
             }
         }
 

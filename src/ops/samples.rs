@@ -252,7 +252,7 @@ fn convolutions() -> Vec<Sample> {
         f,
     );
     add("2d 1x1", &[2, 5, 4, 4], &[3, 5, 1, 1], o(), f);
-    add("1d f16", &[2, 4, 12], &[3, 4, 3], o().padding(1), |s| halves(s));
+    add("1d f16", &[2, 4, 12], &[3, 4, 3], o().padding(1), halves);
     out
 }
 

@@ -47,8 +47,8 @@ pub(super) fn share(plan: Plan) -> Plan {
     }
     // Buffers free for the next value: their index in `kept`.
     let mut free: Vec<usize> = Vec::new();
-    for position in 0..launches.len() {
-        let starting: Vec<usize> = touched(&launches[position], &ranges, |range| range.0 == position);
+    for (position, launch) in launches.iter().enumerate() {
+        let starting: Vec<usize> = touched(launch, &ranges, |range| range.0 == position);
         for index in starting {
             if place[index].is_some() {
                 continue;
@@ -73,7 +73,7 @@ pub(super) fn share(plan: Plan) -> Plan {
             }
             place[index] = Some(BufferId(chosen as u32));
         }
-        for index in touched(&launches[position], &ranges, |range| range.1 == position) {
+        for index in touched(launch, &ranges, |range| range.1 == position) {
             if let (BufferKind::Scratch, Some(id)) = (&buffers[index].kind, place[index]) {
                 free.push(id.index());
             }

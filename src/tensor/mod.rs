@@ -122,8 +122,6 @@ macro_rules! binary_methods {
 binary_methods! {
     /// `selfᵒᵗʰᵉʳ`. A negative base needs a whole exponent.
     pow Pow;
-    /// The remainder of truncating integer division.
-    rem Rem;
     /// The larger of the two.
     maximum Max;
     /// The smaller of the two.
@@ -380,6 +378,7 @@ operator!(Add add Add);
 operator!(Sub sub Sub);
 operator!(Mul mul Mul);
 operator!(Div div Div);
+operator!(Rem rem Rem);
 
 impl<'g> std::ops::Neg for Tensor<'g> {
     type Output = Tensor<'g>;

@@ -192,6 +192,7 @@ impl EvalPrograms {
                  initialisation may help"
             )));
         }
-        Ok((loss, 100.0 * (1.0 - totals[1] / self.rows as f64)))
+        let wrong = self.rows as f64 - totals[1];
+        Ok((loss, 100.0 * wrong / self.rows as f64))
     }
 }
