@@ -36,12 +36,6 @@ impl Affine {
 macro_rules! affine_layer {
     ($name:ident) => {
         impl $name {
-            /// Draws the parameters anew: `weight` and `bias` by these initialisers.
-            pub fn init(mut self, weight: Initializer, bias: Initializer, rng: &mut Generator) -> Self {
-                let bias = self.affine.bias.is_some().then_some(bias);
-                self.affine = Affine::new(&self.affine.weight.tensor_type().shape, weight, bias, rng);
-                self
-            }
             /// The same layer without a bias.
             pub fn without_bias(mut self) -> Self {
                 self.affine.bias = None;
@@ -76,8 +70,17 @@ affine_layer!(Linear);
 impl Linear {
     /// A layer with PyTorch's default initialisation.
     pub fn new(in_features: usize, out_features: usize, rng: &mut Generator) -> Self {
-        let (shape, default) = ([out_features, in_features].into(), Initializer::Default);
-        Linear { affine: Affine::new(&shape, default, Some(default), rng) }
+        Linear::with_init(in_features, out_features, Initializer::Default, Some(Initializer::Default), rng)
+    }
+    /// A layer with these initialisers; without a bias if that is `None`.
+    pub fn with_init(
+        in_features: usize,
+        out_features: usize,
+        weight: Initializer,
+        bias: Option<Initializer>,
+        rng: &mut Generator,
+    ) -> Self {
+        Linear { affine: Affine::new(&[out_features, in_features].into(), weight, bias, rng) }
     }
 }
 
@@ -121,11 +124,23 @@ macro_rules! conv_layer {
                 options: ConvOptions,
                 rng: &mut Generator,
             ) -> Self {
+                let default = Initializer::Default;
+                $name::with_init(in_channels, out_channels, kernel_size, options, default, Some(default), rng)
+            }
+            /// A layer with these initialisers; without a bias if that is `None`.
+            pub fn with_init(
+                in_channels: usize,
+                out_channels: usize,
+                kernel_size: $kernel,
+                options: ConvOptions,
+                weight: Initializer,
+                bias: Option<Initializer>,
+                rng: &mut Generator,
+            ) -> Self {
                 let $k = kernel_size;
                 let sizes: [usize; $rank] = $sizes;
-                let weight = [&[out_channels, in_channels / options.groups.max(1)], &sizes[..]].concat();
-                let default = Initializer::Default;
-                $name { affine: Affine::new(&weight.into(), default, Some(default), rng), options }
+                let shape = [&[out_channels, in_channels / options.groups.max(1)], &sizes[..]].concat();
+                $name { affine: Affine::new(&shape.into(), weight, bias, rng), options }
             }
         }
 

@@ -1,6 +1,6 @@
 //! From a configuration to layers, checking that the shapes meet.
 
-use super::config::{Config, InitConfig, LayerConfig};
+use super::config::{Config, LayerConfig};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::{Conv1d, Conv2d, Dropout, Flatten, Generator, Linear, Module, Relu, Sequential, Sigmoid, Tanh};
@@ -100,8 +100,9 @@ impl LayerConfig {
                     return Err(format!("takes [{wanted}], but the layer before gives [{features}]"));
                 }
                 check_size("out_features", &[out_features, features])?;
-                let layer = Linear::new(features, out_features, rng);
-                Ok((layer.configure(weight_init, bias_init, bias, rng), vec![out_features]))
+                let (weight, bias) = (weight_init.initializer(), bias.then(|| bias_init.initializer()));
+                let layer = Linear::with_init(features, out_features, weight, bias, rng);
+                Ok((Box::new(layer), vec![out_features]))
             }
             LayerConfig::Conv1d {
                 in_channels,
@@ -117,8 +118,9 @@ impl LayerConfig {
             } => {
                 let options = ConvOptions::new().stride(stride).padding(padding).dilation(dilation).groups(groups);
                 let output = conv_output(shape, in_channels, out_channels, &[kernel_size], &options)?;
-                let layer = Conv1d::new(shape[0], out_channels, kernel_size, options, rng);
-                Ok((layer.configure(weight_init, bias_init, bias, rng), output))
+                let (weight, bias) = (weight_init.initializer(), bias.then(|| bias_init.initializer()));
+                let layer = Conv1d::with_init(shape[0], out_channels, kernel_size, options, weight, bias, rng);
+                Ok((Box::new(layer), output))
             }
             LayerConfig::Conv2d {
                 in_channels,
@@ -138,8 +140,9 @@ impl LayerConfig {
                     .dilation(dilation.pair())
                     .groups(groups);
                 let output = conv_output(shape, in_channels, out_channels, &kernel_size.pair(), &options)?;
-                let layer = Conv2d::new(shape[0], out_channels, kernel_size.pair(), options, rng);
-                Ok((layer.configure(weight_init, bias_init, bias, rng), output))
+                let (weight, bias) = (weight_init.initializer(), bias.then(|| bias_init.initializer()));
+                let layer = Conv2d::with_init(shape[0], out_channels, kernel_size.pair(), options, weight, bias, rng);
+                Ok((Box::new(layer), output))
             }
         }
     }
@@ -179,20 +182,3 @@ fn conv_output(
     let geometry = Conv { kind: ConvKind::Forward, options: options.clone() }.geometry(&x, &weight.into())?;
     Ok([&[out_channels], &geometry.output[2 - rank..]].concat())
 }
-
-/// Applies a layer's initialisers and its bias switch.
-trait Configure: Module + Sized + 'static {
-    fn configure(self, weight: InitConfig, bias: InitConfig, has_bias: bool, rng: &mut Generator) -> Box<dyn Module>;
-}
-
-macro_rules! configure {
-    ($($layer:ty),*) => {$(
-        impl Configure for $layer {
-            fn configure(self, weight: InitConfig, bias: InitConfig, has_bias: bool, rng: &mut Generator) -> Box<dyn Module> {
-                let layer = if has_bias { self } else { self.without_bias() };
-                Box::new(layer.init(weight.initializer(), bias.initializer(), rng))
-            }
-        }
-    )*};
-}
-configure!(Linear, Conv1d, Conv2d);

@@ -8,7 +8,6 @@ use crate::array::Array;
 use crate::data::{Dataset, RandomState};
 use crate::error::{Error, Result};
 use crate::nn::Module;
-use crate::ops::random::{key, philox};
 use crate::optim::Optimizer;
 use crate::plan::Plan;
 use crate::session::{Device, Session};
@@ -28,6 +27,7 @@ pub struct Trainer {
     val_eval: Option<EvalPrograms>,
     test_eval: Option<EvalPrograms>,
     rates: Vec<f64>,
+    shuffler: RandomState,
     history: Vec<EpochRecord>,
     train_seconds: f64,
     setup_seconds: f64,
@@ -73,6 +73,8 @@ impl Trainer {
             val_eval,
             test_eval,
             rates,
+            // NumPy's seeds have 32 bits.
+            shuffler: RandomState::new(config.seed as u32 ^ (config.seed >> 32) as u32),
             history: Vec::new(),
             train_seconds: 0.0,
             setup_seconds: start.elapsed().as_secs_f64(),
@@ -113,12 +115,11 @@ impl Trainer {
         Ok(least)
     }
 
-    /// The order of an epoch's samples: a function of the seed and the epoch alone.
-    fn order(&self, epoch: u32, rows: usize) -> Option<Vec<u32>> {
-        self.config.shuffle.then(|| {
-            let word = philox([epoch, u32::MAX, 0, 1], key(self.config.seed))[0];
-            RandomState::new(word).permutation(rows).into_iter().map(|i| i as u32).collect()
-        })
+    /// The order of the next epoch's samples: epoch `e` takes the `e`-th `permutation(rows)` of NumPy's
+    /// `RandomState(seed)`, so that it can be had outside wgrad too.
+    fn next_order(&mut self) -> Option<Vec<u32>> {
+        let rows = self.train.rows();
+        self.config.shuffle.then(|| self.shuffler.permutation(rows).into_iter().map(|i| i as u32).collect())
     }
 
     /// Trains for one epoch and evaluates. A diverged run (a loss that is not finite) is an error.
@@ -128,7 +129,7 @@ impl Trainer {
             return Err(Error::config("epochs", format!("the run's {} epochs are done", self.config.epochs)));
         }
         let start = Instant::now();
-        let order = self.order(epoch, self.train.rows());
+        let order = self.next_order();
         self.train.epoch(&mut self.session, epoch, order)?;
         let (train_loss, train_error) = self.train_eval.evaluate(&mut self.session, "training")?;
         let val = match &self.val_eval {
