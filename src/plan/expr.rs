@@ -129,8 +129,42 @@ pub struct Expr {
 }
 
 impl Expr {
-    /// Adds a step unless an equal one exists.
+    /// The value of an `f32` step that is fixed.
+    fn fixed(&self, slot: Slot) -> Option<f64> {
+        match self.instrs[slot as usize] {
+            Instr::Fill { dtype: DType::F32, bits } => Some(f64::from(f32::from_bits(bits))),
+            _ => None,
+        }
+    }
+
+    /// A step on fixed `f32` operands, computed now; and `1·x`, which is `x`.
+    fn fold(&self, instr: Instr) -> Result<Slot, Instr> {
+        // An infinity or a NaN stays a step: shaders cannot spell it.
+        let fill = |value: f64| match value as f32 {
+            x if x.is_finite() => Instr::Fill { dtype: DType::F32, bits: x.to_bits() },
+            _ => instr,
+        };
+        match instr {
+            Instr::Unary { op, dtype: DType::F32, x } => match self.fixed(x) {
+                Some(x) => Err(fill((op.row().f64)(x))),
+                None => Err(instr),
+            },
+            Instr::Binary { op, dtype: DType::F32, a, b } => match (op, self.fixed(a), self.fixed(b)) {
+                (_, Some(a), Some(b)) => Err(fill((op.row().f64)(a, b))),
+                (Binary::Mul, Some(1.0), None) => Ok(b),
+                (Binary::Mul, None, Some(1.0)) => Ok(a),
+                _ => Err(instr),
+            },
+            _ => Err(instr),
+        }
+    }
+
+    /// Adds a step, unless an equal one exists or its value is known; returns where its value is.
     pub fn push(&mut self, instr: Instr) -> Slot {
+        let instr = match self.fold(instr) {
+            Ok(slot) => return slot,
+            Err(instr) => instr,
+        };
         let found = self.instrs.iter().position(|i| *i == instr);
         found.unwrap_or_else(|| {
             self.instrs.push(instr);

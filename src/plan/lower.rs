@@ -4,7 +4,9 @@
 //! expressions that grow until something needs them stored, so a chain is one launch; everything else launches its
 //! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
 
-use super::{Buffer, BufferId, BufferKind, Kernel, Launch, Lazy, Operand, Plan, memory, updates};
+use super::{Buffer, BufferId, BufferKind, Instr, Kernel, Launch, Lazy, Operand, Plan, memory, updates};
+use crate::array::Array;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId};
 use crate::ops::Op;
@@ -189,8 +191,21 @@ impl Lowering<'_> {
             self.launches.push(Launch { kernel: Arc::new(kernel), inputs, outputs });
         }
     }
-    /// Computes `lazy` into a new dense buffer.
+    /// Computes `lazy` into a new dense buffer. A small fixed value is uploaded once instead of filled in every run.
     pub fn store(&mut self, lazy: &Lazy) -> Operand {
+        const UPLOAD_AT_MOST: usize = 1 << 14;
+        let root = lazy.expr.instrs[lazy.root() as usize];
+        let elements = lazy.shape.elements();
+        if let (Instr::Fill { dtype, bits }, true) = (root, elements <= UPLOAD_AT_MOST) {
+            let value = match dtype {
+                DType::F32 | DType::F16 => f64::from(f32::from_bits(bits)),
+                DType::U32 => f64::from(bits),
+                DType::I32 => f64::from(bits as i32),
+            };
+            if let Ok(array) = Array::from_f64(&lazy.shape, &vec![value; elements], lazy.dtype) {
+                return self.buffer(array.tensor_type(), BufferKind::Constant(Arc::new(array)));
+            }
+        }
         let output = self.allocate(TensorType::new(&lazy.shape, lazy.dtype));
         self.store_into(lazy, output.clone());
         output
