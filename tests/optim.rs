@@ -1,6 +1,8 @@
 //! Optimisers, schedules and initialisers against PyTorch's trajectories (float64, from float32 inputs).
 #![allow(clippy::unwrap_used)]
 
+// `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
+use std::io::Write;
 use std::path::PathBuf;
 use wgrad::nn::{Generator, Initializer};
 use wgrad::optim::{Adam, Optimizer, Rule, Schedule, ScheduleKind, Sgd, Warmup};
@@ -35,7 +37,7 @@ fn follow(device: &Device, case: &str, rule: impl Rule + 'static, lr: f64) {
     let mut session = match Session::new(device.clone()) {
         Ok(session) => session,
         Err(error) if std::env::var_os("WGRAD_REQUIRE_GPU").is_none() => {
-            eprintln!("SKIPPED: {case} on {device}: {error}");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {case} on {device}: {error}");
             return;
         }
         Err(error) => panic!("{error}"),

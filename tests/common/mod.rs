@@ -2,7 +2,9 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
+// `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use wgrad::ops::Op;
 use wgrad::ops::leaf::Leaf;
@@ -72,7 +74,7 @@ pub(crate) fn open(device: &Device) -> Option<Session> {
     match Session::new(device.clone()) {
         Ok(session) => Some(session),
         Err(Error::Device(message)) if std::env::var_os("WGRAD_REQUIRE_GPU").is_none() => {
-            eprintln!("SKIPPED: {device}: {message}");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {device}: {message}");
             None
         }
         Err(error) => panic!("{device}: {error}"),
