@@ -59,16 +59,39 @@ impl AdapterInfo {
     }
 }
 
-/// The adapters with what there is to know of them. Asked for once: drivers take time, and some talk to stderr.
-fn enumerate() -> &'static [(wgpu::Adapter, AdapterInfo)] {
-    static ADAPTERS: OnceLock<Vec<(wgpu::Adapter, AdapterInfo)>> = OnceLock::new();
-    ADAPTERS.get_or_init(|| {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-        let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-        let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
-        let able = found.into_iter().filter(|a| a.get_downlevel_capabilities().flags.contains(compute));
-        able.enumerate().map(|(index, adapter)| (adapter.clone(), describe(index, &adapter))).collect()
-    })
+type Adapters = Vec<(wgpu::Adapter, AdapterInfo)>;
+
+/// The adapters of some backends, numbered from `first`.
+fn enumerate(backends: wgpu::Backends, first: usize) -> Adapters {
+    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    let instance = wgpu::Instance::new(descriptor);
+    let found = pollster::block_on(instance.enumerate_adapters(backends));
+    let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
+    let able = found.into_iter().filter(|a| a.get_downlevel_capabilities().flags.contains(compute));
+    able.enumerate().map(|(index, adapter)| (adapter.clone(), describe(first + index, &adapter))).collect()
+}
+
+/// The platform's own adapters: Vulkan, Metal, DX12. Asked for once.
+fn native() -> &'static Adapters {
+    static NATIVE: OnceLock<Adapters> = OnceLock::new();
+    NATIVE.get_or_init(|| enumerate(wgpu::Backends::PRIMARY, 0))
+}
+
+/// GL's adapters, numbered after the native ones. Asked for only when something needs them: GL drivers take time to
+/// start, and on a machine without a display some complain on stderr.
+fn gl() -> &'static Adapters {
+    static GL: OnceLock<Adapters> = OnceLock::new();
+    GL.get_or_init(|| enumerate(wgpu::Backends::GL, native().len()))
+}
+
+/// All adapters.
+fn everything() -> Vec<&'static (wgpu::Adapter, AdapterInfo)> {
+    native().iter().chain(gl()).collect()
+}
+
+/// What to choose the fastest from: the native adapters, or GL's if there are none.
+fn preferred() -> &'static Adapters {
+    if native().is_empty() { gl() } else { native() }
 }
 
 fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterInfo {
@@ -105,39 +128,43 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterInfo {
 
 /// All adapters that can compute, over all of wgpu's backends. The list stays the same while the process lives.
 pub fn adapters() -> Vec<AdapterInfo> {
-    enumerate().iter().map(|(_, info)| info.clone()).collect()
+    everything().into_iter().map(|(_, info)| info.clone()).collect()
 }
 
 /// Whether there is a GPU that is not a software driver.
 pub fn has_hardware() -> bool {
-    adapters().iter().any(AdapterInfo::is_hardware)
+    preferred().iter().any(|(_, info)| info.is_hardware())
 }
 
 /// The adapter that `choice` means.
 pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
-    let all = enumerate();
-    let labels = all.iter().map(|(_, info)| format!("{}: {}", info.index, info.label())).collect::<Vec<_>>().join(", ");
-    let known = if all.is_empty() {
+    let kinds = ["discrete", "integrated", "virtual", "cpu", "other"];
+    let found = match choice {
+        GpuChoice::Index(index) if *index < native().len() => Some(&native()[*index]),
+        GpuChoice::Index(index) => everything().into_iter().nth(*index),
+        GpuChoice::Name(name) => {
+            let name = name.to_lowercase();
+            let has_name = |(_, info): &&(wgpu::Adapter, AdapterInfo)| info.label().to_lowercase().contains(&name);
+            native().iter().find(has_name).or_else(|| gl().iter().find(has_name))
+        }
+        // The first of the best kind.
+        GpuChoice::Fastest => {
+            preferred().iter().min_by_key(|(_, info)| kinds.iter().position(|kind| *kind == info.kind))
+        }
+    };
+    if let Some(found) = found {
+        return Ok(found.clone());
+    }
+    let labels =
+        adapters().iter().map(|info| format!("{}: {}", info.index, info.label())).collect::<Vec<_>>().join(", ");
+    let known = if labels.is_empty() {
         "there is none: install a Vulkan driver (Mesa's lavapipe runs on any CPU), or use the cpu device".to_string()
     } else {
         format!("there are {labels}")
     };
-    let position = match choice {
-        GpuChoice::Index(index) => Some(*index).filter(|&k| k < all.len()),
-        GpuChoice::Name(name) => {
-            let name = name.to_lowercase();
-            all.iter().position(|(_, info)| info.label().to_lowercase().contains(&name))
-        }
-        // The first of the best kind: wgpu lists a platform's own API before GL.
-        GpuChoice::Fastest => (0..all.len()).min_by_key(|&k| {
-            let kinds = ["discrete", "integrated", "virtual", "cpu", "other"];
-            kinds.iter().position(|kind| *kind == all[k].1.kind)
-        }),
-    };
-    match (position, choice) {
-        (Some(k), _) => Ok(all[k].clone()),
-        (None, GpuChoice::Index(index)) => Err(Error::Device(format!("no GPU has index {index}; {known}"))),
-        (None, GpuChoice::Name(name)) => Err(Error::Device(format!("no GPU's name contains `{name}`; {known}"))),
-        (None, GpuChoice::Fastest) => Err(Error::Device(format!("no GPU; {known}"))),
-    }
+    Err(Error::Device(match choice {
+        GpuChoice::Index(index) => format!("no GPU has index {index}; {known}"),
+        GpuChoice::Name(name) => format!("no GPU's name contains `{name}`; {known}"),
+        GpuChoice::Fastest => format!("no GPU; {known}"),
+    }))
 }
