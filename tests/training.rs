@@ -38,7 +38,10 @@ unit = "step"
 warmup = { length = 3 }
 "#;
 
-fn train(text: &str, device: Device) -> Option<(Vec<EpochRecord>, Vec<(String, Array)>)> {
+/// The curve and the final parameters.
+type Outcome = (Vec<EpochRecord>, Vec<(String, Array)>);
+
+fn train(text: &str, device: Device) -> Option<Outcome> {
     let config: Config = toml::from_str(text).unwrap();
     let data = config.data.load().unwrap();
     let mut trainer = match Trainer::new(&config, &data, device.clone()) {
