@@ -73,6 +73,11 @@ struct Layout {
 }
 
 impl Pointwise {
+    /// Words of the uniform.
+    pub(in crate::plan) fn words(&self) -> usize {
+        self.layout().words
+    }
+
     fn rank(&self) -> usize {
         usize::from(self.outer_rank) + usize::from(self.inner_rank)
     }
@@ -290,4 +295,17 @@ fn substitute(template: &str, dtype: DType, names: &[(&str, String)]) -> String 
         rest = after;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_and_names_are_exact() {
+        assert_eq!(literal(DType::F32, 0.1f32.to_bits()), "0.1f");
+        assert_eq!(literal(DType::I32, i32::MIN as u32), "(-2147483647i - 1i)");
+        assert_eq!(literal(DType::I32, -3i32 as u32), "-3i");
+        assert_eq!(substitute("max(x, zero(x))", DType::I32, &[("x", "v3".into())]), "max(v3, zero_i32(v3))");
+    }
 }
