@@ -103,7 +103,7 @@ impl Pointwise {
         self.buffers.iter().any(|(dtype, _)| *dtype == DType::F16)
     }
 
-    fn uses_run(&self) -> bool {
+    pub(super) fn uses_run(&self) -> bool {
         self.expr.instrs.iter().any(|i| matches!(i, Instr::Step | Instr::Random { .. }))
     }
 
