@@ -153,6 +153,60 @@ fn a_variable_updated_from_its_own_other_elements() {
     }
 }
 
+/// Runs a one-input graph on the reference and the CPU; both must give `expected`.
+fn expect(x: Array, build: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>, expected: &[f32]) {
+    for device in [Device::reference(), Device::cpu()] {
+        let g = Graph::new();
+        let input = g.input("x", x.shape(), x.dtype());
+        let y = build(input).cast(DType::F32);
+        let mut session = Session::new(device.clone()).unwrap();
+        let program = session.compile(&g, &[y]).unwrap();
+        let out = session.run(&program, &[("x", &x)]).unwrap().remove(0);
+        let same =
+            out.as_slice::<f32>().unwrap().iter().zip(expected).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
+        assert!(same && out.len() == expected.len(), "{device}: {out:?} is not {expected:?}");
+    }
+}
+
+#[test]
+fn edge_values_follow_pytorch() {
+    let nan = f32::NAN;
+    expect(Array::from([nan, -1.0, 2.0]), |x| x.relu(), &[nan, 0.0, 2.0]);
+    expect(Array::from([nan, -1.0, 2.0]), |x| x.maximum(0.0).minimum(1.0), &[nan, 0.0, 1.0]);
+    expect(Array::from([nan, -1.0, 2.0]), |x| x.clamp(0.0, 1.0), &[nan, 0.0, 1.0]);
+    let slope = |x: Tensor<'_>| x.clamp(0.0, 1.0).sum(..).grad(&[x])[0].id();
+    expect(Array::from([0.0f32, 0.5, 1.0, 2.0, -1.0]), |x| x.graph().tensor(slope(x)), &[1.0, 1.0, 1.0, 0.0, 0.0]);
+    expect(Array::from([0.0f32, -2.0, 2.0]), |x| x.pow(0.0).sum(..).grad(&[x])[0], &[0.0, 0.0, 0.0]);
+    expect(Array::from([1.0f32, 3.0, 3.0]), |x| x.argmax(0), &[1.0]);
+}
+
+#[test]
+fn numbers_an_integer_tensor_cannot_hold_are_refused() {
+    for (expected, build) in [
+        ("-1 is not a u32", (|x| x.gt(-1.0)) as for<'g> fn(Tensor<'g>) -> Tensor<'g>),
+        ("2.7 is not a u32", |x| x * 2.7),
+        ("0.5 is not a u32", |x| x.pad(0, 1, 1, 0.5)),
+    ] {
+        let message = compile_error(|g| vec![build(g.input("x", [3], DType::U32))]);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// Planning stays linear: a chain of thousands of steps is cut into launches.
+#[test]
+fn long_chains_compile() {
+    let start = std::time::Instant::now();
+    let chain = |x: Tensor<'_>| (0..3000).fold(x, |x, k| (x * (1.0 + f64::from(k) * 1e-4) + 0.1).sin()).id();
+    let g = Graph::new();
+    let x = g.input("x", [5], DType::F32);
+    let y = g.tensor(chain(x));
+    let mut session = Session::new(Device::cpu()).unwrap();
+    let program = session.compile(&g, &[y]).unwrap();
+    assert!(session.run(&program, &[("x", &Array::from([0.1f32; 5]))]).unwrap()[0].to_f64()[0].is_finite());
+    // Minutes before chains were cut; the margin is for slow machines.
+    assert!(start.elapsed().as_secs() < 60);
+}
+
 #[test]
 fn a_graph_prints_as_text_and_dot() {
     let w = Variable::new("w", Array::from([1.0f32, 2.0]));

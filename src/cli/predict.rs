@@ -45,6 +45,12 @@ impl PredictArgs {
             let message = format!("the value at {:?} is {:e}, too large for f32", array.index(at), array.values[at]);
             return Err(Error::file(&self.input, message).into());
         }
+        // Overwriting the samples with their predictions is never meant.
+        if let (Ok(input), Ok(output)) = (self.input.canonicalize(), self.output.canonicalize()) {
+            if input == output {
+                return Err(Error::file(&self.output, "is the input itself; name another output").into());
+            }
+        }
         probe(&self.output)?;
         let x: Vec<f32> = array.values.iter().map(|&v| v as f32).collect();
         let prediction = run.predict(&x)?;

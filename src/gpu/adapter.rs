@@ -138,7 +138,10 @@ pub fn has_hardware() -> bool {
 
 /// The adapter that `choice` means.
 pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
-    let kinds = ["discrete", "integrated", "virtual", "cpu", "other"];
+    let kinds = match choice {
+        GpuChoice::LowPower => ["integrated", "discrete", "virtual", "cpu", "other"],
+        _ => ["discrete", "integrated", "virtual", "cpu", "other"],
+    };
     let found = match choice {
         GpuChoice::Index(index) if *index < native().len() => Some(&native()[*index]),
         GpuChoice::Index(index) => everything().into_iter().nth(*index),
@@ -148,7 +151,7 @@ pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)>
             native().iter().find(has_name).or_else(|| gl().iter().find(has_name))
         }
         // The first of the best kind.
-        GpuChoice::Fastest => {
+        GpuChoice::Fastest | GpuChoice::LowPower => {
             preferred().iter().min_by_key(|(_, info)| kinds.iter().position(|kind| *kind == info.kind))
         }
     };
@@ -165,6 +168,6 @@ pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)>
     Err(Error::Device(match choice {
         GpuChoice::Index(index) => format!("no GPU has index {index}; {known}"),
         GpuChoice::Name(name) => format!("no GPU's name contains `{name}`; {known}"),
-        GpuChoice::Fastest => format!("no GPU; {known}"),
+        GpuChoice::Fastest | GpuChoice::LowPower => format!("no GPU; {known}"),
     }))
 }

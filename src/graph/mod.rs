@@ -90,15 +90,21 @@ impl Graph {
         self.leaf(Leaf::Constant(Arc::new(value)), ty)
     }
 
-    /// A scalar of the given dtype (integers: `value` truncated).
+    /// A scalar of the given dtype; an integer dtype must be able to hold `value`.
     #[track_caller]
     pub fn scalar(&self, value: f64, dtype: DType) -> Tensor<'_> {
+        if let Err(message) = crate::ops::leaf::check_fill(value, dtype) {
+            return self.fail("scalar", message);
+        }
         self.leaf(Leaf::Fill(value.to_bits()), TensorType::new((), dtype))
     }
 
     /// A tensor with all elements equal to `value`.
     #[track_caller]
     pub fn full(&self, shape: impl Into<Shape>, value: f64, dtype: DType) -> Tensor<'_> {
+        if let Err(message) = crate::ops::leaf::check_fill(value, dtype) {
+            return self.fail("full", message);
+        }
         self.leaf(Leaf::Fill(value.to_bits()), TensorType::new(shape, dtype))
     }
 

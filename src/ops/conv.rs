@@ -205,8 +205,8 @@ impl Conv {
         let stride = per_axis("stride", &o.stride, rank, 1)?;
         let padding = per_axis("padding", &o.padding, rank, 0)?;
         let dilation = per_axis("dilation", &o.dilation, rank, 1)?;
-        if o.groups == 0 {
-            return Err("groups must be 1 or more".into());
+        if o.groups == 0 || o.groups > 1 << 20 {
+            return Err(format!("groups must lie in 1..=1048576, but are {}", o.groups));
         }
         let (sa, sb) = (spatial(&a[2..]), spatial(&b[2..]));
         let mut g = ConvGeometry {

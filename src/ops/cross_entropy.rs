@@ -86,7 +86,7 @@ impl Operation for CrossEntropy {
         let (upstream, p) = (cx.inputs[2], x.softmax(-1));
         let classes = x.shape()[1];
         let s = self.smoothing();
-        let t = labels.one_hot(classes).cast(x.dtype()) * (1.0 - s) + s / classes as f64;
+        let t = labels.minimum(classes as u32 - 1).one_hot(classes).cast(x.dtype()) * (1.0 - s) + s / classes as f64;
         let vu = g * upstream.unsqueeze(1);
         let dx = p * (vu - (p * vu).sum_keepdim(1));
         vec![Some(dx), None, Some((g * (p - t)).sum(1))]

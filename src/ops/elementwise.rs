@@ -29,6 +29,9 @@ pub enum Elementwise {
     Cast(DType),
 }
 
+/// Steps an expression may have: longer ones take long to plan and make shaders that take long to compile.
+const MAX_STEPS: usize = 256;
+
 /// Evaluates an integer operation on exactly held integers.
 fn on_integers(dtype: DType, values: &[f64], u: impl Fn(&[u32]) -> u32, i: impl Fn(&[i32]) -> i32) -> f64 {
     match dtype {
@@ -157,16 +160,21 @@ impl Operation for Elementwise {
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
         let ty = cx.output_type();
         let mut parts: Vec<Lazy> = (0..cx.input_count()).map(|k| cx.lazy(k)).collect();
-        // A launch may touch only so many buffers: store the operand that reads most until the rest fit.
+        // A launch may touch only so many buffers and hold so many steps: store the largest operand until the rest fit.
         loop {
             let mut buffers: Vec<_> = parts.iter().flat_map(Lazy::buffers).collect();
             buffers.sort_unstable();
             buffers.dedup();
-            if buffers.len() < cx.max_buffers() {
+            let steps: usize = parts.iter().map(|p| p.expr.instrs.len()).sum();
+            let largest = if buffers.len() >= cx.max_buffers() {
+                (0..parts.len()).max_by_key(|&k| parts[k].buffers().len())
+            } else if steps > MAX_STEPS {
+                (0..parts.len()).max_by_key(|&k| parts[k].expr.instrs.len())
+            } else {
                 break;
-            }
-            let Some(widest) = (0..parts.len()).max_by_key(|&k| parts[k].buffers().len()) else { break };
-            parts[widest] = Lazy::load(cx.operand(widest));
+            };
+            let Some(largest) = largest else { break };
+            parts[largest] = Lazy::load(cx.operand(largest));
         }
         let compute = cx.input_type(cx.input_count() - 1).dtype.compute();
         let instr = |s: &[Slot]| match *self {

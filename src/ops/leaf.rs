@@ -37,6 +37,19 @@ pub enum Leaf {
     Poison,
 }
 
+/// An integer dtype must hold the value as it is: a silently truncated bound or factor would be a wrong number.
+pub(crate) fn check_fill(value: f64, dtype: DType) -> Result<(), String> {
+    let (low, high) = match dtype {
+        DType::U32 => (0.0, f64::from(u32::MAX)),
+        DType::I32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
+        DType::F32 | DType::F16 => return Ok(()),
+    };
+    if value.fract() == 0.0 && (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{value} is not a {dtype}; cast the tensor to a float type, or the number to a whole one"))
+}
+
 /// `value` rounded to `dtype`, as the bits of its compute dtype.
 pub(crate) fn fill_bits(value: f64, dtype: DType) -> u32 {
     match dtype {

@@ -176,6 +176,7 @@ impl Operation for Movement {
             }
             Movement::Pad { axis, before, after, interior, .. } => {
                 axis_of(*axis)?;
+                super::leaf::check_fill(self.padding_value(), x.dtype)?;
                 let gaps = x.shape[*axis].saturating_sub(1).saturating_mul(*interior);
                 let size = [*before, *after, gaps].iter().fold(x.shape[*axis], |a, &b| a.saturating_add(b));
                 with_size(&x.shape, *axis, size)

@@ -123,9 +123,10 @@ impl Operation for Reduce {
                 Some(g * (1.0 / n as f64))
             }
             ReduceKind::Max | ReduceKind::Min => {
-                let winners = x.eq(expand(cx.output)).cast(x.dtype());
+                // Counted in f32: f16 cannot hold the number of many ties.
+                let winners = x.eq(expand(cx.output)).cast(DType::F32);
                 let count = winners.sum_keepdim(&self.axes[..]);
-                Some(g * winners / count)
+                Some(g * (winners / count).cast(x.dtype()))
             }
             ReduceKind::ArgMax | ReduceKind::ArgMin => None,
         }]

@@ -291,6 +291,10 @@ fn indexing() -> Vec<Sample> {
         Sample::new("index_select", "integers", vec![indices([40], 1000), indices([9], 40)], |_, t| {
             t[0].index_select(0, t[1])
         }),
+        Sample::new("gather", "last axis", vec![floats([6, 9]), indices([5, 3], 9)], |_, t| t[0].gather(1, t[1])),
+        Sample::new("gather", "first axis", vec![floats([4, 3, 2]), indices([7, 3, 1], 4)], |_, t| {
+            t[0].gather(0, t[1])
+        }),
         Sample::new("scatter_add", "rows", vec![floats([14, 5]), indices([14], 9)], |_, t| {
             t[0].scatter_add(0, t[1], 9)
         }),

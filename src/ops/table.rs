@@ -199,7 +199,7 @@ unary_table! {
     "the nearest integer, ties to even" Round "round" Float
         f: |x| x.round_ties_even(); wgsl: "round(x)"; range: (-4.0, 4.0); error: |_, _| 0.0; grad: |_, _, _| None;
     "`max(x, 0)`; gradient 0 at 0" Relu "relu" Signed
-        f: |x| if x > 0.0 { x } else { 0.0 }; wgsl: "max(x, zero(x))"; range: (-3.0, 3.0); error: |_, _| 0.0; grad: |_, y, g| Some(y.gt(0.0).select(g, 0.0));
+        f: |x| if x <= 0.0 { 0.0 } else { x }; wgsl: "max(x, zero(x))"; range: (-3.0, 3.0); error: |_, _| 0.0; grad: |_, y, g| Some(y.gt(0.0).select(g, 0.0));
 }
 
 binary_table! {
@@ -216,11 +216,11 @@ binary_table! {
     "`aᵇ`; negative a only with whole b" Pow "pow" Float
         f: |a, b| a.powf(b); wgsl: "power(a, b)"; range: (0.2, 3.0);
         error: |a, b, y| y.abs() * (8.0 + 4.0 * (b * a.abs().max(1e-30).log2()).abs() + 4.0 * b.abs());
-        grad: |a, b, y, g| [Some(g * b * a.pow(b - 1.0)), Some(a.gt(0.0).select(g * y * a.maximum(f64::from(f32::MIN_POSITIVE)).log(), 0.0))];
+        grad: |a, b, y, g| [Some(b.eq(0.0).select(0.0, g * b * a.pow(b - 1.0))), Some(a.gt(0.0).select(g * y * a.maximum(f64::from(f32::MIN_POSITIVE)).log(), 0.0))];
     "the larger; ties share the gradient" Max "maximum" Any
-        f: |a, b| a.max(b); wgsl: "max(a, b)"; range: (-3.0, 3.0); error: |_, _, _| 0.0; grad: |a, b, _, g| [Some(share(g, a.gt(b), a.eq(b))), Some(share(g, b.gt(a), a.eq(b)))];
+        f: |a, b| if a.is_nan() || a > b { a } else { b }; wgsl: "max(a, b)"; range: (-3.0, 3.0); error: |_, _, _| 0.0; grad: |a, b, _, g| [Some(share(g, a.gt(b), a.eq(b))), Some(share(g, b.gt(a), a.eq(b)))];
     "the smaller; ties share the gradient" Min "minimum" Any
-        f: |a, b| a.min(b); wgsl: "min(a, b)"; range: (-3.0, 3.0); error: |_, _, _| 0.0; grad: |a, b, _, g| [Some(share(g, a.lt(b), a.eq(b))), Some(share(g, b.lt(a), a.eq(b)))];
+        f: |a, b| if a.is_nan() || a < b { a } else { b }; wgsl: "min(a, b)"; range: (-3.0, 3.0); error: |_, _, _| 0.0; grad: |a, b, _, g| [Some(share(g, a.lt(b), a.eq(b))), Some(share(g, b.lt(a), a.eq(b)))];
 }
 
 /// All of `g` where `wins`, half of it where the operands tie, none elsewhere.

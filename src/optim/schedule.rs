@@ -57,7 +57,7 @@ impl Schedule {
         };
         match self.kind {
             ScheduleKind::Constant => 1.0,
-            ScheduleKind::Step { step_size, gamma } => gamma.powi((t / step_size.max(1)) as i32),
+            ScheduleKind::Step { step_size, gamma } => gamma.powf(f64::from(t / step_size.max(1))),
             ScheduleKind::Cosine { t_max, min_factor } => {
                 let progress = f64::from(t.min(t_max)) / f64::from(t_max.max(1));
                 min_factor + (1.0 - min_factor) * (1.0 + (PI * progress).cos()) / 2.0

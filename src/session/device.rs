@@ -4,7 +4,7 @@ use super::Executor;
 use crate::error::{Error, Result};
 use std::str::FromStr;
 
-/// Which device to run on. As text: `auto`, `gpu`, `gpu:1`, `gpu:NAME`, `cpu`, `reference`.
+/// Which device to run on. As text: `auto`, `gpu`, `gpu:1`, `gpu:NAME`, `gpu:low-power`, `cpu`, `reference`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Device {
     /// The fastest real GPU if there is one, else the CPU.
@@ -24,6 +24,8 @@ pub enum GpuChoice {
     /// The fastest kind there is: discrete, then integrated, then software.
     #[default]
     Fastest,
+    /// The one that draws least power: integrated, then discrete, then software.
+    LowPower,
     /// By its position in `wgrad devices`.
     Index(usize),
     /// The first whose name contains this, ignoring case.
@@ -74,12 +76,15 @@ impl FromStr for Device {
             "cpu" => Device::Cpu,
             "reference" => Device::Reference,
             _ => match text.strip_prefix("gpu:") {
+                Some("low-power") => Device::Gpu(GpuChoice::LowPower),
                 Some(rest) if !rest.is_empty() => Device::Gpu(match rest.parse() {
                     Ok(index) => GpuChoice::Index(index),
                     Err(_) => GpuChoice::Name(rest.to_string()),
                 }),
                 _ => {
-                    let message = format!("unknown device `{text}`: use auto, gpu, gpu:N, gpu:NAME, cpu or reference");
+                    let message = format!(
+                        "unknown device `{text}`: use auto, gpu, gpu:N, gpu:NAME, gpu:low-power, cpu or reference"
+                    );
                     return Err(Error::config("device", message));
                 }
             },
@@ -92,6 +97,7 @@ impl std::fmt::Display for Device {
         match self {
             Device::Auto => f.write_str("auto"),
             Device::Gpu(GpuChoice::Fastest) => f.write_str("gpu"),
+            Device::Gpu(GpuChoice::LowPower) => f.write_str("gpu:low-power"),
             Device::Gpu(GpuChoice::Index(index)) => write!(f, "gpu:{index}"),
             Device::Gpu(GpuChoice::Name(name)) => write!(f, "gpu:{name}"),
             Device::Cpu => f.write_str("cpu"),
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn devices_read_back_as_written() {
-        for text in ["auto", "gpu", "gpu:3", "gpu:llvmpipe", "cpu", "reference"] {
+        for text in ["auto", "gpu", "gpu:3", "gpu:low-power", "gpu:llvmpipe", "cpu", "reference"] {
             assert_eq!(text.parse::<Device>().map(|d| d.to_string()).ok().as_deref(), Some(text));
         }
         assert!("gpu:".parse::<Device>().is_err());

@@ -144,7 +144,10 @@ impl Session {
     /// Runs a program `count` times with the same inputs, reading nothing back.
     pub fn run_steps(&mut self, program: &Program, inputs: &[(&str, &Array)], count: u32) -> Result<()> {
         self.check_program(program)?;
-        for (name, array) in inputs {
+        for (position, (name, array)) in inputs.iter().enumerate() {
+            if inputs[..position].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Error::value(format!("input `{name}`"), "is given twice"));
+            }
             let Some((_, wanted)) = program.inputs.iter().find(|(n, _)| n == name) else {
                 let known: Vec<&str> = program.inputs.iter().map(|(n, _)| n.as_str()).collect();
                 return Err(Error::value(format!("input `{name}`"), format!("the program's inputs are {known:?}")));

@@ -229,7 +229,8 @@ impl<'g> Tensor<'g> {
         if low.is_nan() || high.is_nan() || low > high {
             return self.graph.fail("clamp", format!("the bounds must be ordered numbers, but are {low} and {high}"));
         }
-        self.maximum(low).minimum(high)
+        // Not maximum and minimum: at a bound those would share the gradient, and the value there is the tensor's own.
+        self.lt(low).select(low, self.gt(high).select(high, self))
     }
     /// Converts the elements. Float to integer truncates and saturates.
     #[track_caller]
@@ -317,7 +318,9 @@ impl<'g> Tensor<'g> {
                 .fail("cross_entropy", format!("label smoothing must lie in [0, 1], but is {label_smoothing}"));
         }
         let op = CrossEntropy::Loss { smoothing: label_smoothing.to_bits() };
-        self.graph.apply(Op::CrossEntropy(op), &[self, labels.cast(DType::U32)])
+        // The operation itself refuses labels that are not integers.
+        let labels = if labels.dtype() == DType::I32 { labels.maximum(0).cast(DType::U32) } else { labels };
+        self.graph.apply(Op::CrossEntropy(op), &[self, labels])
     }
 }
 

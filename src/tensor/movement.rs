@@ -91,7 +91,11 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn slice_step(self, axis: isize, range: std::ops::Range<usize>, step: usize) -> Tensor<'g> {
         match resolve_axis(axis, self.shape().rank()) {
-            Ok(axis) => self.movement(Movement::Slice { axis, start: range.start, end: range.end, step }),
+            // A step beyond the axis picks one element, as the axis's own length does.
+            Ok(axis) => {
+                let step = step.min(self.shape()[axis].max(1));
+                self.movement(Movement::Slice { axis, start: range.start, end: range.end, step })
+            }
             Err(message) => self.graph.fail("slice", message),
         }
     }
@@ -136,6 +140,33 @@ impl<'g> Tensor<'g> {
             Ok(axis) => self.graph.apply(Op::Index(Index::Select { axis }), &[self, index]),
             Err(message) => self.graph.fail("index_select", message),
         }
+    }
+    /// Elements along `axis` picked by an integer `index` of this tensor's rank: `torch.gather`. Element `[i, j, k]` of
+    /// the result is `self[i, index[i, j, k], k]` for axis 1; the other axes of `index` may be shorter than this
+    /// tensor's. An index out of range is clamped.
+    #[track_caller]
+    pub fn gather(self, axis: isize, index: Tensor<'g>) -> Tensor<'g> {
+        if self.is_poisoned() || index.is_poisoned() {
+            return self.graph.apply(Op::Index(Index::Select { axis: 0 }), &[self, index]);
+        }
+        let (shape, picked) = (self.shape(), index.shape());
+        let axis = match resolve_axis(axis, shape.rank()) {
+            Ok(axis) => axis,
+            Err(message) => return self.graph.fail("gather", message),
+        };
+        let fits = shape.rank() == picked.rank() && (0..shape.rank()).all(|k| k == axis || picked[k] <= shape[k]);
+        if !fits || index.dtype().is_float() || shape[axis] == 0 {
+            let message = format!("an index {} does not go with a tensor of shape {shape}", index.tensor_type());
+            return self.graph.fail("gather", message);
+        }
+        let index = if index.dtype() == DType::I32 { index.maximum(0).cast(DType::U32) } else { index };
+        let strides = shape.strides();
+        let mut position = index.minimum(shape[axis] as u32 - 1) * strides[axis] as u32;
+        for k in (0..shape.rank()).filter(|&k| k != axis) {
+            position = position + self.graph.iota(&picked, k as isize) * strides[k] as u32;
+        }
+        let flat = self.reshape([shape.elements()]);
+        flat.index_select(0, position.reshape([picked.elements()])).reshape(picked)
     }
     /// Zeros of `size` slices along `axis`, with slice `k` of this added to slice `index[k]`; the adjoint of
     /// [`Tensor::index_select`]. Reproducible: each output is summed in the order of `k`.

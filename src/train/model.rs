@@ -3,7 +3,9 @@
 use super::config::{Config, LayerConfig};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::nn::{Conv1d, Conv2d, Dropout, Flatten, Generator, Linear, Module, Relu, Sequential, Sigmoid, Tanh};
+use crate::nn::{
+    Conv1d, Conv2d, Dropout, Flatten, Generator, Linear, Module, Relu, Sequential, Sigmoid, Softmax, Tanh,
+};
 use crate::ops::conv::{Conv, ConvKind, ConvOptions};
 use crate::shape::Shape;
 
@@ -74,6 +76,7 @@ impl LayerConfig {
             LayerConfig::Relu {} => "relu",
             LayerConfig::Tanh {} => "tanh",
             LayerConfig::Sigmoid {} => "sigmoid",
+            LayerConfig::Softmax {} => "softmax",
             LayerConfig::Flatten {} => "flatten",
             LayerConfig::Dropout { .. } => "dropout",
         }
@@ -86,6 +89,7 @@ impl LayerConfig {
             LayerConfig::Relu {} => same(Box::new(Relu)),
             LayerConfig::Tanh {} => same(Box::new(Tanh)),
             LayerConfig::Sigmoid {} => same(Box::new(Sigmoid)),
+            LayerConfig::Softmax {} => same(Box::new(Softmax)),
             LayerConfig::Flatten {} => Ok((Box::new(Flatten), vec![shape.iter().product()])),
             LayerConfig::Dropout { p } if !(0.0..=1.0).contains(&p) => Err(format!("p must lie in [0, 1], but is {p}")),
             LayerConfig::Dropout { p } => same(Box::new(Dropout::new(p))),

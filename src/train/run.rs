@@ -68,6 +68,11 @@ impl RunFolder {
     pub fn save(&self, trainer: &mut Trainer) -> Result<Metrics> {
         let metrics = trainer.metrics()?;
         let parameters = trainer.parameters()?;
+        if let Some((name, _)) = parameters.iter().find(|(_, value)| !is_finite(value)) {
+            let message =
+                format!("parameter `{name}` is no longer finite: training has diverged. Try a smaller learning rate");
+            return Err(Error::NotFinite(message));
+        }
         let sample = trainer.model().input.clone();
         self.write("model.safetensors", &to_safetensors(&parameters, &sample)?)?;
         self.save_metrics(&metrics)?;
@@ -79,6 +84,10 @@ impl RunFolder {
         self.write("metrics.csv", metrics.to_csv().as_bytes())?;
         self.write("metrics.json", metrics.to_json()?.as_bytes())
     }
+}
+
+fn is_finite(array: &Array) -> bool {
+    array.to_f64().iter().all(|x| x.is_finite())
 }
 
 fn to_safetensors(parameters: &[(String, Array)], sample: &[usize]) -> Result<Vec<u8>> {
@@ -99,6 +108,9 @@ fn to_safetensors(parameters: &[(String, Array)], sample: &[usize]) -> Result<Ve
     let metadata = HashMap::from([("input".to_string(), shape)]);
     safetensors::serialize(views, Some(metadata)).map_err(problem)
 }
+
+/// The most classes a confusion matrix is made for.
+const MAX_CONFUSION: usize = 4096;
 
 /// A finished run, ready for use on a device.
 #[derive(Debug)]
@@ -171,7 +183,11 @@ impl Run {
                     view.dtype()
                 )));
             }
-            session.write(variable, &Array::from_bytes(&ty, view.data())?)?;
+            let value = Array::from_bytes(&ty, view.data())?;
+            if !is_finite(&value) {
+                return Err(wrong(format!("parameter `{name}` holds a NaN or an infinity")));
+            }
+            session.write(variable, &value)?;
         }
         if let Some(extra) = tensors.names().into_iter().find(|n| !parameters.iter().any(|(name, _)| name == n)) {
             return Err(wrong(format!("holds a parameter `{extra}` that the network does not have")));
@@ -224,6 +240,14 @@ impl Run {
             return Err(Error::value("data", message));
         }
         let classes = self.classes();
+        if classes > MAX_CONFUSION {
+            return Err(Error::Limit {
+                what: "a confusion matrix (classes)".into(),
+                needed: classes as u64,
+                limit: MAX_CONFUSION as u64,
+                remedy: "use `predict` and count what you need".into(),
+            });
+        }
         if let Some((row, label)) = split.y.iter().enumerate().find(|&(_, &y)| y as usize >= classes) {
             let message = format!("the label of sample {row} is {label}, but the network has {classes} classes");
             return Err(Error::value("data", message));

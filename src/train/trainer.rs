@@ -14,6 +14,9 @@ use crate::session::{Device, Session};
 use crate::variable::Variable;
 use std::time::Instant;
 
+/// The longest table of learning rates.
+const MAX_RATES: u32 = 1 << 24;
+
 /// A run in progress: the network, the optimiser and the data on one device.
 #[derive(Debug)]
 pub struct Trainer {
@@ -51,6 +54,11 @@ impl Trainer {
         })?;
         let per_step = config.schedule.unit() == Unit::Step;
         let moments = if per_step { total } else { config.epochs };
+        if moments > MAX_RATES {
+            let message =
+                format!("by step needs {moments} learning rates, and {MAX_RATES} are the most; use unit = \"epoch\"");
+            return Err(Error::config("schedule", message));
+        }
         let schedule = config.schedule.schedule(moments);
         let rates: Vec<f64> = (0..moments).map(|t| config.optimizer.lr() * schedule.factor(t)).collect();
         let table = Variable::new("lr", Array::from(rates.iter().map(|&r| r as f32).collect::<Vec<_>>()));

@@ -135,6 +135,7 @@ pub enum LayerConfig {
     Relu {},
     Tanh {},
     Sigmoid {},
+    Softmax {},
     Flatten {},
     Dropout {
         p: f64,
