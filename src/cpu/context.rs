@@ -49,6 +49,15 @@ pub(super) fn sized<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut [T
     &mut vector[..n]
 }
 
+/// As [`sized`], from an address that a vector load does not cross a cache line at.
+pub(super) fn aligned<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut [T] {
+    const LINE: usize = 64;
+    let most = LINE / size_of::<T>();
+    let words = sized(vector, n + most);
+    let skip = words.as_ptr().align_offset(LINE).min(most);
+    &mut words[skip..][..n]
+}
+
 /// Words as the floats they hold.
 pub fn floats(words: &[u32]) -> &[f32] {
     bytemuck::cast_slice(words)

@@ -7,8 +7,8 @@
 
 use super::CpuContext;
 use super::context::{floats, floats_mut, sized};
-use super::conv_line;
 use super::gemm::{Layout, gemm};
+use super::{conv_direct, conv_line};
 use crate::ops::conv::{ConvGeometry, ConvKernel, ConvPass};
 
 /// Runs the kernel.
@@ -16,7 +16,9 @@ pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
     let g = &kernel.geometry;
     cx.dense(|[a, b], out, scratch| {
         let (a, b, out) = (floats(a), floats(b), floats_mut(out));
-        if conv_line::suits(g) {
+        if conv_direct::suits(kernel.pass, g) {
+            conv_direct::run(kernel.pass, g, a, b, out, &mut scratch.panels);
+        } else if conv_line::suits(g) {
             conv_line::run(kernel.pass, g, a, b, out, &mut scratch.panels);
         } else {
             by_sample(kernel.pass, g, a, b, out, &mut scratch.panels[0]);
@@ -158,23 +160,23 @@ mod tests {
         (0..n).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
     }
 
-    /// Two independent ways to compute the same thing, over every small geometry.
+    /// Independent ways to compute the same thing, over every small geometry and a few longer lines.
     #[test]
     fn whole_batches_agree_with_single_samples() {
-        let sizes = (1..9).flat_map(|length| (1..6).map(move |kernel| (length, kernel)));
-        let mut tried = 0;
-        for (length, kernel) in sizes {
+        let lengths = (1..9).chain([19, 40, 57]);
+        let sizes = lengths.flat_map(|length| (1..6).map(move |kernel| (length, kernel)));
+        let (mut lines, mut direct) = (0, 0);
+        for ((length, kernel), [inputs, outputs]) in sizes.flat_map(|s| [(s, [2, 5]), (s, [9, 15]), (s, [12, 20])]) {
             for (stride, padding) in (1..4).flat_map(|s| (0..7).map(move |p| (s, p))) {
                 let conv =
                     Conv { kind: ConvKind::Forward, options: ConvOptions::new().stride(stride).padding(padding) };
-                let (x, w): (Shape, Shape) = ([3, 2, length].into(), [5, 2, kernel].into());
+                let (x, w): (Shape, Shape) = ([3, inputs, length].into(), [outputs, inputs, kernel].into());
                 let Ok(g) = conv.geometry(&x, &w) else { continue };
                 if !conv_line::suits(&g) {
                     continue;
                 }
-                tried += 1;
                 let (x, w) = (values(x.elements(), 0.1), values(w.elements(), 0.2));
-                let y = values(3 * 5 * g.output[1], 0.3);
+                let y = values(3 * outputs * g.output[1], 0.3);
                 let passes = [
                     (ConvPass::Forward, &x, &w, y.len()),
                     (ConvPass::InputGrad, &y, &w, x.len()),
@@ -182,16 +184,29 @@ mod tests {
                 ];
                 for (pass, a, b, n) in passes {
                     // Stale memory must not show.
-                    let (mut one, mut two) = (vec![f32::NAN; n], vec![f32::NAN; n]);
-                    let mut panels = [(); 3].map(|()| vec![f32::NAN; 1000]);
+                    let stale = || (vec![f32::NAN; n], [(); 3].map(|()| vec![f32::NAN; 5000]));
+                    let (mut one, mut panels) = stale();
                     by_sample(pass, &g, a, b, &mut one, &mut panels[0]);
+                    let agrees = |two: &[f32]| {
+                        for (one, two) in one.iter().zip(two) {
+                            assert!((one - two).abs() < 1e-4, "{pass:?} {g:?}: {one} {two}");
+                        }
+                    };
+                    let (mut two, mut panels) = stale();
                     conv_line::run(pass, &g, a, b, &mut two, &mut panels);
-                    for (one, two) in one.iter().zip(&two) {
-                        assert!((one - two).abs() < 1e-4, "{pass:?} {g:?}: {one} {two}");
+                    agrees(&two);
+                    lines += 1;
+                    if conv_direct::suits(pass, &g) {
+                        let (mut three, mut panels) = stale();
+                        conv_direct::run(pass, &g, a, b, &mut three, &mut panels);
+                        agrees(&three);
+                        direct += 1;
                     }
                 }
             }
         }
-        assert!(tried > 300, "{tried}");
+        assert!(lines > 3000, "{lines}");
+        // Without vector instructions the direct form is not used.
+        assert!(direct > 1000 || super::super::simd::lane_count() == 1, "{direct}");
     }
 }

@@ -1,7 +1,7 @@
 //! The expression interpreter: runs each step of an expression over a block of points before the next step, so that
 //! the cost of choosing what to do is paid once a block and the inner loops vectorise.
 
-use super::context::{floats, floats_mut, sized};
+use super::context::{aligned, floats, floats_mut};
 use super::strided::Walk;
 use crate::dtype::DType;
 use crate::ops::random::{Distribution, key, philox, unit};
@@ -19,13 +19,35 @@ const REGISTER_WORDS: usize = 6 * 1024;
 pub(super) struct ExprScratch {
     registers: Vec<u32>,
     walks: Vec<Walk>,
-    uniform: Vec<bool>,
+    slots: Vec<Place>,
+    /// Of a reduction.
+    pub(super) sums: Vec<f64>,
 }
 
 impl ExprScratch {
     pub(super) fn bytes(&self) -> u64 {
-        4 * self.registers.capacity() as u64
+        (4 * self.registers.capacity() + 8 * self.sums.capacity()) as u64
     }
+}
+
+/// Where a step's values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In its register.
+    Register,
+    /// In its register, and the same in every block.
+    Fixed,
+    /// In a buffer, as they lie: the buffer's index and the first point's position.
+    Buffer(usize, usize),
+}
+
+/// Whether a root that is nothing but a load may be read from its buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Roots {
+    /// Yes.
+    InPlace,
+    /// No: that buffer may change before the root is used.
+    Copied,
 }
 
 /// An expression ready to be evaluated over blocks of an iteration space.
@@ -37,88 +59,122 @@ pub(super) struct Interpreter<'a> {
     key: [u32; 2],
     /// Points of a block.
     pub(super) block: usize,
-    scratch: &'a mut ExprScratch,
+    /// Words of a register.
+    pitch: usize,
+    registers: &'a mut [u32],
+    walks: &'a [Walk],
+    slots: &'a [Place],
 }
 
 impl<'a> Interpreter<'a> {
-    /// `sizes` is the iteration space; it holds at least one point. Steps whose value is the same at every point are
-    /// evaluated here, once.
+    /// The iteration space has these `sizes`, in the order `axes` of the loads' axes (in which a positional step may
+    /// not occur unless it is theirs). It holds at least one point. The first points evaluated must be a block from 0.
     pub(super) fn new(
         expr: &'a Expr,
         loads: &'a [Operand],
         sizes: impl Iterator<Item = usize>,
+        axes: impl Iterator<Item = usize> + Clone,
         (step, seed): (u32, u64),
+        roots: Roots,
         scratch: &'a mut ExprScratch,
-        buffers: &[Vec<u32>],
     ) -> Self {
         let mut all = [1; MAX_RANK];
         all.iter_mut().zip(sizes).for_each(|(to, size)| *to = size);
         let points: usize = all.iter().product();
         let count = expr.instrs.len();
-        // A multiple of 4: a block of random words serves as many points.
-        let block = (REGISTER_WORDS / count).clamp(64, 1024).min(points).next_multiple_of(4);
-        sized(&mut scratch.registers, count * block);
-        scratch.walks.clear();
-        scratch.walks.extend(loads.iter().map(|operand| Walk::new(&operand.view)));
-        scratch.uniform.clear();
-        let mut interpreter = Interpreter { expr, loads, sizes: all, step, key: key(seed), block, scratch };
+        let ExprScratch { registers, walks, slots, .. } = scratch;
+        walks.clear();
+        walks.extend(loads.iter().map(|operand| Walk::over(&operand.view, axes.clone())));
+        let most = (REGISTER_WORDS / count).clamp(64, 1024);
+        let draws = expr.instrs.iter().any(|instr| matches!(instr, Instr::Random { .. }));
+        // A multiple of 4, as a block of random words serves as many points, or of the points after which a broadcast
+        // repeats, so that it is the same in every block.
+        let period = walks.iter().filter_map(Walk::period).max().filter(|&n| n <= most && !draws).unwrap_or(4);
+        let block = (most / period.max(1) * period).min(points.next_multiple_of(4));
+        slots.clear();
         for (slot, instr) in expr.instrs.iter().enumerate() {
-            let uniform = interpreter.is_uniform(instr);
-            interpreter.scratch.uniform.push(uniform);
-            if uniform {
-                interpreter.step(slot, 0, block.min(points), buffers);
+            let copied = roots == Roots::Copied && expr.roots.contains(&(slot as Slot));
+            let fixed = |operands: &[Slot]| operands.iter().all(|&s| slots[s as usize] == Place::Fixed);
+            let is_fixed = match *instr {
+                Instr::Fill { .. } | Instr::Step => true,
+                Instr::Load { input, .. } => walks[input as usize].period().is_some_and(|n| block % n.max(1) == 0),
+                Instr::Iota { .. } | Instr::Random { .. } => false,
+                Instr::Unary { x, .. } | Instr::Cast { x, .. } => fixed(&[x]),
+                Instr::Binary { a, b, .. } | Instr::Compare { a, b, .. } => fixed(&[a, b]),
+                Instr::Select { condition, a, b, .. } => fixed(&[condition, a, b]),
+            };
+            let place = match *instr {
+                _ if is_fixed => Place::Fixed,
+                Instr::Load { input, dtype } if dtype != DType::F16 && !copied => {
+                    let from = walks[input as usize].dense_from();
+                    from.map_or(Place::Register, |from| Place::Buffer(loads[input as usize].buffer.index(), from))
+                }
+                _ => Place::Register,
+            };
+            slots.push(place);
+        }
+        let pitch = block.next_multiple_of(16);
+        let registers = aligned(registers, count * pitch);
+        Interpreter { expr, loads, sizes: all, step, key: key(seed), block, pitch, registers, walks, slots }
+    }
+
+    /// Whether the last step is the only root and is computed in every block: then it can be given a target.
+    pub(super) fn ends_in_root(&self) -> bool {
+        let last = self.slots.len() - 1;
+        self.expr.roots.len() == 1
+            && self.expr.roots[0] as usize == last
+            && self.slots[last] == Place::Register
+            && !matches!(self.expr.instrs[last], Instr::Load { .. })
+    }
+
+    /// Evaluates points `start..start + len`, at most a block of them. The values of the last step go to `target`, if
+    /// there is one.
+    #[inline(always)]
+    pub(super) fn eval(&mut self, start: usize, len: usize, buffers: &[Vec<u32>], mut target: Option<&mut [u32]>) {
+        let last = self.slots.len() - 1;
+        for (slot, instr) in self.expr.instrs.iter().enumerate() {
+            match self.slots[slot] {
+                Place::Fixed if start > 0 => continue,
+                Place::Buffer(..) => continue,
+                _ => {}
+            }
+            let (done, rest) = self.registers.split_at_mut(slot * self.pitch);
+            let out = match &mut target {
+                Some(target) if slot == last => &mut target[..len],
+                _ => &mut rest[..len],
+            };
+            let (pitch, slots) = (self.pitch, self.slots);
+            let register = |slot: Slot| match slots[slot as usize] {
+                Place::Buffer(buffer, from) => &buffers[buffer][from + start..][..len],
+                _ => &done[slot as usize * pitch..][..len],
+            };
+            match *instr {
+                Instr::Load { input, dtype } => {
+                    let words = &buffers[self.loads[input as usize].buffer.index()];
+                    self.walks[input as usize].load(words, dtype, start, out);
+                }
+                Instr::Fill { bits, .. } => out.fill(bits),
+                Instr::Step => out.fill(self.step),
+                Instr::Iota { axis } => iota(&self.sizes[axis as usize..], start, out),
+                Instr::Random { distribution, stream } => {
+                    random(distribution, self.key, [self.step, stream], start, out);
+                }
+                Instr::Unary { op, dtype, x } => unary(op, dtype, register(x), out),
+                Instr::Binary { op, dtype, a, b } => binary(op, dtype, register(a), register(b), out),
+                Instr::Compare { op, dtype, a, b } => compare(op, dtype, register(a), register(b), out),
+                Instr::Select { condition, a, b, .. } => select(register(condition), register(a), register(b), out),
+                Instr::Cast { from, to, x } => cast(from.compute(), to, register(x), out),
             }
         }
-        interpreter
     }
 
-    fn is_uniform(&self, instr: &Instr) -> bool {
-        let all = |slots: &[Slot]| slots.iter().all(|&s| self.scratch.uniform[s as usize]);
-        match *instr {
-            Instr::Fill { .. } | Instr::Step => true,
-            Instr::Load { input, .. } => self.scratch.walks[input as usize].is_uniform(),
-            Instr::Iota { .. } | Instr::Random { .. } => false,
-            Instr::Unary { x, .. } | Instr::Cast { x, .. } => all(&[x]),
-            Instr::Binary { a, b, .. } | Instr::Compare { a, b, .. } => all(&[a, b]),
-            Instr::Select { condition, a, b, .. } => all(&[condition, a, b]),
-        }
-    }
-
-    /// Evaluates points `start..start + len`, at most a block of them.
-    pub(super) fn eval(&mut self, start: usize, len: usize, buffers: &[Vec<u32>]) {
-        for slot in 0..self.expr.instrs.len() {
-            if !self.scratch.uniform[slot] {
-                self.step(slot, start, len, buffers);
-            }
-        }
-    }
-
-    /// The values of a root at the points last evaluated.
-    pub(super) fn root(&self, root: usize, len: usize) -> &[u32] {
-        &self.scratch.registers[self.expr.roots[root] as usize * self.block..][..len]
-    }
-
-    fn step(&mut self, slot: usize, start: usize, len: usize, buffers: &[Vec<u32>]) {
-        let (done, rest) = self.scratch.registers.split_at_mut(slot * self.block);
-        let out = &mut rest[..len];
-        let block = self.block;
-        let register = |slot: Slot| &done[slot as usize * block..][..len];
-        match self.expr.instrs[slot] {
-            Instr::Load { input, dtype } => {
-                let words = &buffers[self.loads[input as usize].buffer.index()];
-                self.scratch.walks[input as usize].load(words, dtype, start, out);
-            }
-            Instr::Fill { bits, .. } => out.fill(bits),
-            Instr::Step => out.fill(self.step),
-            Instr::Iota { axis } => iota(&self.sizes[axis as usize..], start, out),
-            Instr::Random { distribution, stream } => {
-                random(distribution, self.key, [self.step, stream], start, out);
-            }
-            Instr::Unary { op, dtype, x } => unary(op, dtype, register(x), out),
-            Instr::Binary { op, dtype, a, b } => binary(op, dtype, register(a), register(b), out),
-            Instr::Compare { op, dtype, a, b } => compare(op, dtype, register(a), register(b), out),
-            Instr::Select { condition, a, b, .. } => select(register(condition), register(a), register(b), out),
-            Instr::Cast { from, to, x } => cast(from.compute(), to, register(x), out),
+    /// The values of a root at the points last evaluated, `start..start + len`.
+    #[inline(always)]
+    pub(super) fn root<'b>(&'b self, root: usize, start: usize, len: usize, buffers: &'b [Vec<u32>]) -> &'b [u32] {
+        let slot = self.expr.roots[root] as usize;
+        match self.slots[slot] {
+            Place::Buffer(buffer, from) => &buffers[buffer][from + start..][..len],
+            _ => &self.registers[slot * self.pitch..][..len],
         }
     }
 }
@@ -163,6 +219,7 @@ fn random(distribution: Distribution, key: [u32; 2], [step, stream]: [u32; 2], s
     }
 }
 
+#[inline(always)]
 fn unary(op: Unary, dtype: DType, x: &[u32], out: &mut [u32]) {
     match dtype {
         DType::F32 | DType::F16 => op.apply_f32(floats(x), floats_mut(out)),
@@ -171,6 +228,7 @@ fn unary(op: Unary, dtype: DType, x: &[u32], out: &mut [u32]) {
     }
 }
 
+#[inline(always)]
 fn binary(op: Binary, dtype: DType, a: &[u32], b: &[u32], out: &mut [u32]) {
     let operands = a.iter().zip(b);
     match dtype {
@@ -182,6 +240,7 @@ fn binary(op: Binary, dtype: DType, a: &[u32], b: &[u32], out: &mut [u32]) {
     }
 }
 
+#[inline(always)]
 fn compare(op: Compare, dtype: DType, a: &[u32], b: &[u32], out: &mut [u32]) {
     match dtype {
         DType::F32 | DType::F16 => op.apply(floats(a), floats(b), out),
@@ -191,6 +250,7 @@ fn compare(op: Compare, dtype: DType, a: &[u32], b: &[u32], out: &mut [u32]) {
 }
 
 /// Without a branch, so that it vectorises.
+#[inline(always)]
 fn select(condition: &[u32], a: &[u32], b: &[u32], out: &mut [u32]) {
     for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(a).zip(b) {
         let mask = u32::from(c != 0).wrapping_neg();
@@ -199,6 +259,7 @@ fn select(condition: &[u32], a: &[u32], b: &[u32], out: &mut [u32]) {
 }
 
 /// As Rust's `as`: floats saturate, integers wrap.
+#[inline(always)]
 fn cast(from: DType, to: DType, x: &[u32], out: &mut [u32]) {
     let float = f32::from_bits;
     match (from, to) {
@@ -216,6 +277,7 @@ fn cast(from: DType, to: DType, x: &[u32], out: &mut [u32]) {
     }
 }
 
+#[inline(always)]
 fn each(x: &[u32], out: &mut [u32], f: impl Fn(u32) -> u32) {
     out.iter_mut().zip(x).for_each(|(o, &x)| *o = f(x));
 }

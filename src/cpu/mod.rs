@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod conv;
+mod conv_direct;
 mod conv_line;
 pub mod cross_entropy;
 pub mod elementwise;
@@ -9,8 +10,10 @@ mod executor;
 mod expr;
 mod gemm;
 pub mod index;
+mod lanes;
 pub mod matmul;
 pub mod reduce;
+mod simd;
 pub mod softmax;
 mod strided;
 

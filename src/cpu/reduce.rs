@@ -1,14 +1,18 @@
 //! Reductions.
 
 use super::CpuContext;
-use super::context::floats;
-use super::expr::Interpreter;
+use super::context::{floats, sized};
+use super::expr::{ExprScratch, Interpreter, Roots};
+use super::simd::fast;
 use crate::dtype::DType;
 use crate::ops::reduce::{ReduceKernel, ReduceKind};
+use crate::plan::{Instr, Operand};
 use half::f16;
 
 /// Running sums that a vector unit can hold.
 const LANES: usize = 16;
+/// Columns of the widest array of sums.
+const MAX_WIDTH: usize = 1 << 16;
 
 /// What is known of the group being reduced.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +25,7 @@ struct State {
     index: u32,
 }
 
-/// Runs the kernel: evaluates blocks of points, row-major over `outer ++ inner`, and folds them group by group.
+/// Runs the kernel.
 pub fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
     let (groups, size) = (kernel.outer.elements(), kernel.inner.elements());
     let output = &cx.launch.outputs[0];
@@ -35,32 +39,113 @@ pub fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
             target[at] = word;
         }
     };
-    let points = groups * size;
-    let initial = initial(kernel);
-    if points == 0 {
-        (0..groups).for_each(|group| write(group, finish(kernel, initial, size)));
+    if groups * size == 0 {
+        (0..groups).for_each(|group| write(group, finish(kernel, initial(kernel), size)));
     } else {
-        let sizes = kernel.outer.iter().chain(kernel.inner.iter()).copied();
         let (run, scratch) = ((cx.step, cx.seed), &mut cx.scratch.expr);
-        let mut interpreter = Interpreter::new(&kernel.expr, &cx.launch.inputs, sizes, run, scratch, cx.buffers);
-        let (mut group, mut within, mut state) = (0, 0, initial);
-        for start in (0..points).step_by(interpreter.block) {
-            let len = interpreter.block.min(points - start);
-            interpreter.eval(start, len, cx.buffers);
-            let mut values = interpreter.root(0, len);
-            while !values.is_empty() {
-                let (part, later) = values.split_at(values.len().min(size - within));
-                fold(kernel, part, within, &mut state);
-                within += part.len();
-                if within == size {
-                    write(group, finish(kernel, state, size));
-                    (group, within, state) = (group + 1, 0, initial);
+        let columns = columns(kernel, &cx.launch.inputs);
+        fast(
+            #[inline(always)]
+            || {
+                if columns {
+                    by_columns(kernel, &cx.launch.inputs, run, scratch, cx.buffers, write);
+                } else {
+                    by_groups(kernel, &cx.launch.inputs, run, scratch, cx.buffers, write);
                 }
-                values = later;
-            }
-        }
+            },
+        );
     }
     cx.buffers[output.buffer.index()] = target;
+}
+
+/// Evaluates blocks of points, row-major over `outer ++ inner`, and folds them group by group.
+#[inline(always)]
+fn by_groups(
+    kernel: &ReduceKernel,
+    loads: &[Operand],
+    run: (u32, u64),
+    scratch: &mut ExprScratch,
+    buffers: &[Vec<u32>],
+    mut write: impl FnMut(usize, u32),
+) {
+    let size = kernel.inner.elements();
+    let points = kernel.outer.elements() * size;
+    let axes = 0..kernel.outer.rank() + kernel.inner.rank();
+    let mut interpreter = Interpreter::new(&kernel.expr, loads, sizes(kernel), axes, run, Roots::InPlace, scratch);
+    let initial = initial(kernel);
+    let (mut group, mut within, mut state) = (0, 0, initial);
+    for start in (0..points).step_by(interpreter.block) {
+        let len = interpreter.block.min(points - start);
+        interpreter.eval(start, len, buffers, None);
+        let mut values = interpreter.root(0, start, len, buffers);
+        while !values.is_empty() {
+            let (part, later) = values.split_at(values.len().min(size - within));
+            fold(kernel, part, within, &mut state);
+            within += part.len();
+            if within == size {
+                write(group, finish(kernel, state, size));
+                (group, within, state) = (group + 1, 0, initial);
+            }
+            values = later;
+        }
+    }
+}
+
+fn sizes(kernel: &ReduceKernel) -> impl Iterator<Item = usize> {
+    kernel.outer.iter().chain(kernel.inner.iter()).copied()
+}
+
+/// Whether a sum of floats is best taken by [`by_columns`]: where the first reduced axis is the outermost in memory.
+fn columns(kernel: &ReduceKernel, loads: &[Operand]) -> bool {
+    let axis = kernel.outer.rank();
+    let float_sum = matches!(kernel.kind, ReduceKind::Sum | ReduceKind::Mean) && kernel.dtype == DType::F32;
+    let positional = kernel.expr.instrs.iter().any(|i| matches!(i, Instr::Iota { .. } | Instr::Random { .. }));
+    let outermost = |operand: &Operand| {
+        let strides = &operand.view.strides;
+        strides[axis] != 0 && strides[..axis].iter().all(|stride| stride.abs() < strides[axis].abs())
+    };
+    let width = kernel.outer.elements() * kernel.inner.iter().skip(1).product::<usize>();
+    let shape = axis > 0 && !kernel.inner.is_empty() && kernel.outer.elements() > 1 && width <= MAX_WIDTH;
+    float_sum && !positional && shape && loads.first().is_some_and(outermost)
+}
+
+/// Evaluates blocks of points with the first reduced axis outermost, and adds up over it elementwise.
+#[inline(always)]
+fn by_columns(
+    kernel: &ReduceKernel,
+    loads: &[Operand],
+    run: (u32, u64),
+    scratch: &mut ExprScratch,
+    buffers: &[Vec<u32>],
+    mut write: impl FnMut(usize, u32),
+) {
+    let (axis, rank) = (kernel.outer.rank(), kernel.outer.rank() + kernel.inner.rank());
+    let size = kernel.inner.elements();
+    let part = size / kernel.inner[0];
+    let width = kernel.outer.elements() * part;
+    let points = width * kernel.inner[0];
+    let order = std::iter::once(axis).chain(0..axis).chain(axis + 1..rank);
+    let sizes = std::iter::once(kernel.inner[0]).chain(kernel.outer.iter().copied());
+    let sizes = sizes.chain(kernel.inner.iter().skip(1).copied());
+    let mut sums = std::mem::take(&mut scratch.sums);
+    sized(&mut sums, width).fill(0.0);
+    let mut interpreter = Interpreter::new(&kernel.expr, loads, sizes, order, run, Roots::InPlace, scratch);
+    let mut column = 0;
+    for start in (0..points).step_by(interpreter.block) {
+        let len = interpreter.block.min(points - start);
+        interpreter.eval(start, len, buffers, None);
+        let mut values = interpreter.root(0, start, len, buffers);
+        while !values.is_empty() {
+            let (run, later) = values.split_at(values.len().min(width - column));
+            sums[column..][..run.len()].iter_mut().zip(floats(run)).for_each(|(sum, &x)| *sum += f64::from(x));
+            column = if column + run.len() == width { 0 } else { column + run.len() };
+            values = later;
+        }
+    }
+    for (group, sums) in sums[..width].chunks_exact(part).enumerate() {
+        write(group, finish(kernel, State { sum: sums.iter().sum(), ..initial(kernel) }, size));
+    }
+    scratch.sums = sums;
 }
 
 fn initial(kernel: &ReduceKernel) -> State {
@@ -87,6 +172,7 @@ fn finish(kernel: &ReduceKernel, state: State, size: usize) -> u32 {
 }
 
 /// Takes in `values`, of which the first is the group's `first`-th.
+#[inline(always)]
 fn fold(kernel: &ReduceKernel, values: &[u32], first: usize, state: &mut State) {
     match kernel.dtype {
         DType::F32 | DType::F16 => fold_floats(kernel.kind, values, first, state),
@@ -95,6 +181,7 @@ fn fold(kernel: &ReduceKernel, values: &[u32], first: usize, state: &mut State) 
     }
 }
 
+#[inline(always)]
 fn fold_floats(kind: ReduceKind, words: &[u32], first: usize, state: &mut State) {
     let values = floats(words);
     match kind {
@@ -107,6 +194,7 @@ fn fold_floats(kind: ReduceKind, words: &[u32], first: usize, state: &mut State)
     }
 }
 
+#[inline(always)]
 fn fold_integers<T: Ord>(kind: ReduceKind, values: &[u32], first: usize, state: &mut State, key: impl Fn(u32) -> T) {
     match kind {
         ReduceKind::Sum | ReduceKind::Mean => {
@@ -120,6 +208,7 @@ fn fold_integers<T: Ord>(kind: ReduceKind, values: &[u32], first: usize, state: 
 }
 
 /// The sum, in several running sums in `f32` (a block is short) that are added up in `f64`.
+#[inline(always)]
 pub(super) fn sum(values: &[f32]) -> f64 {
     let chunks = values.chunks_exact(LANES);
     let rest: f64 = chunks.remainder().iter().copied().map(f64::from).sum();
@@ -135,6 +224,7 @@ pub(super) fn sum(values: &[f32]) -> f64 {
     lanes.iter().copied().map(f64::from).sum::<f64>() + rest
 }
 
+#[inline(always)]
 fn best(values: &[f32], so_far: u32, better: impl Fn(f32, f32) -> bool) -> u32 {
     let mut lanes = [f32::from_bits(so_far); LANES];
     let chunks = values.chunks_exact(LANES);
@@ -148,6 +238,7 @@ fn best(values: &[f32], so_far: u32, better: impl Fn(f32, f32) -> bool) -> u32 {
     lanes.iter().chain(rest).fold(f32::from_bits(so_far), pick).to_bits()
 }
 
+#[inline(always)]
 fn arg(values: &[u32], first: usize, state: &mut State, better: impl Fn(u32, u32) -> bool) {
     for (k, &x) in values.iter().enumerate() {
         if first + k == 0 || better(x, state.word) {

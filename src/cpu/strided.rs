@@ -15,8 +15,13 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new(view: &View) -> Self {
+        Walk::over(view, 0..view.shape.rank())
+    }
+
+    /// The view's elements with its axes in another order.
+    pub(super) fn over(view: &View, axes: impl Iterator<Item = usize>) -> Self {
         let mut walk = Walk { rank: 0, sizes: [1; MAX_RANK], strides: [0; MAX_RANK], offset: view.offset };
-        for (&size, &stride) in view.shape.iter().zip(&view.strides).filter(|&(&size, _)| size != 1) {
+        for (size, stride) in axes.map(|axis| (view.shape[axis], view.strides[axis])).filter(|&(size, _)| size != 1) {
             match walk.rank.checked_sub(1) {
                 Some(last) if walk.strides[last] == stride * size as isize => {
                     walk.sizes[last] *= size;
@@ -33,13 +38,19 @@ impl Walk {
         walk
     }
 
-    /// Whether every point is the same element.
-    pub(super) fn is_uniform(&self) -> bool {
-        self.rank == 1 && self.strides[0] == 0
+    /// Where the elements start, if they are neighbours.
+    pub(super) fn dense_from(&self) -> Option<usize> {
+        (self.rank == 1 && (self.strides[0] == 1 || self.sizes[0] == 1)).then_some(self.offset)
+    }
+
+    /// After how many points the elements come again: the points of all axes but the first, if that is a broadcast.
+    pub(super) fn period(&self) -> Option<usize> {
+        (self.strides[0] == 0).then(|| self.sizes[1..self.rank].iter().product())
     }
 
     /// Calls `f(position of the first, stride, points before, points)` for each run of points `start..start + len`
     /// along the last axis.
+    #[inline(always)]
     fn runs(&self, start: usize, len: usize, mut f: impl FnMut(usize, isize, usize, usize)) {
         if len == 0 {
             return;
@@ -77,6 +88,7 @@ impl Walk {
     }
 
     /// Reads points `start..start + out.len()`, in the compute dtype.
+    #[inline(always)]
     pub(super) fn load(&self, words: &[u32], dtype: DType, start: usize, out: &mut [u32]) {
         if dtype == DType::F16 {
             let halves: &[f16] = bytemuck::cast_slice(words);
@@ -86,7 +98,7 @@ impl Walk {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn gather<T: Copy>(&self, from: &[T], start: usize, out: &mut [u32], convert: impl Fn(T) -> u32) {
         self.runs(start, out.len(), |at, stride, done, n| {
             let out = &mut out[done..done + n];
@@ -106,6 +118,7 @@ impl Walk {
     }
 
     /// Writes points `start..start + values.len()`, rounding to `dtype`.
+    #[inline(always)]
     pub(super) fn store(&self, words: &mut [u32], dtype: DType, start: usize, values: &[u32]) {
         if dtype == DType::F16 {
             let halves: &mut [f16] = bytemuck::cast_slice_mut(words);
@@ -115,7 +128,7 @@ impl Walk {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn scatter<T: Copy>(&self, to: &mut [T], start: usize, values: &[u32], convert: impl Fn(u32) -> T) {
         self.runs(start, values.len(), |at, stride, done, n| {
             let values = &values[done..done + n];

@@ -76,6 +76,7 @@ macro_rules! real {
             fn error_function(self) -> Self {
                 $erf(self)
             }
+            #[inline(always)]
             fn signum_or_zero(self) -> Self {
                 if self > 0.0 {
                     1.0
@@ -85,6 +86,7 @@ macro_rules! real {
                     self
                 }
             }
+            #[inline(always)]
             fn logistic(self) -> Self {
                 let e = (-self.abs()).exp();
                 if self >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
@@ -122,6 +124,7 @@ macro_rules! unary_table {
                 match self { $(Unary::$variant => { let ($ex, $ey) = (x, y); $error })* }
             }
             /// `out[i] = f(x[i])`.
+            #[inline(always)]
             pub fn apply_f32(self, x: &[f32], out: &mut [f32]) {
                 match self {
                     $(Unary::$variant => for (o, &$x) in out.iter_mut().zip(x) { *o = $rust; })*
@@ -156,6 +159,7 @@ macro_rules! binary_table {
                 match self { $(Binary::$variant => { let ($ea, $eb, $ey) = (a, b, y); $error })* }
             }
             /// `out[i] = f(a[i], b[i])`.
+            #[inline(always)]
             pub fn apply_f32(self, a: &[f32], b: &[f32], out: &mut [f32]) {
                 match self {
                     $(Binary::$variant => for ((o, &$a), &$b) in out.iter_mut().zip(a).zip(b) { *o = $rust; })*
@@ -250,6 +254,7 @@ macro_rules! compare_table {
                 match self { $(Compare::$variant => a $op b),* }
             }
             /// `out[i] = a[i] op b[i]`.
+            #[inline(always)]
             pub fn apply<T: PartialOrd + Copy>(self, a: &[T], b: &[T], out: &mut [u32]) {
                 match self {
                     $(Compare::$variant => for ((o, &a), &b) in out.iter_mut().zip(a).zip(b) { *o = u32::from(a $op b); })*
@@ -284,6 +289,7 @@ pub mod integer {
     macro_rules! int {
         ($t:ty, $abs:expr, $sign:expr) => {
             impl Int for $t {
+                #[inline(always)]
                 fn unary(op: Unary, x: Self) -> Self {
                     match op {
                         Unary::Neg => x.wrapping_neg(),
@@ -293,6 +299,7 @@ pub mod integer {
                         _ => x,
                     }
                 }
+                #[inline(always)]
                 fn binary(op: Binary, a: Self, b: Self) -> Self {
                     match op {
                         Binary::Add => a.wrapping_add(b),
