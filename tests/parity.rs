@@ -8,8 +8,13 @@ use wgrad::verify::parity;
 use wgrad::{Device, Error, Session};
 
 fn check(device: Device) {
+    let session = Session::new(device.clone());
+    check_session(device, session);
+}
+
+fn check_session(device: Device, session: Result<Session, Error>) {
     let mut failures = Vec::new();
-    let mut session = match Session::new(device.clone()) {
+    let mut session = match session {
         Ok(session) => session,
         Err(Error::Device(message)) if std::env::var_os("WGRAD_REQUIRE_GPU").is_none() => {
             let _ = writeln!(std::io::stderr(), "SKIPPED: parity on {device}: {message}");
@@ -48,4 +53,14 @@ fn cpu_agrees_with_the_reference() {
 #[test]
 fn gpu_agrees_with_the_reference() {
     check(Device::gpu());
+}
+
+/// The kernels any GPU with WebGPU's limits gets, where a software driver would have its own.
+#[cfg(feature = "gpu")]
+#[test]
+fn portable_gpu_kernels_agree_with_the_reference() {
+    use wgrad::gpu::{GpuExecutor, GpuOptions, Limits};
+    let options = GpuOptions { limits: Limits::Webgpu };
+    let executor = GpuExecutor::with_options(&wgrad::GpuChoice::Fastest, options);
+    check_session(Device::gpu(), executor.map(|e| Session::with_executor(Device::gpu(), Box::new(e))));
 }

@@ -37,6 +37,8 @@ pub(super) struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     pub(super) features: wgpu::Features,
+    /// Whether to choose kernels as for any GPU, whatever the adapter is.
+    portable: bool,
     reported: Reported,
 }
 
@@ -83,8 +85,8 @@ impl Gpu {
             // Dropping the device also ends up here; nobody asks for errors then.
             on_loss.set(Error::DeviceLost(format!("{reason:?} {message}")));
         });
-        let limits = device.limits();
-        Ok(Gpu { info, device, queue, limits, features, reported })
+        let (limits, portable) = (device.limits(), limits == Limits::Webgpu);
+        Ok(Gpu { info, device, queue, limits, features, portable, reported })
     }
 
     /// What kernels may choose from.
@@ -97,6 +99,8 @@ impl Gpu {
             workgroups_per_dimension: self.limits.max_compute_workgroups_per_dimension,
             f16: self.features.contains(wgpu::Features::SHADER_F16),
             subgroups: self.features.contains(wgpu::Features::SUBGROUP),
+            subgroup_size: self.info.subgroup_sizes[0],
+            software: self.info.kind == "cpu" && !self.portable,
         }
     }
 

@@ -13,7 +13,7 @@ use super::matmul::accumulation_error;
 use super::{GradContext, Op, Operation};
 use crate::cpu::CpuContext;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value, wgsl};
+use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Value};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
@@ -405,29 +405,6 @@ impl Kernel for ConvKernel {
         crate::cpu::conv::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let g = &self.geometry;
-        let (a, b, out) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
-        let sizes = [g.batch, g.in_channels, g.out_channels, g.group_in(), g.group_out()];
-        let spatial = [g.input, g.output, g.kernel, g.stride, g.padding, g.dilation];
-        let offsets = [a.view.offset, b.view.offset, out.view.offset];
-        let params = sizes.into_iter().chain(spatial.into_iter().flatten()).chain(offsets).map(|size| size as u32);
-        let elements = out.view.shape.elements();
-        let shader = match self.pass {
-            ConvPass::Forward => Shader::file("conv", include_str!("../../shaders/conv.wgsl")),
-            ConvPass::InputGrad => Shader::file("conv_input_grad", include_str!("../../shaders/conv_input_grad.wgsl")),
-            ConvPass::WeightGrad => {
-                let text = include_str!("../../shaders/conv_weight_grad.wgsl");
-                let lanes = wgsl::share(elements, g.batch * g.output[0] * g.output[1], target);
-                let shader = Shader::file("conv_weight_grad", text)
-                    .constant("WORKGROUP", lanes.workgroup)
-                    .constant("LANES", lanes.lanes)
-                    .alias("T", a.dtype);
-                return Ok(Dispatch::new(launch, shader, params.collect(), lanes.workgroups));
-            }
-        };
-        let workgroup = wgsl::workgroup_size(elements, target);
-        let shader = shader.constant("WORKGROUP", workgroup).alias("T", a.dtype);
-        let workgroups = (elements as u64).div_ceil(workgroup.into());
-        Ok(Dispatch::new(launch, shader, params.collect(), workgroups))
+        Ok(super::conv_gpu::dispatch(self, launch, target))
     }
 }

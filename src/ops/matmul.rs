@@ -5,9 +5,9 @@
 use super::{GradContext, Operation};
 use crate::cpu::CpuContext;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value};
+use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Value};
 use crate::reference::RefTensor;
-use crate::shape::{Shape, TensorType, View};
+use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
 
 /// The matrix product of the last two axes; leading axes are equal.
@@ -110,57 +110,6 @@ impl Kernel for MatmulKernel {
         crate::cpu::matmul::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let (a, b, c) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
-        let rank = self.batch.rank();
-        let (tile, batches) = (Tile::choose(self, target), self.batch.elements());
-        let tiles = [self.m.div_ceil(4 * tile.ty as usize), self.n.div_ceil(4 * tile.tx as usize)];
-        // Sizes and strides of the leading axes, outermost first, in four slots.
-        let batch = |of: &dyn Fn(usize) -> u32, missing: u32| -> Vec<u32> {
-            (0..4).map(|k| if k + rank < 4 { missing } else { of(k + rank - 4) }).collect()
-        };
-        // Strides wrap around in the shader, so negative ones are what their bits say.
-        let stride = |view: &View, axis: usize| view.strides[axis] as u32;
-        let mut params: Vec<u32> = [self.m, self.n, self.k, tiles[0], tiles[1], batches, a.view.offset]
-            .map(|size| size as u32)
-            .into_iter()
-            .chain([stride(&a.view, rank), stride(&a.view, rank + 1), b.view.offset as u32])
-            .chain([stride(&b.view, rank), stride(&b.view, rank + 1), c.view.offset as u32, 0, 0, 0])
-            .collect();
-        params.extend(batch(&|axis| self.batch[axis] as u32, 1));
-        params.extend(batch(&|axis| stride(&a.view, axis), 0));
-        params.extend(batch(&|axis| stride(&b.view, axis), 0));
-        let shader = Shader::file("matmul", include_str!("../../shaders/matmul.wgsl"))
-            .constant("TX", tile.tx)
-            .constant("TY", tile.ty)
-            .constant("BK", tile.bk)
-            .constant("A_BY_K", u32::from(a.view.strides[rank + 1].abs() == 1))
-            .constant("B_BY_K", u32::from(b.view.strides[rank].abs() == 1 && b.view.strides[rank + 1].abs() != 1))
-            .alias("T", a.dtype);
-        let workgroups = (tiles[0] * tiles[1] * batches) as u64;
-        Ok(Dispatch::new(launch, shader, params, workgroups))
-    }
-}
-
-/// A workgroup's share of a GPU product: `4·ty` rows by `4·tx` columns, read `bk` deep.
-#[derive(Debug, Clone, Copy)]
-struct Tile {
-    tx: u32,
-    ty: u32,
-    bk: u32,
-}
-
-impl Tile {
-    /// The tile for a shape: narrow ones for narrow matrices, and large ones, which read each element less often,
-    /// once there are enough of them to fill a device.
-    fn choose(kernel: &MatmulKernel, target: &GpuTarget) -> Tile {
-        let large_tiles = kernel.m.div_ceil(64) * kernel.n.div_ceil(64) * kernel.batch.elements();
-        let (tx, ty, bk) = match (kernel.m, kernel.n) {
-            (..=16, ..=16) => (4, 4, 32),
-            (_, ..=16) => (4, 16, 32),
-            (..=16, _) => (16, 4, 32),
-            _ if large_tiles >= 64 && target.max_invocations >= 256 => (16, 16, 16),
-            _ => (8, 8, 32),
-        };
-        Tile { tx, ty, bk }
+        Ok(super::matmul_gpu::dispatch(self, launch, target))
     }
 }

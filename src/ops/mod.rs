@@ -5,11 +5,13 @@
 //! [`table`]; every structured operation has a file of its own here and a shader of the same name in `shaders/`.
 
 pub mod conv;
+mod conv_gpu;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod index;
 pub mod leaf;
 pub mod matmul;
+mod matmul_gpu;
 pub mod movement;
 pub mod random;
 pub mod reduce;

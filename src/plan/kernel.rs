@@ -50,6 +50,18 @@ pub struct GpuTarget {
     pub f16: bool,
     /// Whether subgroup built-ins exist.
     pub subgroups: bool,
+    /// The fewest threads a subgroup may have; 0 without subgroups.
+    pub subgroup_size: u32,
+    /// Whether it is a software driver: a few CPU cores that run a workgroup's threads in vectors.
+    pub software: bool,
+}
+
+impl GpuTarget {
+    /// Whether kernels should pass values between eight lanes of a subgroup rather than read them in every thread: on a
+    /// software driver a read by eight threads costs eight, and passing values costs nothing.
+    pub fn broadcasts(&self) -> bool {
+        self.software && self.subgroups && self.subgroup_size >= 8
+    }
 }
 
 impl Default for GpuTarget {
@@ -62,6 +74,8 @@ impl Default for GpuTarget {
             workgroups_per_dimension: 65_535,
             f16: false,
             subgroups: false,
+            subgroup_size: 0,
+            software: false,
         }
     }
 }

@@ -18,6 +18,10 @@ pub struct Shader {
     pub constants: Vec<(&'static str, u32)>,
     /// `alias NAME = …;` lines to replace, with dtypes in memory.
     pub aliases: Vec<(&'static str, DType)>,
+    /// Aliases that stand for vectors of four.
+    pub vectors: Vec<&'static str>,
+    /// Whether the region `broadcast` is to use subgroups.
+    pub broadcast: bool,
 }
 
 /// Where a shader's text comes from.
@@ -39,11 +43,30 @@ pub enum ShaderSource {
 const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
 const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 
+/// The region `broadcast`: in a file, `fn fromI(v: T) -> T { return v; }` and the like; with subgroups, lane I's value.
+fn broadcasts(text: &str) -> Result<String> {
+    let mut lane = "";
+    let lines = region(text, "broadcast")?.lines().map(|line| match line.find("(v:") {
+        Some(at) => {
+            lane = &line[at - 1..at];
+            line.to_string()
+        }
+        None => line.replace("return v;", &format!("return subgroupBroadcast(v, {lane}u);")),
+    });
+    let body = lines.collect::<Vec<_>>().join("\n");
+    replace_region(text, "broadcast", &body)
+}
+
 impl Shader {
+    /// A shader as it is.
+    pub fn new(source: ShaderSource) -> Shader {
+        Shader { source, constants: Vec::new(), aliases: Vec::new(), vectors: Vec::new(), broadcast: false }
+    }
+
     /// A shader of `shaders/`.
     pub fn file(name: &'static str, text: &'static str) -> Shader {
         let source = ShaderSource::File { name, text: Cow::Borrowed(text) };
-        Shader { source, constants: Vec::new(), aliases: Vec::new() }
+        Shader::new(source)
     }
 
     /// The same with another value of a constant.
@@ -56,6 +79,18 @@ impl Shader {
     pub fn alias(mut self, name: &'static str, dtype: DType) -> Shader {
         self.aliases.push((name, dtype));
         self
+    }
+
+    /// The same with a vector of four behind an alias.
+    pub fn vector(mut self, name: &'static str, dtype: DType) -> Shader {
+        self.vectors.push(name);
+        self.alias(name, dtype)
+    }
+
+    /// The same with values passed between the threads of a subgroup, if `on`.
+    pub fn broadcast(mut self, on: bool) -> Shader {
+        self.broadcast = on;
+        self.constant("WIDE", on.into())
     }
 
     /// Its name: that of its file.
@@ -95,7 +130,12 @@ impl Shader {
             text = replace_line(&text, &format!("const {name}: u32 = "), &format!("{value}u"))?;
         }
         for (name, dtype) in &self.aliases {
-            text = replace_line(&text, &format!("alias {name} = "), dtype.name())?;
+            let vector = self.vectors.contains(name);
+            let value = if vector { format!("vec4<{}>", dtype.name()) } else { dtype.name().to_string() };
+            text = replace_line(&text, &format!("alias {name} = "), &value)?;
+        }
+        if self.broadcast {
+            text = broadcasts(&text)?;
         }
         Ok(if self.uses_f16() { format!("enable f16;\n{text}") } else { text })
     }

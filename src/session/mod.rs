@@ -86,10 +86,16 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Opens `device`. Fails if there is none of its kind.
     pub fn new(device: Device) -> Result<Self> {
+        let executor = device.open()?;
+        Ok(Session::with_executor(device, executor))
+    }
+
+    /// A session on an executor opened by hand, with other than the default options; `device` is what it answers for.
+    pub fn with_executor(device: Device, executor: Box<dyn Executor>) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Session { executor: device.open()?, device, id, seed: 0, steps: Vec::new() })
+        Session { executor, device, id, seed: 0, steps: Vec::new() }
     }
 
     /// The device asked for.

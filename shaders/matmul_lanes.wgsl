@@ -1,0 +1,231 @@
+// Batched matrix product: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j], without workgroup memory or barriers.
+//
+// A thread computes ROWS rows of four neighbouring columns in registers, four k a turn. The threads of a workgroup share
+// their rows: each of the first eight lanes of a subgroup reads every eighth row of `a`, and all get the values from there.
+//
+// Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
+//   negative and wrap around in u32); `c` is dense from an offset.
+// Bindings: 0 `a`, 1 `b`, 2 `c`, 3 the sizes and strides (as in `matmul.wgsl`).
+// Constants:
+//   THREADS    threads a workgroup: a multiple of 8, at most 256.
+//   ROWS       rows a thread computes: 8, 16, 24 or 32.
+//   WIDE       1: lanes pass values. As committed (0) every subgroup would have to have one thread.
+//   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the offset and
+//              all other strides are multiples of 4. 0: A is a scalar.
+//   B_VECTOR   the same for four columns of `b` (1) or four k of it (2).
+//   A, B, T    the element types in memory: f32 or f16, or vectors of four. Sums are f32.
+// Needs: subgroups of 8 or more threads, full ones, numbered as the threads are.
+// Bounds: rows and columns beyond the last repeat it and are not stored; k beyond the last repeat it and count as 0 on both
+//   sides; workgroups beyond the last tile do nothing. k = 0 gives zeros. A vector lies within the view where its first
+//   element does, by the multiples of 4 above.
+
+const THREADS: u32 = 32u;
+const ROWS: u32 = 32u;
+const WIDE: u32 = 0u;
+const A_VECTOR: u32 = 0u;
+const B_VECTOR: u32 = 0u;
+alias A = f32;
+alias B = f32;
+alias T = f32;
+alias V = vec4<T>;
+
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    tiles_m: u32,
+    tiles_n: u32,
+    batches: u32,
+    a_offset: u32,
+    a_row: u32,
+    a_column: u32,
+    b_offset: u32,
+    b_row: u32,
+    b_column: u32,
+    c_offset: u32,
+    unused0: u32,
+    unused1: u32,
+    unused2: u32,
+    batch: vec4<u32>,
+    a_batch: vec4<u32>,
+    b_batch: vec4<u32>,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<A>;
+@group(0) @binding(1) var<storage, read> b: array<B>;
+@group(0) @binding(2) var<storage, read_write> c: array<T>;
+@group(0) @binding(3) var<uniform> p: Params;
+
+// [broadcast]
+fn from0(v: f32) -> f32 {
+    return v;
+}
+fn from1(v: f32) -> f32 {
+    return v;
+}
+fn from2(v: f32) -> f32 {
+    return v;
+}
+fn from3(v: f32) -> f32 {
+    return v;
+}
+fn from4(v: f32) -> f32 {
+    return v;
+}
+fn from5(v: f32) -> f32 {
+    return v;
+}
+fn from6(v: f32) -> f32 {
+    return v;
+}
+fn from7(v: f32) -> f32 {
+    return v;
+}
+// [end]
+
+// Four k of a row. The conversions let one text serve scalars and vectors.
+fn load_a(base: u32, k: u32) -> vec4<f32> {
+    if A_VECTOR == 1u {
+        return vec4<f32>(V(a[(base + k) / 4u]));
+    }
+    let at = base + min(vec4<u32>(k, k + 1u, k + 2u, k + 3u), vec4<u32>(p.k - 1u)) * p.a_column;
+    let values = vec4<f32>(
+        vec4<f32>(V(a[at.x])).x,
+        vec4<f32>(V(a[at.y])).x,
+        vec4<f32>(V(a[at.z])).x,
+        vec4<f32>(V(a[at.w])).x,
+    );
+    return select(vec4<f32>(), values, vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(p.k));
+}
+
+// Four columns of a row of `b`.
+fn load_b(at: vec4<u32>, k: u32) -> vec4<f32> {
+    let row = min(k, p.k - 1u) * p.b_row;
+    if B_VECTOR == 1u {
+        return select(vec4<f32>(), vec4<f32>(V(b[(at.x + row) / 4u])), k < p.k);
+    }
+    let values = vec4<f32>(
+        vec4<f32>(V(b[at.x + row])).x,
+        vec4<f32>(V(b[at.y + row])).x,
+        vec4<f32>(V(b[at.z + row])).x,
+        vec4<f32>(V(b[at.w + row])).x,
+    );
+    return select(vec4<f32>(), values, k < p.k);
+}
+
+// A column of `left`, of which each lane holds a row, times a row of the right side.
+fn eight(sums: ptr<function, array<vec4<f32>, 8>>, left: f32, right: vec4<f32>) {
+    (*sums)[0] += from0(left) * right;
+    (*sums)[1] += from1(left) * right;
+    (*sums)[2] += from2(left) * right;
+    (*sums)[3] += from3(left) * right;
+    (*sums)[4] += from4(left) * right;
+    (*sums)[5] += from5(left) * right;
+    (*sums)[6] += from6(left) * right;
+    (*sums)[7] += from7(left) * right;
+}
+
+fn four(sums: ptr<function, array<vec4<f32>, 8>>, left: vec4<f32>, right: mat4x4<f32>) {
+    eight(sums, left.x, right[0]);
+    eight(sums, left.y, right[1]);
+    eight(sums, left.z, right[2]);
+    eight(sums, left.w, right[3]);
+}
+
+fn store_row(base: u32, row: u32, column: u32, values: vec4<f32>) {
+    if row < p.m {
+        let first = base + row * p.n + column;
+        if column < p.n {
+            c[first] = T(values.x);
+        }
+        if column + 1u < p.n {
+            c[first + 1u] = T(values.y);
+        }
+        if column + 2u < p.n {
+            c[first + 2u] = T(values.z);
+        }
+        if column + 3u < p.n {
+            c[first + 3u] = T(values.w);
+        }
+    }
+}
+
+fn store(base: u32, row: u32, column: u32, values: array<vec4<f32>, 8>) {
+    store_row(base, row, column, values[0]);
+    store_row(base, row + 1u, column, values[1]);
+    store_row(base, row + 2u, column, values[2]);
+    store_row(base, row + 3u, column, values[3]);
+    store_row(base, row + 4u, column, values[4]);
+    store_row(base, row + 5u, column, values[5]);
+    store_row(base, row + 6u, column, values[6]);
+    store_row(base, row + 7u, column, values[7]);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+) {
+    let tile = group.y * groups.x + group.x;
+    let column = (tile % p.tiles_n * THREADS + thread) * 4u;
+    let first_row = tile / p.tiles_n % p.tiles_m * ROWS;
+    let z = tile / (p.tiles_n * p.tiles_m);
+    if z >= p.batches {
+        return;
+    }
+    let z2 = z / p.batch.w;
+    let z1 = z2 / p.batch.z;
+    let at = vec4<u32>(z1 / p.batch.y, z1 % p.batch.y, z2 % p.batch.z, z % p.batch.w);
+    let a_base = p.a_offset + at.x * p.a_batch.x + at.y * p.a_batch.y + at.z * p.a_batch.z + at.w * p.a_batch.w;
+    let b_base = p.b_offset + at.x * p.b_batch.x + at.y * p.b_batch.y + at.z * p.b_batch.z + at.w * p.b_batch.w;
+    let last_row = p.m - 1u;
+    let row = first_row + thread % 8u;
+    let rows = a_base + min(vec4<u32>(row, row + 8u, row + 16u, row + 24u), vec4<u32>(last_row)) * p.a_row;
+    // With vectors, four columns never straddle the last; without, each is held back by itself.
+    let columns = b_base + min(vec4<u32>(column, column + 1u, column + 2u, column + 3u), vec4<u32>(p.n - 1u)) * p.b_column;
+    let first = select(columns, vec4<u32>(b_base + min(column, max(p.n, 4u) - 4u) * p.b_column), B_VECTOR == 1u);
+    var sums0 = array<vec4<f32>, 8>();
+    var sums1 = array<vec4<f32>, 8>();
+    var sums2 = array<vec4<f32>, 8>();
+    var sums3 = array<vec4<f32>, 8>();
+    for (var k = 0u; k < p.k; k += 4u) {
+        var right = mat4x4<f32>();
+        if B_VECTOR == 2u {
+            right = transpose(mat4x4<f32>(
+                vec4<f32>(V(b[(columns.x + k) / 4u])),
+                vec4<f32>(V(b[(columns.y + k) / 4u])),
+                vec4<f32>(V(b[(columns.z + k) / 4u])),
+                vec4<f32>(V(b[(columns.w + k) / 4u])),
+            ));
+        } else {
+            right = mat4x4<f32>(
+                load_b(first, k),
+                load_b(first, k + 1u),
+                load_b(first, k + 2u),
+                load_b(first, k + 3u),
+            );
+        }
+        four(&sums0, load_a(rows.x, k), right);
+        if ROWS > 8u {
+            four(&sums1, load_a(rows.y, k), right);
+        }
+        if ROWS > 16u {
+            four(&sums2, load_a(rows.z, k), right);
+        }
+        if ROWS > 24u {
+            four(&sums3, load_a(rows.w, k), right);
+        }
+    }
+    let base = p.c_offset + z * p.m * p.n;
+    store(base, first_row, column, sums0);
+    if ROWS > 8u {
+        store(base, first_row + 8u, column, sums1);
+    }
+    if ROWS > 16u {
+        store(base, first_row + 16u, column, sums2);
+    }
+    if ROWS > 24u {
+        store(base, first_row + 24u, column, sums3);
+    }
+}

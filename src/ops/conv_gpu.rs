@@ -1,0 +1,135 @@
+//! How a GPU runs a convolution and its gradients: as products with a gathered matrix (see `shaders/conv.wgsl`).
+
+use super::conv::{ConvKernel, ConvPass};
+use crate::plan::{Dispatch, GpuTarget, Launch, Shader};
+
+/// A workgroup's shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tile {
+    /// Threads along columns.
+    columns: usize,
+    /// Threads that share a column.
+    split: usize,
+    /// Rows a thread computes.
+    rows: usize,
+}
+
+/// Steps of k a thread may be left with: some drivers end a thread's loops after 65,535 turns, and a turn has four.
+const LONGEST: usize = 1 << 17;
+
+impl Tile {
+    /// The tile for `groups` products of `m` rows, `n` columns and `k` terms.
+    ///
+    /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
+    /// few columns. A software driver runs few threads; each element it gathers is dear and should feed many rows.
+    fn choose([groups, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
+        let threads = target.max_invocations.min(256) as usize;
+        let all_rows = m.div_ceil(4).min(4) * 4;
+        let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
+        if target.software {
+            let columns = (n * groups).div_ceil(2).next_multiple_of(16).clamp(16, (threads / long).min(128));
+            return Tile { columns, split: long, rows: all_rows };
+        }
+        let workgroups = |t: Tile| groups * m.div_ceil(t.rows) * n.div_ceil(t.columns);
+        let tile = |columns, rows| Tile { columns, split: 1, rows };
+        let wide = [tile(64, all_rows), tile(64, all_rows.min(8)), tile(64, 4)];
+        if let Some(&found) = wide.iter().find(|&&t| workgroups(t) >= 128 && k <= LONGEST) {
+            return found;
+        }
+        // Too few columns to fill a device: the more terms, the more threads share one.
+        let split = if k >= 512 {
+            16
+        } else if k >= 64 {
+            4
+        } else {
+            1
+        };
+        let columns = if split == 16 { 16 } else { 32 };
+        let split = split.max(long).min(threads / columns);
+        Tile { columns, split, rows: 4 }
+    }
+}
+
+/// The dispatch of a convolution or a gradient.
+pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget) -> Dispatch {
+    let g = &kernel.geometry;
+    let area = |s: [usize; 2]| s[0] * s[1];
+    let (input, output, window) = (area(g.input), area(g.output), area(g.kernel));
+    let (gin, gout) = (g.group_in(), g.group_out());
+    // Strides of an input [sample, group, channel], an output and a weight [group, output, input channel].
+    let [x_sample, x_group] = [g.in_channels * input, gin * input];
+    let [y_sample, y_group] = [g.out_channels * output, gout * output];
+    let [w_group, w_out] = [gout * gin * window, gin * window];
+    /// The problem as a product; names as in the shader.
+    struct Product {
+        m: usize,
+        w: [usize; 5],
+        x: [usize; 5],
+        out: [usize; 3],
+        k: ([usize; 3], [usize; 2]),
+        j: ([usize; 3], [usize; 2]),
+    }
+    let [width, out_width, window_width] = [g.input[1], g.output[1], g.kernel[1]];
+    let samples = |s: [usize; 2]| [g.batch, s[0], s[1]];
+    let product = match kernel.pass {
+        ConvPass::Forward => Product {
+            m: gout,
+            w: [w_group, w_out, window, window_width, 1],
+            x: [x_group, input, x_sample, g.input[0], width],
+            out: [y_group, output, y_sample],
+            k: ([gin, g.kernel[0], window_width], g.dilation),
+            j: (samples(g.output), g.stride),
+        },
+        ConvPass::InputGrad => Product {
+            m: gin,
+            w: [w_group, window, w_out, window_width, 1],
+            x: [y_group, output, y_sample, g.output[0], out_width],
+            out: [x_group, input, x_sample],
+            k: ([gout, g.kernel[0], window_width], g.dilation),
+            j: (samples(g.input), [1, 1]),
+        },
+        ConvPass::WeightGrad => Product {
+            m: gout,
+            w: [y_group, output, y_sample, out_width, 1],
+            x: [x_group, x_sample, input, g.input[0], width],
+            out: [w_group, w_out, window],
+            k: (samples(g.output), g.stride),
+            j: ([gin, g.kernel[0], window_width], g.dilation),
+        },
+    };
+    let (k, n): (usize, usize) = (product.k.0.iter().product(), product.j.0.iter().product());
+    let tile = Tile::choose([g.groups, product.m, n, k], target);
+    let turn = if k > 8 { 16 } else { 8 };
+    let depth = turn * tile.split;
+    let tiles = [product.m.div_ceil(tile.rows), n.div_ceil(tile.columns)];
+    let [_, ky, kx] = product.k.0;
+    let gather = match kernel.pass {
+        ConvPass::InputGrad => 2,
+        _ => u32::from(g.padding != [0, 0]),
+    };
+    let stride = if gather == 2 { g.stride } else { [1, 1] };
+    let (a, b, out) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
+    let (w, x) = (&product.w, &product.x);
+    let params: Vec<usize> = [product.m, n, k, g.groups, tiles[0], tiles[1]]
+        .into_iter()
+        .chain([b.view.offset, w[0], w[1], w[2], w[3], w[4]])
+        .chain([a.view.offset, x[0], x[1], x[2], x[3], x[4]])
+        .chain([out.view.offset, product.out[0], product.out[1], product.out[2]])
+        .chain(g.padding)
+        .chain([ky, kx, product.k.1[0], product.k.1[1]])
+        .chain([product.j.0[1], product.j.0[2], product.j.1[0], product.j.1[1]])
+        .chain([depth / (kx * ky), depth / kx % ky, depth % kx, 0])
+        .collect();
+    let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
+        .constant("COLUMNS", tile.columns as u32)
+        .constant("SPLIT", tile.split as u32)
+        .constant("ROWS", tile.rows as u32)
+        .constant("TURN", turn as u32)
+        .constant("GATHER", gather)
+        .constant("SY", stride[0] as u32)
+        .constant("SX", stride[1] as u32)
+        .broadcast(target.broadcasts() && tile.split == 1)
+        .alias("T", a.dtype);
+    let workgroups = (tiles[0] * tiles[1] * g.groups) as u64;
+    Dispatch::new(launch, shader, params.into_iter().map(|word| word as u32).collect(), workgroups)
+}
