@@ -18,7 +18,7 @@
 //   COLUMNS     threads along columns; COLUMNS · SPLIT at most 256.
 //   SPLIT       threads that share a column: at most 16.
 //   ROWS        rows a thread computes: 4, 8, 12 or 16.
-//   TURN        k a thread visits between barriers: 8 or 16, and a divisor of COLUMNS. DEPTH = TURN · SPLIT of them are
+//   TURN        k a thread visits between barriers: 4, 8 or 16, and a divisor of COLUMNS. DEPTH = TURN · SPLIT of them are
 //               in workgroup memory: DEPTH · (4 · ROWS + 16) bytes, which with 16 bytes a thread is at most 16 KiB.
 //   GATHER      how positions are found: 0 without padding, 1 with padding, 2 for the input's gradient.
 //   SY, SX      the convolution's stride where GATHER is 2.
@@ -26,8 +26,9 @@
 //               the order of the threads. 0: every thread reads every entry.
 //   T           the element type in memory: f32 or f16; sums are f32.
 // Bounds: rows beyond the last load as 0 and columns beyond the last repeat it; neither is stored. k beyond the last count
-//   as 0 on both sides and read `x` where the column begins. A position outside `x` reads `x`'s first element instead and counts as 0; those left of 0 wrap around
-//   to large u32, so one comparison rejects both sides. Workgroups beyond the last tile do nothing.
+//   as 0 on both sides and read `x` where the column begins. A position outside `x` reads the first element instead and
+//   counts as 0; those left of 0 wrap around to large u32, so one comparison rejects both sides. Workgroups beyond the last
+//   tile do nothing.
 
 const COLUMNS: u32 = 64u;
 const SPLIT: u32 = 1u;
@@ -172,8 +173,7 @@ fn multiply(sums: ptr<function, Sums>, j: vec3<u32>, k: vec4<u32>, all: Weights)
     }
 }
 
-// With WIDE 1, eight k at once: each of the first eight lanes of a subgroup reads one k's entries, and all get them from
-// there. The region below is then replaced: `fromI` gives the value of lane I.
+// With WIDE 1 the region below is replaced: `fromI` gives the value that lane I of the subgroup has.
 // [broadcast]
 fn from0(v: vec4<f32>) -> vec4<f32> {
     return v;
@@ -225,6 +225,7 @@ fn at_from7(v: vec4<u32>) -> vec4<u32> {
 }
 // [end]
 
+// The next k: eight, or four where TURN is 4.
 fn eight(sums: ptr<function, Sums>, j: vec3<u32>, k: u32, lane: u32) {
     if WIDE == 1u {
         let w = weights(k + lane);
@@ -233,19 +234,23 @@ fn eight(sums: ptr<function, Sums>, j: vec3<u32>, k: u32, lane: u32) {
         multiply(sums, j, at_from1(at), Weights(from1(w.w0), from1(w.w1), from1(w.w2), from1(w.w3)));
         multiply(sums, j, at_from2(at), Weights(from2(w.w0), from2(w.w1), from2(w.w2), from2(w.w3)));
         multiply(sums, j, at_from3(at), Weights(from3(w.w0), from3(w.w1), from3(w.w2), from3(w.w3)));
-        multiply(sums, j, at_from4(at), Weights(from4(w.w0), from4(w.w1), from4(w.w2), from4(w.w3)));
-        multiply(sums, j, at_from5(at), Weights(from5(w.w0), from5(w.w1), from5(w.w2), from5(w.w3)));
-        multiply(sums, j, at_from6(at), Weights(from6(w.w0), from6(w.w1), from6(w.w2), from6(w.w3)));
-        multiply(sums, j, at_from7(at), Weights(from7(w.w0), from7(w.w1), from7(w.w2), from7(w.w3)));
+        if TURN > 4u {
+            multiply(sums, j, at_from4(at), Weights(from4(w.w0), from4(w.w1), from4(w.w2), from4(w.w3)));
+            multiply(sums, j, at_from5(at), Weights(from5(w.w0), from5(w.w1), from5(w.w2), from5(w.w3)));
+            multiply(sums, j, at_from6(at), Weights(from6(w.w0), from6(w.w1), from6(w.w2), from6(w.w3)));
+            multiply(sums, j, at_from7(at), Weights(from7(w.w0), from7(w.w1), from7(w.w2), from7(w.w3)));
+        }
     } else {
         multiply(sums, j, k_tile[k + 0u], weights(k + 0u));
         multiply(sums, j, k_tile[k + 1u], weights(k + 1u));
         multiply(sums, j, k_tile[k + 2u], weights(k + 2u));
         multiply(sums, j, k_tile[k + 3u], weights(k + 3u));
-        multiply(sums, j, k_tile[k + 4u], weights(k + 4u));
-        multiply(sums, j, k_tile[k + 5u], weights(k + 5u));
-        multiply(sums, j, k_tile[k + 6u], weights(k + 6u));
-        multiply(sums, j, k_tile[k + 7u], weights(k + 7u));
+        if TURN > 4u {
+            multiply(sums, j, k_tile[k + 4u], weights(k + 4u));
+            multiply(sums, j, k_tile[k + 5u], weights(k + 5u));
+            multiply(sums, j, k_tile[k + 6u], weights(k + 6u));
+            multiply(sums, j, k_tile[k + 7u], weights(k + 7u));
+        }
     }
 }
 
@@ -291,7 +296,7 @@ fn main(
     if g >= p.groups {
         return;
     }
-    let lane = thread % 8u;
+    let lane = thread % min(8u, TURN);
     let part = select(thread / COLUMNS, 0u, SPLIT == 1u);
     let column = first_column + select(thread % COLUMNS, thread, SPLIT == 1u);
 

@@ -14,7 +14,8 @@ struct Tile {
     rows: usize,
 }
 
-/// Steps of k a thread may be left with: some drivers end a thread's loops after 65,535 turns, and a turn has four.
+/// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 turns in all, and 16 steps
+/// take up to five.
 const LONGEST: usize = 1 << 17;
 
 impl Tile {
@@ -99,7 +100,11 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
     };
     let (k, n): (usize, usize) = (product.k.0.iter().product(), product.j.0.iter().product());
     let tile = Tile::choose([g.groups, product.m, n, k], target);
-    let turn = if k > 8 { 16 } else { 8 };
+    let turn = match k {
+        ..=4 => 4,
+        5..=8 => 8,
+        _ => 16,
+    };
     let depth = turn * tile.split;
     let tiles = [product.m.div_ceil(tile.rows), n.div_ceil(tile.columns)];
     let [_, ky, kx] = product.k.0;

@@ -59,8 +59,8 @@ impl Tile {
 fn aligned(view: &View, axis: usize, length: usize) -> bool {
     let others = view.strides.iter().enumerate().filter(|&(k, _)| k != axis);
     view.strides[axis] == 1
-        && length % 4 == 0
-        && view.offset % 4 == 0
+        && length.is_multiple_of(4)
+        && view.offset.is_multiple_of(4)
         && others.into_iter().all(|(k, stride)| stride % 4 == 0 || view.shape[k] == 1)
 }
 
