@@ -252,7 +252,7 @@ impl Conv {
                 Some(sb)
             }
         };
-        if g.in_channels % o.groups != 0 || g.out_channels % o.groups != 0 {
+        if !g.in_channels.is_multiple_of(o.groups) || !g.out_channels.is_multiple_of(o.groups) {
             return Err(format!(
                 "{} groups must divide the {} input and {} output channels",
                 o.groups, g.in_channels, g.out_channels

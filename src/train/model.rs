@@ -169,7 +169,7 @@ fn conv_output(
         let wanted = in_channels.unwrap_or_default();
         return Err(format!("takes {wanted} channels, but the layer before gives {shape:?}"));
     }
-    if options.groups == 0 || shape[0] % options.groups != 0 || out_channels % options.groups != 0 {
+    if options.groups == 0 || !shape[0].is_multiple_of(options.groups) || !out_channels.is_multiple_of(options.groups) {
         let (groups, channels) = (options.groups, shape[0]);
         return Err(format!("groups {groups} must divide the {channels} input and {out_channels} output channels"));
     }

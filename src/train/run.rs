@@ -195,7 +195,7 @@ impl Run {
     /// The network's output for samples given row by row, in batches.
     pub fn predict(&mut self, x: &[f32]) -> Result<Prediction> {
         let features = self.features();
-        if x.len() % features != 0 {
+        if !x.len().is_multiple_of(features) {
             let message = format!("{} numbers are not a whole number of samples of {features}", x.len());
             return Err(Error::value("predict", message));
         }
