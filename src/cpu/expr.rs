@@ -97,7 +97,7 @@ impl<'a> Interpreter<'a> {
             let fixed = |operands: &[Slot]| operands.iter().all(|&s| slots[s as usize] == Place::Fixed);
             let is_fixed = match *instr {
                 Instr::Fill { .. } | Instr::Step => true,
-                Instr::Load { input, .. } => walks[input as usize].period().is_some_and(|n| block % n.max(1) == 0),
+                Instr::Load { input, .. } => walks[input as usize].period().is_some_and(|n| block.is_multiple_of(n)),
                 Instr::Iota { .. } | Instr::Random { .. } => false,
                 Instr::Unary { x, .. } | Instr::Cast { x, .. } => fixed(&[x]),
                 Instr::Binary { a, b, .. } | Instr::Compare { a, b, .. } => fixed(&[a, b]),

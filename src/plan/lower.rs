@@ -221,10 +221,11 @@ impl Lowering<'_> {
     pub fn map_view(&mut self, k: usize, shape: &Shape, expands: bool, f: impl Fn(&View) -> Option<View>) -> Value {
         if let Value::Lazy(lazy) = self.value(k) {
             let recomputes = expands && !lazy.is_free();
-            if !lazy.is_positional() && !recomputes {
-                if let Some(mapped) = lazy.map_views(shape, &f) {
-                    return Value::Lazy(mapped);
-                }
+            if !lazy.is_positional()
+                && !recomputes
+                && let Some(mapped) = lazy.map_views(shape, &f)
+            {
+                return Value::Lazy(mapped);
             }
         }
         let stored = self.operand(k);

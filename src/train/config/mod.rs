@@ -200,10 +200,10 @@ impl Config {
         if self.model.layers.is_empty() {
             return Err(Error::config("model.layers", "must name at least one layer"));
         }
-        if let LossConfig::CrossEntropy { label_smoothing: s } = self.loss {
-            if !(0.0..=1.0).contains(&s) {
-                return Err(Error::config("loss.label_smoothing", format!("must lie in [0, 1], but is {s}")));
-            }
+        if let LossConfig::CrossEntropy { label_smoothing: s } = self.loss
+            && !(0.0..=1.0).contains(&s)
+        {
+            return Err(Error::config("loss.label_smoothing", format!("must lie in [0, 1], but is {s}")));
         }
         self.optimizer.check()?;
         self.schedule.check()

@@ -217,11 +217,11 @@ impl ScheduleConfig {
         Schedule { kind, warmup }
     }
     pub(super) fn check(&self) -> Result<()> {
-        if let Some(warmup) = self.schedule(1).warmup {
-            if !(0.0..=1.0).contains(&warmup.start_factor) {
-                let message = format!("must lie in [0, 1], but is {}", warmup.start_factor);
-                return Err(Error::config("schedule.warmup.start_factor", message));
-            }
+        if let Some(warmup) = self.schedule(1).warmup
+            && !(0.0..=1.0).contains(&warmup.start_factor)
+        {
+            let message = format!("must lie in [0, 1], but is {}", warmup.start_factor);
+            return Err(Error::config("schedule.warmup.start_factor", message));
         }
         match *self {
             ScheduleConfig::Step { step_size: 0, .. } => Err(Error::config("schedule.step_size", "must be 1 or more")),
