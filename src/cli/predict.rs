@@ -46,10 +46,8 @@ impl PredictArgs {
             return Err(Error::file(&self.input, message).into());
         }
         // Overwriting the samples with their predictions is never meant.
-        if let (Ok(input), Ok(output)) = (self.input.canonicalize(), self.output.canonicalize()) {
-            if input == output {
-                return Err(Error::file(&self.output, "is the input itself; name another output").into());
-            }
+        if self.output.canonicalize().is_ok_and(|output| self.input.canonicalize().is_ok_and(|input| input == output)) {
+            return Err(Error::file(&self.output, "is the input itself; name another output").into());
         }
         probe(&self.output)?;
         let x: Vec<f32> = array.values.iter().map(|&v| v as f32).collect();
