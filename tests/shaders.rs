@@ -57,10 +57,10 @@ fn every_specialisation_is_valid() {
                 let dispatch = launch.kernel.gpu(launch, &target).unwrap();
                 assert!(dispatch.bindings.len() <= 8, "{sample:?} binds {} buffers", dispatch.bindings.len());
                 assert!(dispatch.workgroups > 0, "{sample:?} launches nothing");
-                if seen.insert(dispatch.shader.clone()) {
-                    if let Err(error) = validate(&dispatch.shader.wgsl().unwrap()) {
-                        failures.push(format!("{sample:?}: {error}"));
-                    }
+                if seen.insert(dispatch.shader.clone())
+                    && let Err(error) = validate(&dispatch.shader.wgsl().unwrap())
+                {
+                    failures.push(format!("{sample:?}: {error}"));
                 }
             }
         }
