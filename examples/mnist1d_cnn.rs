@@ -3,6 +3,10 @@
 //!
 //! ```text
 //! $ cargo run --release --example mnist1d_cnn
+//! epoch  1: last batch's loss 2.1322, validation accuracy 17.6 %
+//! …
+//! epoch 10: last batch's loss 0.8564, validation accuracy 63.7 %
+//! 36 launches a step on cpu
 //! ```
 
 use wgrad::data::{Mnist1dConfig, Mnist1dPreset, generate};

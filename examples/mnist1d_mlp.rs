@@ -2,6 +2,12 @@
 //!
 //! ```text
 //! $ cargo run --release --example mnist1d_mlp
+//! epoch 10: loss 0.5476, validation error 41.55 %
+//! epoch 20: loss 0.1878, validation error 38.30 %
+//! epoch 30: loss 0.1051, validation error 38.05 %
+//! epoch 40: loss 0.0797, validation error 37.80 %
+//! epoch 50: loss 0.0708, validation error 37.80 %
+//! 2000 steps in 0.45 s on cpu
 //! ```
 
 use wgrad::Device;

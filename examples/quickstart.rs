@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! $ cargo run --release --example quickstart
-//! reference (f64 interpreter): loss 0.125, dw [[-0.5, 0.5], [0, 0], [0.25, -0.25]]
-//! cpu: loss 0.125, dw [[-0.5, 0.5], [0, 0], [0.25, -0.25]]
-//! llvmpipe (LLVM 15.0.6, 256 bits): loss 0.125, dw [[-0.5, 0.5], [0, 0], [0.25, -0.25]]
+//! reference (f64 interpreter): loss 0.4375, dw [[0.25, -0.5], [0, 0], [0.125, 0.25]]
+//! cpu: loss 0.4375, dw [[0.25, -0.5], [0, 0], [0.125, 0.25]]
+//! llvmpipe (LLVM 15.0.6, 256 bits) (vulkan): loss 0.4375, dw [[0.25, -0.5], [0, 0], [0.125, 0.25]]
 //! ```
 
 use wgrad::{Array, DType, Device, Graph, Session, Variable};
