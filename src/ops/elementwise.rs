@@ -9,7 +9,7 @@ use super::{GradContext, Operation};
 use crate::cpu::CpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, Expr, GpuTarget, Instr, Kernel, Launch, Lazy, Lowering, Slot, Value};
+use crate::plan::{Dispatch, Expr, GpuTarget, Instr, Kernel, Launch, Lazy, Lowering, Slot, Value, distinct_buffers};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
@@ -162,9 +162,7 @@ impl Operation for Elementwise {
         let mut parts: Vec<Lazy> = (0..cx.input_count()).map(|k| cx.lazy(k)).collect();
         // A launch may touch only so many buffers and hold so many steps: store the largest operand until the rest fit.
         loop {
-            let mut buffers: Vec<_> = parts.iter().flat_map(Lazy::buffers).collect();
-            buffers.sort_unstable();
-            buffers.dedup();
+            let buffers = distinct_buffers(parts.iter().flat_map(|p| &p.loads));
             let steps: usize = parts.iter().map(|p| p.expr.instrs.len()).sum();
             let largest = if buffers.len() >= cx.max_buffers() {
                 (0..parts.len()).max_by_key(|&k| parts[k].buffers().len())

@@ -1,6 +1,6 @@
 //! Elementwise expressions: what a fused chain computes at each point of an iteration space.
 
-use super::{BufferId, Operand};
+use super::{BufferId, Operand, distinct_buffers};
 use crate::dtype::DType;
 use crate::ops::random::Distribution;
 use crate::ops::table::{Binary, Compare, Unary};
@@ -246,10 +246,7 @@ impl Lazy {
     }
     /// The distinct buffers it reads.
     pub fn buffers(&self) -> Vec<BufferId> {
-        let mut buffers: Vec<BufferId> = self.loads.iter().map(|o| o.buffer).collect();
-        buffers.sort_unstable();
-        buffers.dedup();
-        buffers
+        distinct_buffers(&self.loads)
     }
     /// The operand, if this is nothing but a load.
     pub fn as_load(&self) -> Option<&Operand> {

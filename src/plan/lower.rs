@@ -4,7 +4,9 @@
 //! expressions that grow until something needs them stored, so a chain is one launch; everything else launches its
 //! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
 
-use super::{Buffer, BufferId, BufferKind, Instr, Kernel, Launch, Lazy, Operand, Plan, memory, updates};
+use super::{
+    Buffer, BufferId, BufferKind, Instr, Kernel, Launch, Lazy, Operand, Plan, distinct_buffers, memory, updates,
+};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -268,9 +270,7 @@ impl Plan {
     /// An error if a launch binds more buffers than `limit`.
     pub fn check_buffers(&self, limit: usize) -> Result<()> {
         for launch in &self.launches {
-            let mut buffers: Vec<BufferId> = launch.inputs.iter().chain(&launch.outputs).map(|o| o.buffer).collect();
-            buffers.sort_unstable();
-            buffers.dedup();
+            let buffers = distinct_buffers(launch.inputs.iter().chain(&launch.outputs));
             if buffers.len() > limit {
                 return Err(Error::Limit {
                     what: format!("a {} launch (storage buffers)", launch.kernel.name()),

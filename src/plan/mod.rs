@@ -67,6 +67,14 @@ pub struct Operand {
     pub view: View,
 }
 
+/// The buffers of some operands, each once, in order.
+pub(crate) fn distinct_buffers<'a>(operands: impl IntoIterator<Item = &'a Operand>) -> Vec<BufferId> {
+    let mut buffers: Vec<BufferId> = operands.into_iter().map(|o| o.buffer).collect();
+    buffers.sort_unstable();
+    buffers.dedup();
+    buffers
+}
+
 /// A planned program.
 #[derive(Debug, Clone)]
 pub struct Plan {

@@ -7,7 +7,7 @@
 //! that cannot be, the new values are computed into scratch buffers first and copied afterwards.
 
 use super::lower::{Lowering, Value, is_elementwise};
-use super::{Expr, Lazy, Operand};
+use super::{Expr, Lazy, Operand, distinct_buffers};
 use crate::error::Result;
 use crate::graph::{Node, NodeId};
 use crate::ops::elementwise::ElementwiseKernel;
@@ -106,10 +106,7 @@ fn in_place(cx: &mut Lowering<'_>, members: &[&Update]) -> bool {
     if loads.iter().any(|o| is_target(o) && o.view != dense) {
         return false;
     }
-    let mut buffers: Vec<_> = loads.iter().map(|o| o.buffer).chain(members.iter().map(|m| m.target.buffer)).collect();
-    buffers.sort_unstable();
-    buffers.dedup();
-    if buffers.len() > cx.max_buffers() {
+    if distinct_buffers(loads.iter().chain(members.iter().map(|m| &m.target))).len() > cx.max_buffers() {
         return false;
     }
     let outputs = members.iter().map(|m| m.target.clone()).collect();

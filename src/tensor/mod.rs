@@ -319,8 +319,7 @@ impl<'g> Tensor<'g> {
         }
         let op = CrossEntropy::Loss { smoothing: label_smoothing.to_bits() };
         // The operation itself refuses labels that are not integers.
-        let labels = if labels.dtype() == DType::I32 { labels.maximum(0).cast(DType::U32) } else { labels };
-        self.graph.apply(Op::CrossEntropy(op), &[self, labels])
+        self.graph.apply(Op::CrossEntropy(op), &[self, labels.as_index()])
     }
 }
 

@@ -141,6 +141,12 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("index_select", message),
         }
     }
+    /// Integers as `u32`, negative ones as 0: how indices and labels are clamped from below. Others are left for the
+    /// operation to refuse.
+    #[track_caller]
+    pub(super) fn as_index(self) -> Tensor<'g> {
+        if self.dtype() == DType::I32 { self.maximum(0).cast(DType::U32) } else { self }
+    }
     /// Elements along `axis` picked by an integer `index` of this tensor's rank: `torch.gather`. Element `[i, j, k]` of
     /// the result is `self[i, index[i, j, k], k]` for axis 1; the other axes of `index` may be shorter than this
     /// tensor's. An index out of range is clamped.
@@ -159,7 +165,7 @@ impl<'g> Tensor<'g> {
             let message = format!("an index {} does not go with a tensor of shape {shape}", index.tensor_type());
             return self.graph.fail("gather", message);
         }
-        let index = if index.dtype() == DType::I32 { index.maximum(0).cast(DType::U32) } else { index };
+        let index = index.as_index();
         let strides = shape.strides();
         let mut position = index.minimum(shape[axis] as u32 - 1) * strides[axis] as u32;
         for k in (0..shape.rank()).filter(|&k| k != axis) {
