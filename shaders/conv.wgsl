@@ -13,7 +13,7 @@
 // with a part of the k, and add their sums in a fixed order: no atomics, so the result is the same bits every time.
 //
 // Layout: all dense, from offsets; strides say which axis is which, so one text serves the three passes.
-// Bindings: 0 `x`, 1 `w`, 2 `out`, 3 the sizes and strides.
+// Bindings: 0 the sizes and strides, 1 `x`, 2 `w`, 3 `out`.
 // Constants:
 //   COLUMNS     threads along columns; COLUMNS · SPLIT at most 256.
 //   SPLIT       threads that share a column: at most 16.
@@ -86,10 +86,10 @@ struct Params {
     unused: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<T>;
-@group(0) @binding(1) var<storage, read> w: array<T>;
-@group(0) @binding(2) var<storage, read_write> out: array<T>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<T>;
+@group(0) @binding(2) var<storage, read> w: array<T>;
+@group(0) @binding(3) var<storage, read_write> out: array<T>;
 
 // Four rows each, by k; later the sums of threads that share a column.
 var<workgroup> w_tile: array<vec4<f32>, max(ROWS / 4u * DEPTH, THREADS)>;

@@ -5,7 +5,7 @@
 // last class counts as the last one.
 //
 // Layout: dense, each from an offset: x [rows, columns], labels [rows], loss [rows].
-// Bindings: 0 `x`, 1 `labels`, 2 `loss`, 3 the sizes.
+// Bindings: 0 the sizes, 1 `x`, 2 `labels`, 3 `loss`.
 // Constants:
 //   WORKGROUP  threads a workgroup: a power of two up to 256.
 //   LANES      threads that share a row: a power of two up to WORKGROUP.
@@ -25,10 +25,10 @@ struct Params {
     smoothing: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<T>;
-@group(0) @binding(1) var<storage, read> labels: array<u32>;
-@group(0) @binding(2) var<storage, read_write> loss: array<T>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<T>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> loss: array<T>;
 
 var<workgroup> shared_values: array<f32, WORKGROUP>;
 

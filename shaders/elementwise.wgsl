@@ -7,8 +7,8 @@
 // Layout: every buffer is bound once, read_write if written, and is seen through views. The iteration space's axes are
 //   merged where every view allows it; an operand is then read at `offset + i`, at `offset` (a scalar), or at
 //   `offset + Σ coordinate_k · stride_k` with u32 wrap-around, so strides may be zero or negative.
-// Bindings: storage buffers b0, b1, … at 0.., then the uniform `params`: the number of points, axis sizes, and for each
-//   operand its offset and strides. Expressions that use the run's index or its seed also declare
+// Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds the number of points, axis sizes, and
+//   for each operand its offset and strides. Expressions that use the run's index or its seed also declare
 //   `var<immediate> run: Run`.
 // Constants: WORKGROUP, threads a workgroup: 1..=256 (and at most the device's limit).
 // Bounds: a thread beyond the last point returns at once; the planner's views only hold positions inside their buffers.
@@ -17,9 +17,9 @@
 const WORKGROUP: u32 = 64u;
 
 // [bindings]
-@group(0) @binding(0) var<storage, read> b0: array<f32>;
-@group(0) @binding(1) var<storage, read_write> b1: array<f32>;
-@group(0) @binding(2) var<uniform> params: array<vec4<u32>, 1>;
+@group(0) @binding(0) var<uniform> params: array<vec4<u32>, 1>;
+@group(0) @binding(1) var<storage, read> b0: array<f32>;
+@group(0) @binding(2) var<storage, read_write> b1: array<f32>;
 // [end]
 
 // [helpers]

@@ -3,7 +3,7 @@
 // One thread copies one element. An index beyond the last slice picks the last one, a negative one the first.
 //
 // Layout: dense, each from an offset: values [outer, rows, inner], index [length], out [outer, length, inner].
-// Bindings: 0 `values`, 1 `index`, 2 `out`, 3 the sizes; `count` is the elements of `out`.
+// Bindings: 0 the sizes, 1 `values`, 2 `index`, 3 `out`; `count` is the elements of `out`.
 // Constants: WORKGROUP, threads a workgroup: 1..=256. T, the element type: f32, f16, u32 or i32. I, the index's: u32 or i32.
 // Bounds: a thread beyond the last element returns at once; indices are clamped.
 
@@ -21,10 +21,10 @@ struct Params {
     out_offset: u32,
 }
 
-@group(0) @binding(0) var<storage, read> values: array<T>;
-@group(0) @binding(1) var<storage, read> index: array<I>;
-@group(0) @binding(2) var<storage, read_write> out: array<T>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> values: array<T>;
+@group(0) @binding(2) var<storage, read> index: array<I>;
+@group(0) @binding(3) var<storage, read_write> out: array<T>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -6,7 +6,7 @@
 //
 // Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
 //   negative and wrap around in u32); `c` is dense from an offset.
-// Bindings: 0 `a`, 1 `b`, 2 `c`, 3 the sizes and strides.
+// Bindings: 0 the sizes and strides, 1 `a`, 2 `b`, 3 `c`.
 // Constants:
 //   TX, TY     threads along columns and rows: TX·TY at most 256.
 //   BK         depth of a tile: a multiple of 4; (TX + TY) · BK · 16 bytes of workgroup memory at most 16 KiB.
@@ -46,10 +46,10 @@ struct Params {
     b_batch: vec4<u32>,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<T>;
-@group(0) @binding(1) var<storage, read> b: array<T>;
-@group(0) @binding(2) var<storage, read_write> c: array<T>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<T>;
+@group(0) @binding(2) var<storage, read> b: array<T>;
+@group(0) @binding(3) var<storage, read_write> c: array<T>;
 
 // [k][four rows] and [k][four columns].
 var<workgroup> a_tile: array<vec4<f32>, BK * TY>;

@@ -5,7 +5,7 @@
 //
 // Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
 //   negative and wrap around in u32); `c` is dense from an offset.
-// Bindings: 0 `a`, 1 `b`, 2 `c`, 3 the sizes and strides (as in `matmul.wgsl`).
+// Bindings: 0 the sizes and strides (as in `matmul.wgsl`), 1 `a`, 2 `b`, 3 `c`.
 // Constants:
 //   THREADS    threads a workgroup: a multiple of 8, at most 256.
 //   ROWS       rows a thread computes: 8, 16, 24 or 32.
@@ -51,10 +51,10 @@ struct Params {
     b_batch: vec4<u32>,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<A>;
-@group(0) @binding(1) var<storage, read> b: array<B>;
-@group(0) @binding(2) var<storage, read_write> c: array<T>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<A>;
+@group(0) @binding(2) var<storage, read> b: array<B>;
+@group(0) @binding(3) var<storage, read_write> c: array<T>;
 
 // [broadcast]
 fn from0(v: f32) -> f32 {

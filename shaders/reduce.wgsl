@@ -5,8 +5,8 @@
 // region `value` by the fused expression whose results are reduced, and the region `store`; as committed, it sums rows.
 //
 // Layout: views as in `elementwise.wgsl`, over kept and reduced axes; the output is dense from an offset.
-// Bindings: storage buffers b0, b1, … at 0.., then the uniform `params`: kept points, reduced points, axis sizes, and
-//   for each operand its offset and strides.
+// Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds kept points, reduced points, axis
+//   sizes, and for each operand its offset and strides.
 // Constants:
 //   WORKGROUP  threads a workgroup: a power of two up to 256.
 //   LANES      threads that share an output: a power of two up to WORKGROUP.
@@ -30,9 +30,9 @@ const BLOCK: u32 = 32u;
 alias T = f32;
 
 // [bindings]
-@group(0) @binding(0) var<storage, read> b0: array<f32>;
-@group(0) @binding(1) var<storage, read_write> b1: array<f32>;
-@group(0) @binding(2) var<uniform> params: array<vec4<u32>, 1>;
+@group(0) @binding(0) var<uniform> params: array<vec4<u32>, 1>;
+@group(0) @binding(1) var<storage, read> b0: array<f32>;
+@group(0) @binding(2) var<storage, read_write> b1: array<f32>;
 // [end]
 
 var<workgroup> values: array<T, WORKGROUP>;

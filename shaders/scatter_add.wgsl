@@ -4,7 +4,7 @@
 // same bits every time. An index beyond the last slice counts as the last one, a negative one as the first.
 //
 // Layout: dense, each from an offset: values [outer, length, inner], index [length], out [outer, rows, inner].
-// Bindings: 0 `values`, 1 `index`, 2 `out`, 3 the sizes; `count` is the elements of `out`.
+// Bindings: 0 the sizes, 1 `values`, 2 `index`, 3 `out`; `count` is the elements of `out`.
 // Constants: WORKGROUP, threads a workgroup: 1..=256. T, the element type: f32 or f16; sums are f32. I, the index's: u32 or i32.
 // Bounds: a thread beyond the last element returns at once; k stays below `length`.
 
@@ -22,10 +22,10 @@ struct Params {
     out_offset: u32,
 }
 
-@group(0) @binding(0) var<storage, read> values: array<T>;
-@group(0) @binding(1) var<storage, read> index: array<I>;
-@group(0) @binding(2) var<storage, read_write> out: array<T>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> values: array<T>;
+@group(0) @binding(2) var<storage, read> index: array<I>;
+@group(0) @binding(3) var<storage, read_write> out: array<T>;
 
 // The sum with the k-th slice's element, if there is such a slice and it goes to row r.
 fn add(sum: f32, k: u32, r: u32, column: u32) -> f32 {

@@ -4,7 +4,7 @@
 // LANES threads share a row; maxima and sums of their parts are joined as a tree in workgroup memory.
 //
 // Layout: dense [rows, columns], `x` and `y` each from an offset.
-// Bindings: 0 `x`, 1 `y`, 2 the sizes.
+// Bindings: 0 the sizes, 1 `x`, 2 `y`.
 // Constants:
 //   WORKGROUP  threads a workgroup: a power of two up to 256.
 //   LANES      threads that share a row: a power of two up to WORKGROUP.
@@ -24,9 +24,9 @@ struct Params {
     y_offset: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<T>;
-@group(0) @binding(1) var<storage, read_write> y: array<T>;
-@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<T>;
+@group(0) @binding(2) var<storage, read_write> y: array<T>;
 
 var<workgroup> shared_values: array<f32, WORKGROUP>;
 

@@ -13,6 +13,7 @@ mod graph;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+pub mod passes;
 pub mod plan;
 pub mod reference;
 mod session;

@@ -109,7 +109,7 @@ fn unknown_adapters_are_errors_that_list_the_known_ones() {
 #[test]
 fn a_tensor_beyond_the_devices_limit_is_an_error() {
     let choice = GpuChoice::Fastest;
-    let options = GpuOptions { limits: Limits::Webgpu };
+    let options = GpuOptions { limits: Limits::Webgpu, ..GpuOptions::default() };
     let Ok(mut executor) = GpuExecutor::with_options(&choice, options) else {
         session();
         return;

@@ -60,7 +60,7 @@ fn gpu_agrees_with_the_reference() {
 #[test]
 fn portable_gpu_kernels_agree_with_the_reference() {
     use wgrad::gpu::{GpuExecutor, GpuOptions, Limits};
-    let options = GpuOptions { limits: Limits::Webgpu };
+    let options = GpuOptions { limits: Limits::Webgpu, ..GpuOptions::default() };
     let executor = GpuExecutor::with_options(&wgrad::GpuChoice::Fastest, options);
     check_session(Device::gpu(), executor.map(|e| Session::with_executor(Device::gpu(), Box::new(e))));
 }

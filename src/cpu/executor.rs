@@ -5,6 +5,7 @@ use super::context::Scratch;
 use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
+use crate::passes::Passes;
 use crate::plan::{BufferKind, Operand, Plan, Target, lower};
 use crate::session::Executor;
 use crate::session::reference::unused;
@@ -12,12 +13,17 @@ use crate::shape::TensorType;
 use crate::variable::Variable;
 use std::collections::HashMap;
 
-/// A loop may read any number of buffers.
-const TARGET: Target = Target { max_buffers: usize::MAX };
+/// How to run on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CpuOptions {
+    /// Which rewrites to make.
+    pub passes: Passes,
+}
 
 /// The CPU executor.
 #[derive(Debug, Default)]
 pub struct CpuExecutor {
+    options: CpuOptions,
     programs: Vec<Compiled>,
     variables: HashMap<u64, Vec<u32>>,
     scratch: Scratch,
@@ -28,6 +34,13 @@ struct Compiled {
     plan: Plan,
     /// The plan's buffers. Those of variables are empty between runs: a run borrows the executor's.
     buffers: Vec<Vec<u32>>,
+}
+
+impl CpuExecutor {
+    /// An executor with other than the default options.
+    pub fn with_options(options: CpuOptions) -> Self {
+        CpuExecutor { options, ..CpuExecutor::default() }
+    }
 }
 
 impl Compiled {
@@ -47,7 +60,8 @@ impl Executor for CpuExecutor {
     }
 
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
-        let plan = lower(graph, outputs, &TARGET)?;
+        // A loop may read any number of buffers.
+        let plan = lower(graph, outputs, &Target { max_buffers: usize::MAX, passes: self.options.passes })?;
         for variable in graph.variables() {
             self.variables.entry(variable.id()).or_insert_with(|| words_of(variable.initial()));
         }

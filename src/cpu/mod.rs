@@ -18,4 +18,4 @@ pub mod softmax;
 mod strided;
 
 pub use context::CpuContext;
-pub use executor::CpuExecutor;
+pub use executor::{CpuExecutor, CpuOptions};

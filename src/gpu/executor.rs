@@ -8,6 +8,7 @@ use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::ops::random::key;
+use crate::passes::Passes;
 use crate::plan::{Plan, Target, lower};
 use crate::session::{Executor, GpuChoice};
 use crate::variable::Variable;
@@ -37,6 +38,8 @@ pub enum Limits {
 pub struct GpuOptions {
     /// The limits to ask for.
     pub limits: Limits,
+    /// Which rewrites to make.
+    pub passes: Passes,
 }
 
 /// The GPU executor.
@@ -45,6 +48,7 @@ pub struct GpuExecutor {
     gpu: Gpu,
     pipelines: Pipelines,
     programs: Vec<Program>,
+    options: GpuOptions,
     variables: HashMap<u64, wgpu::Buffer>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
 }
@@ -63,6 +67,7 @@ impl GpuExecutor {
             gpu,
             pipelines: Pipelines::default(),
             programs: Vec::new(),
+            options,
             variables: HashMap::new(),
             in_flight: VecDeque::new(),
         })
@@ -112,7 +117,7 @@ impl Executor for GpuExecutor {
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
         // More buffers let longer chains fuse; beyond this there is little left to gain.
         let max_buffers = self.gpu.target().storage_buffers.min(16) as usize;
-        let plan = lower(graph, outputs, &Target { max_buffers })?;
+        let plan = lower(graph, outputs, &Target { max_buffers, passes: self.options.passes })?;
         plan.check_buffers(max_buffers)?;
         for variable in graph.variables() {
             self.variable(&variable, None)?;

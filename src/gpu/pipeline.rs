@@ -98,9 +98,9 @@ fn build(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
     };
-    let storage = |(k, written): (usize, &bool)| entry(k, wgpu::BufferBindingType::Storage { read_only: !written });
-    let mut entries: Vec<wgpu::BindGroupLayoutEntry> = key.written.iter().enumerate().map(storage).collect();
-    entries.push(entry(key.written.len(), wgpu::BufferBindingType::Uniform));
+    let storage = |(k, written): (usize, &bool)| entry(k + 1, wgpu::BufferBindingType::Storage { read_only: !written });
+    let uniform = entry(0, wgpu::BufferBindingType::Uniform);
+    let entries: Vec<_> = std::iter::once(uniform).chain(key.written.iter().enumerate().map(storage)).collect();
     gpu.scoped(&format!("kernel {name}"), || {
         let device = &gpu.device;
         let layout =

@@ -120,10 +120,11 @@ impl Program {
                     size: size.and_then(std::num::NonZeroU64::new),
                 }),
             };
-            let whole = dispatch.bindings.iter().map(|b| &buffers[b.buffer.index()]);
-            let mut entries: Vec<_> = whole.enumerate().map(|(k, buffer)| part(k, buffer, (0, None))).collect();
             let (offset, size) = uniform.parts[position];
-            entries.push(part(entries.len(), &uniform.buffer, (offset, Some(size))));
+            let whole = dispatch.bindings.iter().map(|b| &buffers[b.buffer.index()]);
+            let storage = whole.enumerate().map(|(k, buffer)| part(k + 1, buffer, (0, None)));
+            let own = part(0, &uniform.buffer, (offset, Some(size)));
+            let entries: Vec<_> = std::iter::once(own).chain(storage).collect();
             let name = dispatch.shader.name();
             let group = gpu.scoped(&format!("launch {position} ({name})"), || {
                 gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {

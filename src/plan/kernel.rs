@@ -82,8 +82,8 @@ impl Default for GpuTarget {
 
 /// A GPU dispatch, as plain data: which shader, specialised how, over which buffers.
 ///
-/// Storage buffers are bound at `@group(0) @binding(0..)` in the order of `bindings`, then the parameters as a
-/// uniform at the next binding.
+/// The parameters are bound as a uniform at `@group(0) @binding(0)`, and storage buffers from `@binding(1)` on in the
+/// order of `bindings`.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     /// The specialised shader.

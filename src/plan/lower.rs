@@ -14,6 +14,7 @@ use crate::graph::{Graph, Node, NodeId};
 use crate::ops::Op;
 use crate::ops::elementwise::ElementwiseKernel;
 use crate::ops::leaf::Leaf;
+use crate::passes::Passes;
 use crate::shape::{Shape, TensorType, View};
 use std::cell::Ref;
 use std::sync::Arc;
@@ -23,12 +24,14 @@ use std::sync::Arc;
 pub struct Target {
     /// Buffers one launch may touch.
     pub max_buffers: usize,
+    /// Which rewrites to make.
+    pub passes: Passes,
 }
 
 impl Default for Target {
     /// WebGPU's guaranteed limits.
     fn default() -> Self {
-        Target { max_buffers: 8 }
+        Target { max_buffers: 8, passes: Passes::all() }
     }
 }
 

@@ -112,13 +112,12 @@ impl Pointwise {
 
     /// The region `bindings`.
     pub(super) fn declarations(&self) -> String {
-        let mut text = String::new();
+        let vectors = self.layout().words.div_ceil(4);
+        let mut text = format!("@group(0) @binding(0) var<uniform> params: array<vec4<u32>, {vectors}>;\n");
         for (k, (dtype, written)) in self.buffers.iter().enumerate() {
-            let access = if *written { "read_write" } else { "read" };
-            let _ = writeln!(text, "@group(0) @binding({k}) var<storage, {access}> b{k}: array<{dtype}>;");
+            let (access, binding) = (if *written { "read_write" } else { "read" }, k + 1);
+            let _ = writeln!(text, "@group(0) @binding({binding}) var<storage, {access}> b{k}: array<{dtype}>;");
         }
-        let (binding, vectors) = (self.buffers.len(), self.layout().words.div_ceil(4));
-        let _ = writeln!(text, "@group(0) @binding({binding}) var<uniform> params: array<vec4<u32>, {vectors}>;");
         if self.uses_run() {
             text.push_str("var<immediate> run: Run;\n");
         }
