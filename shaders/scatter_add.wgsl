@@ -3,12 +3,13 @@
 // One thread computes one element of `out` and looks for its slices in the order of k: no atomics, so the result is the
 // same bits every time. An index beyond the last slice counts as the last one, a negative one as the first.
 //
-// Layout: dense, each from an offset: values [outer, length, inner], index [length], out [outer, rows, inner].
-// Bindings: 0 the sizes, 1 `values`, 2 `index`, 3 `out`; `count` is the elements of `out`.
-// Constants: WORKGROUP, threads a workgroup: 1..=256. T, the element type: f32 or f16; sums are f32. I, the index's: u32 or i32.
+// Layout: dense, each from an offset: values [outer, length, inner], the index [length], out [outer, rows, inner].
+// Bindings: 0 the sizes, 1 `values`, 2 `out`, 3 on what the index reads; `count` is the elements of `out`.
+// Constants: WORKGROUP, threads a workgroup: 1..=256. EXTRA, vectors of parameters of generated code. T, the element type: f32 or f16; sums are f32. I, the index's: u32 or i32.
 // Bounds: a thread beyond the last element returns at once; k stays below `length`.
 
 const WORKGROUP: u32 = 64u;
+const EXTRA: u32 = 1u;
 alias T = f32;
 alias I = u32;
 
@@ -18,19 +19,28 @@ struct Params {
     length: u32,
     inner: u32,
     values_offset: u32,
-    index_offset: u32,
     out_offset: u32,
+    extra: array<vec4<u32>, EXTRA>,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> values: array<T>;
-@group(0) @binding(2) var<storage, read> index: array<I>;
-@group(0) @binding(3) var<storage, read_write> out: array<T>;
+@group(0) @binding(2) var<storage, read_write> out: array<T>;
+// [extra]
+@group(0) @binding(3) var<storage, read> b2: array<I>;
+// [end]
+
+// The index, as committed a list; the planner puts the expression that computes it here.
+fn index(i: u32) -> I {
+    // [index]
+    return b2[p.extra[0].x + i];
+    // [end]
+}
 
 // The sum with the k-th slice's element, if there is such a slice and it goes to row r.
 fn add(sum: f32, k: u32, r: u32, column: u32) -> f32 {
     if k < p.length {
-        if min(u32(max(index[p.index_offset + k], I(0))), p.rows - 1u) == r {
+        if min(u32(max(index(k), I(0))), p.rows - 1u) == r {
             return sum + f32(values[column + k * p.inner]);
         }
     }

@@ -10,7 +10,7 @@ use crate::plan::Launch;
 /// A buffer is a list of 32-bit words; two `f16` elements share a word, in memory order.
 #[derive(Debug)]
 pub struct CpuContext<'a> {
-    /// All buffers of the program.
+    /// All buffers of the program, and the spare ones.
     pub buffers: &'a mut [Vec<u32>],
     /// The launch.
     pub launch: &'a Launch,
@@ -21,6 +21,17 @@ pub struct CpuContext<'a> {
     /// Memory kernels may use; it lives as long as the executor, so that a run does not allocate.
     pub scratch: &'a mut Scratch,
 }
+
+/// One of the buffers that hold a value only within a launch.
+#[derive(Debug, Clone, Copy)]
+pub struct Spare(usize);
+
+/// A result before its epilogue, or a prologue's values.
+pub const FIRST: Spare = Spare(1);
+/// A second prologue's values.
+pub const SECOND: Spare = Spare(2);
+/// How many there are, after the plan's buffers.
+pub const SPARES: usize = 2;
 
 /// Memory that outlives a launch: it grows to what the largest launch needs and is then reused.
 #[derive(Debug, Default)]
@@ -69,6 +80,17 @@ pub fn floats_mut(words: &mut [u32]) -> &mut [f32] {
 }
 
 impl CpuContext<'_> {
+    /// The position of a spare buffer.
+    pub(super) fn spare(&self, spare: Spare) -> usize {
+        self.buffers.len() - spare.0
+    }
+
+    /// Puts a spare buffer back.
+    pub(super) fn put_back(&mut self, spare: Spare, buffer: Vec<u32>) {
+        let at = self.spare(spare);
+        self.buffers[at] = buffer;
+    }
+
     /// Calls `f` with the elements of the first `N` inputs and of the first output, all of them dense and in their
     /// compute dtype: `f16` inputs are widened before and the output is rounded afterwards. The output is not an
     /// input, and its elements are stale: `f` writes all of them.

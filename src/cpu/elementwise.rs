@@ -1,30 +1,74 @@
 //! Elementwise expressions, in blocks.
 
 use super::CpuContext;
-use super::expr::{Interpreter, Roots};
+use super::context::sized;
+pub use super::context::{FIRST, SECOND, Spare};
+use super::expr::{Interpreter, Loads, Roots, Source};
 use super::simd::fast;
 use super::strided::Walk;
 use crate::dtype::DType;
 use crate::ops::elementwise::ElementwiseKernel;
+use crate::plan::{Expr, Fused, Operand};
+use crate::shape::Shape;
 
-/// Runs the kernel. A block's loads all precede its stores, so an output may be an input's buffer seen through the
-/// same view.
+/// Runs the kernel.
 pub fn run(kernel: &ElementwiseKernel, cx: &mut CpuContext<'_>) {
-    let points = kernel.shape.elements();
+    let launch = cx.launch;
+    evaluate(&kernel.shape, &kernel.expr, Loads::new(&launch.inputs), &launch.outputs, cx);
+}
+
+/// Applies an epilogue to the result that the launch's kernel has put where the launch's first output goes.
+pub fn epilogue(fused: &Fused, inputs: &[Operand], cx: &mut CpuContext<'_>) {
+    let outputs = &cx.launch.outputs;
+    let result = Some(Source::from(&outputs[0]));
+    evaluate(&fused.space.shape, &fused.expr, Loads { result, operands: inputs }, outputs, cx);
+}
+
+/// As [`epilogue`], with the result in the first spare buffer.
+pub fn epilogue_apart(fused: &Fused, inputs: &[Operand], cx: &mut CpuContext<'_>) {
+    let outputs = &cx.launch.outputs;
+    let result = Some(Source { buffer: cx.spare(FIRST), view: &fused.space });
+    evaluate(&fused.space.shape, &fused.expr, Loads { result, operands: inputs }, outputs, cx);
+}
+
+/// A prologue's values in the compute dtype, in one of the spare buffers, to be put back after use.
+pub fn prologue(fused: &Fused, inputs: &[Operand], spare: Spare, cx: &mut CpuContext<'_>) -> Vec<u32> {
+    let points = fused.space.shape.elements();
+    let at = cx.spare(spare);
+    let mut values = std::mem::take(&mut cx.buffers[at]);
+    sized(&mut values, points);
+    if points > 0 {
+        let (run, scratch) = ((cx.step, cx.seed), &mut cx.scratch.expr);
+        let (sizes, axes) = (fused.space.shape.iter().copied(), 0..fused.space.shape.rank());
+        let mut interpreter =
+            Interpreter::new(&fused.expr, Loads::new(inputs), sizes, axes, run, Roots::InPlace, scratch);
+        for start in (0..points).step_by(interpreter.block) {
+            let len = interpreter.block.min(points - start);
+            interpreter.eval(start, len, cx.buffers, None);
+            values[start..][..len].copy_from_slice(interpreter.root(0, start, len, cx.buffers));
+        }
+    }
+    values
+}
+
+/// Evaluates an expression at every point. A block's loads all precede its stores, so an output may be an input's buffer
+/// seen through the same view.
+fn evaluate(shape: &Shape, expr: &Expr, loads: Loads<'_>, outputs: &[Operand], cx: &mut CpuContext<'_>) {
+    let points = shape.elements();
     if points == 0 {
         return;
     }
-    let (launch, buffers) = (cx.launch, &mut *cx.buffers);
-    let (sizes, axes) = (kernel.shape.iter().copied(), 0..kernel.shape.rank());
+    let buffers = &mut *cx.buffers;
+    let (sizes, axes) = (shape.iter().copied(), 0..shape.rank());
     let (run, scratch) = ((cx.step, cx.seed), &mut cx.scratch.expr);
-    let mut interpreter = Interpreter::new(&kernel.expr, &launch.inputs, sizes, axes, run, Roots::Copied, scratch);
-    let output = &launch.outputs[0];
+    let mut interpreter = Interpreter::new(expr, loads, sizes, axes, run, Roots::Copied, scratch);
+    let output = &outputs[0];
     // The usual case: one output, dense, in a buffer that is not read.
     let first = Walk::new(&output.view).dense_from().filter(|_| {
         let written = output.buffer;
         interpreter.ends_in_root()
             && output.dtype != DType::F16
-            && launch.inputs.iter().all(|input| input.buffer != written)
+            && loads.iter().all(|source| source.buffer != written.index())
     });
     let mut taken = first.map(|_| std::mem::take(&mut buffers[output.buffer.index()]));
     fast(
@@ -38,7 +82,7 @@ pub fn run(kernel: &ElementwiseKernel, cx: &mut CpuContext<'_>) {
                 if stored {
                     continue;
                 }
-                for (root, output) in launch.outputs.iter().enumerate() {
+                for (root, output) in outputs.iter().enumerate() {
                     let values = interpreter.root(root, start, len, &[]);
                     let words = &mut buffers[output.buffer.index()];
                     Walk::new(&output.view).store(words, output.dtype, start, values);

@@ -1,7 +1,7 @@
 //! Runs plans on the host.
 
 use super::CpuContext;
-use super::context::Scratch;
+use super::context::{SPARES, Scratch};
 use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
@@ -32,7 +32,7 @@ pub struct CpuExecutor {
 #[derive(Debug)]
 struct Compiled {
     plan: Plan,
-    /// The plan's buffers. Those of variables are empty between runs: a run borrows the executor's.
+    /// The plan's buffers and the spare ones. Those of variables are empty between runs: a run borrows the executor's.
     buffers: Vec<Vec<u32>>,
 }
 
@@ -70,7 +70,7 @@ impl Executor for CpuExecutor {
             BufferKind::Variable(_) => Vec::new(),
             BufferKind::Input(_) | BufferKind::Scratch => zeros(&buffer.ty),
         });
-        let buffers = buffers.collect();
+        let buffers = buffers.chain([const { Vec::new() }; SPARES]).collect();
         self.programs.push(Compiled { plan, buffers });
         Ok(self.programs.len() - 1)
     }

@@ -8,7 +8,7 @@ use crate::ops::random::{Distribution, key, philox, unit};
 use crate::ops::table::integer::Int;
 use crate::ops::table::{Binary, Compare, Unary};
 use crate::plan::{Expr, Instr, Operand, Slot};
-use crate::shape::MAX_RANK;
+use crate::shape::{MAX_RANK, View};
 use half::f16;
 
 /// The registers of all steps together should stay in the first-level cache.
@@ -27,6 +27,42 @@ pub(super) struct ExprScratch {
 impl ExprScratch {
     pub(super) fn bytes(&self) -> u64 {
         (4 * self.registers.capacity() + 8 * self.sums.capacity()) as u64
+    }
+}
+
+/// What a load reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) buffer: usize,
+    pub(super) view: &'a View,
+}
+
+impl<'a> From<&'a Operand> for Source<'a> {
+    fn from(operand: &'a Operand) -> Self {
+        Source { buffer: operand.buffer.index(), view: &operand.view }
+    }
+}
+
+/// What an expression's loads read: an epilogue's first is its kernel's result.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loads<'a> {
+    pub(super) result: Option<Source<'a>>,
+    pub(super) operands: &'a [Operand],
+}
+
+impl<'a> Loads<'a> {
+    pub(super) fn new(operands: &'a [Operand]) -> Self {
+        Loads { result: None, operands }
+    }
+    fn get(&self, input: u16) -> Source<'a> {
+        match (self.result, usize::from(input)) {
+            (Some(result), 0) => result,
+            (Some(_), k) => (&self.operands[k - 1]).into(),
+            (None, k) => (&self.operands[k]).into(),
+        }
+    }
+    pub(super) fn iter(&self) -> impl Iterator<Item = Source<'a>> {
+        self.result.into_iter().chain(self.operands.iter().map(Source::from))
     }
 }
 
@@ -53,7 +89,7 @@ pub(super) enum Roots {
 /// An expression ready to be evaluated over blocks of an iteration space.
 pub(super) struct Interpreter<'a> {
     expr: &'a Expr,
-    loads: &'a [Operand],
+    loads: Loads<'a>,
     sizes: [usize; MAX_RANK],
     step: u32,
     key: [u32; 2],
@@ -71,7 +107,7 @@ impl<'a> Interpreter<'a> {
     /// not occur unless it is theirs). It holds at least one point. The first points evaluated must be a block from 0.
     pub(super) fn new(
         expr: &'a Expr,
-        loads: &'a [Operand],
+        loads: Loads<'a>,
         sizes: impl Iterator<Item = usize>,
         axes: impl Iterator<Item = usize> + Clone,
         (step, seed): (u32, u64),
@@ -84,7 +120,7 @@ impl<'a> Interpreter<'a> {
         let count = expr.instrs.len();
         let ExprScratch { registers, walks, slots, .. } = scratch;
         walks.clear();
-        walks.extend(loads.iter().map(|operand| Walk::over(&operand.view, axes.clone())));
+        walks.extend(loads.iter().map(|source| Walk::over(source.view, axes.clone())));
         let most = (REGISTER_WORDS / count).clamp(64, 1024);
         let draws = expr.instrs.iter().any(|instr| matches!(instr, Instr::Random { .. }));
         // A multiple of 4, as a block of random words serves as many points, or of the points after which a broadcast
@@ -99,6 +135,7 @@ impl<'a> Interpreter<'a> {
                 Instr::Fill { .. } | Instr::Step => true,
                 Instr::Load { input, .. } => walks[input as usize].period().is_some_and(|n| block.is_multiple_of(n)),
                 Instr::Iota { .. } | Instr::Random { .. } => false,
+                Instr::Gather { index, .. } => fixed(&[index]),
                 Instr::Unary { x, .. } | Instr::Cast { x, .. } => fixed(&[x]),
                 Instr::Binary { a, b, .. } | Instr::Compare { a, b, .. } => fixed(&[a, b]),
                 Instr::Select { condition, a, b, .. } => fixed(&[condition, a, b]),
@@ -107,7 +144,7 @@ impl<'a> Interpreter<'a> {
                 _ if is_fixed => Place::Fixed,
                 Instr::Load { input, dtype } if dtype != DType::F16 && !copied => {
                     let from = walks[input as usize].dense_from();
-                    from.map_or(Place::Register, |from| Place::Buffer(loads[input as usize].buffer.index(), from))
+                    from.map_or(Place::Register, |from| Place::Buffer(loads.get(input).buffer, from))
                 }
                 _ => Place::Register,
             };
@@ -150,8 +187,15 @@ impl<'a> Interpreter<'a> {
             };
             match *instr {
                 Instr::Load { input, dtype } => {
-                    let words = &buffers[self.loads[input as usize].buffer.index()];
+                    let words = &buffers[self.loads.get(input).buffer];
                     self.walks[input as usize].load(words, dtype, start, out);
+                }
+                Instr::Gather { input, dtype, rows, stride, index } => {
+                    let source = self.loads.get(input);
+                    let words = &buffers[source.buffer];
+                    let signed = self.expr.instrs[index as usize].dtype() == DType::I32;
+                    let table = Table { words, dtype, offset: source.view.offset, stride: stride as isize };
+                    table.gather(register(index), signed, rows, out);
                 }
                 Instr::Fill { bits, .. } => out.fill(bits),
                 Instr::Step => out.fill(self.step),
@@ -175,6 +219,30 @@ impl<'a> Interpreter<'a> {
         match self.slots[slot] {
             Place::Buffer(buffer, from) => &buffers[buffer][from + start..][..len],
             _ => &self.registers[slot * self.pitch..][..len],
+        }
+    }
+}
+
+/// Elements at even distances in a buffer.
+struct Table<'a> {
+    words: &'a [u32],
+    dtype: DType,
+    offset: usize,
+    stride: isize,
+}
+
+impl Table<'_> {
+    /// The elements at the indices, which are clamped to `rows`.
+    fn gather(&self, index: &[u32], signed: bool, rows: u32, out: &mut [u32]) {
+        let at = |i: u32| {
+            let i = if signed { (i as i32).max(0) as u32 } else { i };
+            (self.offset as isize + i.min(rows - 1) as isize * self.stride) as usize
+        };
+        if self.dtype == DType::F16 {
+            let halves: &[f16] = bytemuck::cast_slice(self.words);
+            each(index, out, |i| halves[at(i)].to_f32().to_bits());
+        } else {
+            each(index, out, |i| self.words[at(i)]);
         }
     }
 }

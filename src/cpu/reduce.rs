@@ -1,8 +1,8 @@
 //! Reductions.
 
 use super::CpuContext;
-use super::context::{floats, sized};
-use super::expr::{ExprScratch, Interpreter, Roots};
+use super::context::{FIRST, floats, sized};
+use super::expr::{ExprScratch, Interpreter, Loads, Roots};
 use super::simd::fast;
 use crate::dtype::DType;
 use crate::ops::reduce::{ReduceKernel, ReduceKind};
@@ -28,11 +28,19 @@ struct State {
 /// Runs the kernel.
 pub fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
     let (groups, size) = (kernel.outer.elements(), kernel.inner.elements());
-    let output = &cx.launch.outputs[0];
-    let mut target = std::mem::take(&mut cx.buffers[output.buffer.index()]);
+    let (output, (inputs, more)) = (&cx.launch.outputs[0], kernel.inputs(cx.launch));
+    // An epilogue may read what it overwrites, so the results are kept apart until it runs.
+    let (place, offset, dtype) = match &kernel.epilogue {
+        Some(epilogue) => (cx.spare(FIRST), 0, epilogue.result_dtype()),
+        None => (output.buffer.index(), output.view.offset, output.dtype),
+    };
+    let mut target = std::mem::take(&mut cx.buffers[place]);
+    if kernel.epilogue.is_some() {
+        sized(&mut target, groups);
+    }
     let mut write = |group: usize, word: u32| {
-        let at = output.view.offset + group;
-        if output.dtype == DType::F16 {
+        let at = offset + group;
+        if dtype == DType::F16 {
             let halves: &mut [f16] = bytemuck::cast_slice_mut(&mut target);
             halves[at] = f16::from_f32(f32::from_bits(word));
         } else {
@@ -43,19 +51,22 @@ pub fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
         (0..groups).for_each(|group| write(group, finish(kernel, initial(kernel), size)));
     } else {
         let (run, scratch) = ((cx.step, cx.seed), &mut cx.scratch.expr);
-        let columns = columns(kernel, &cx.launch.inputs);
+        let columns = columns(kernel, inputs);
         fast(
             #[inline(always)]
             || {
                 if columns {
-                    by_columns(kernel, &cx.launch.inputs, run, scratch, cx.buffers, write);
+                    by_columns(kernel, inputs, run, scratch, cx.buffers, write);
                 } else {
-                    by_groups(kernel, &cx.launch.inputs, run, scratch, cx.buffers, write);
+                    by_groups(kernel, inputs, run, scratch, cx.buffers, write);
                 }
             },
         );
     }
-    cx.buffers[output.buffer.index()] = target;
+    cx.buffers[place] = target;
+    if let Some(epilogue) = &kernel.epilogue {
+        super::elementwise::epilogue_apart(epilogue, more, cx);
+    }
 }
 
 /// Evaluates blocks of points, row-major over `outer ++ inner`, and folds them group by group.
@@ -71,7 +82,8 @@ fn by_groups(
     let size = kernel.inner.elements();
     let points = kernel.outer.elements() * size;
     let axes = 0..kernel.outer.rank() + kernel.inner.rank();
-    let mut interpreter = Interpreter::new(&kernel.expr, loads, sizes(kernel), axes, run, Roots::InPlace, scratch);
+    let mut interpreter =
+        Interpreter::new(&kernel.expr, Loads::new(loads), sizes(kernel), axes, run, Roots::InPlace, scratch);
     let initial = initial(kernel);
     let (mut group, mut within, mut state) = (0, 0, initial);
     for start in (0..points).step_by(interpreter.block) {
@@ -129,7 +141,7 @@ fn by_columns(
     let sizes = sizes.chain(kernel.inner.iter().skip(1).copied());
     let mut sums = std::mem::take(&mut scratch.sums);
     sized(&mut sums, width).fill(0.0);
-    let mut interpreter = Interpreter::new(&kernel.expr, loads, sizes, order, run, Roots::InPlace, scratch);
+    let mut interpreter = Interpreter::new(&kernel.expr, Loads::new(loads), sizes, order, run, Roots::InPlace, scratch);
     let mut column = 0;
     for start in (0..points).step_by(interpreter.block) {
         let len = interpreter.block.min(points - start);

@@ -13,10 +13,11 @@ use super::matmul::accumulation_error;
 use super::{GradContext, Op, Operation};
 use crate::cpu::CpuContext;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Value};
+use crate::plan::{Dispatch, Fused, GpuTarget, Kernel, Launch, Lowering, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 /// Stride, padding, dilation and groups; names and meaning as in `torch.nn.Conv1d` and `Conv2d`.
 ///
@@ -363,7 +364,7 @@ impl Operation for Conv {
             ConvKind::WeightGrad(_) => ConvPass::WeightGrad,
         };
         let output = cx.allocate(ty);
-        cx.launch(ConvKernel { pass, geometry }, vec![a, b], vec![output.clone()]);
+        cx.launch(ConvKernel { pass, geometry, epilogue: None }, vec![a, b], vec![output.clone()]);
         Ok(Value::Stored(output))
     }
 }
@@ -386,6 +387,8 @@ pub struct ConvKernel {
     pub pass: ConvPass,
     /// The sizes.
     pub geometry: ConvGeometry,
+    /// What is done with each element.
+    pub epilogue: Option<Fused>,
 }
 
 impl Kernel for ConvKernel {
@@ -403,8 +406,18 @@ impl Kernel for ConvKernel {
     }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::conv::run(self, cx);
+        if let Some(epilogue) = &self.epilogue {
+            crate::cpu::elementwise::epilogue(epilogue, &cx.launch.inputs[2..], cx);
+        }
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        Ok(super::conv_gpu::dispatch(self, launch, target))
+        let dispatch = super::conv_gpu::dispatch(self, &launch.first(2, 1), target);
+        Ok(wgsl::store(dispatch, &["x", "w", "out"], launch, 2, self.epilogue.as_ref()))
+    }
+    fn own_inputs(&self) -> usize {
+        2
+    }
+    fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
+        self.epilogue.is_none().then(|| Arc::new(ConvKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
     }
 }

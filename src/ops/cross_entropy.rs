@@ -10,10 +10,12 @@ use super::{GradContext, Op, Operation};
 use crate::cpu::CpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value, wgsl};
+use crate::plan::{Dispatch, Fused, GpuTarget, Kernel, Launch, Lowering, Operand, Shader, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
+use std::any::Any;
+use std::sync::Arc;
 
 /// The loss of each row, or its gradient. Operands: logits `[n, classes]`, labels `[n]` (u32), and for the gradient
 /// the upstream `[n]`.
@@ -132,36 +134,59 @@ impl Operation for CrossEntropy {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let ty = cx.output_type();
-        let inputs: Vec<_> = (0..cx.input_count()).map(|k| cx.dense(k)).collect();
-        let kernel = CrossEntropyKernel {
-            grad: self.is_grad(),
-            rows: inputs[0].view.shape[0],
-            classes: inputs[0].view.shape[1],
+        let (ty, x) = (cx.output_type(), cx.dense(0));
+        let (labels, mut loads) = cx.prologue(1);
+        let mut kernel = CrossEntropyKernel {
+            loss: !self.is_grad(),
+            upstream: None,
+            rows: x.view.shape[0],
+            classes: x.view.shape[1],
             smoothing: self.smoothing() as f32,
+            labels,
         };
+        if self.is_grad() {
+            let (upstream, more) = cx.prologue(2);
+            kernel.upstream = Some(upstream);
+            loads.extend(more);
+        }
         let output = cx.allocate(ty);
-        cx.launch(kernel, inputs, vec![output.clone()]);
+        cx.launch(kernel, std::iter::once(x).chain(loads).collect(), vec![output.clone()]);
         Ok(Value::Stored(output))
     }
 }
 
-/// The loss of each row (inputs: logits, labels) or its gradient (and the upstream), over dense operands.
+/// The loss of each row, its gradient, or both. Inputs: dense logits, then what the labels and the upstream load; outputs:
+/// the gradient and the loss, each dense, in that order.
 #[derive(Debug, Clone)]
 pub struct CrossEntropyKernel {
-    /// The gradient (else the loss).
-    pub grad: bool,
+    /// Whether the loss is computed.
+    pub loss: bool,
+    /// The upstream gradient, if the gradient is computed.
+    pub upstream: Option<Fused>,
     /// Samples.
     pub rows: usize,
     /// Classes.
     pub classes: usize,
     /// Label smoothing.
     pub smoothing: f32,
+    /// The labels.
+    pub labels: Fused,
+}
+
+impl CrossEntropyKernel {
+    /// What the labels and what the upstream load, of a launch's inputs.
+    pub fn loads<'a>(&self, launch: &'a Launch) -> (&'a [Operand], &'a [Operand]) {
+        launch.inputs[1..].split_at(self.labels.prologue_inputs())
+    }
 }
 
 impl Kernel for CrossEntropyKernel {
     fn name(&self) -> &'static str {
-        if self.grad { "cross_entropy_grad" } else { "cross_entropy" }
+        match (self.loss, &self.upstream) {
+            (false, Some(_)) => "cross_entropy_grad",
+            (true, Some(_)) => "cross_entropy_and_grad",
+            (_, None) => "cross_entropy",
+        }
     }
     fn flops(&self) -> u64 {
         6 * (self.rows * self.classes) as u64
@@ -170,19 +195,52 @@ impl Kernel for CrossEntropyKernel {
         crate::cpu::cross_entropy::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let shader = if self.grad {
-            Shader::file("cross_entropy_grad", include_str!("../../shaders/cross_entropy_grad.wgsl"))
-        } else {
-            Shader::file("cross_entropy", include_str!("../../shaders/cross_entropy.wgsl"))
-        };
         let lanes = wgsl::share(self.rows, self.classes, target);
-        let shader = shader
+        let mut shader = Shader::file("cross_entropy", include_str!("../../shaders/cross_entropy.wgsl"))
             .constant("WORKGROUP", lanes.workgroup)
             .constant("LANES", lanes.lanes)
+            .constant("GRAD", self.upstream.is_some().into())
+            .constant("LOSS", self.loss.into())
             .alias("T", launch.inputs[0].dtype);
-        let mut params = vec![self.rows as u32, self.classes as u32];
-        params.extend(launch.inputs.iter().chain(&launch.outputs).map(|operand| operand.view.offset as u32));
+        let mut params = vec![self.rows as u32, self.classes as u32, launch.inputs[0].view.offset as u32];
+        let mut outputs = launch.outputs.iter().map(|operand| operand.view.offset as u32);
+        let named: &[&str] = match (&self.upstream, self.loss) {
+            (Some(_), true) => &["x", "d", "loss"],
+            (Some(_), false) => &["x", "d"],
+            (None, _) => &["x", "loss"],
+        };
+        let (labels, upstream) = self.loads(launch);
+        let mut pieces = vec![self.labels.operand("labels", labels)];
+        match &self.upstream {
+            Some(fused) => {
+                params.push(outputs.next().unwrap_or(0));
+                pieces.push(fused.operand("upstream", upstream));
+            }
+            None => {
+                params.push(0);
+                shader = shader.replace("grad", "fn store_grad(at: u32, value: f32) {}");
+            }
+        }
+        params.push(outputs.next().unwrap_or(0));
+        if !self.loss {
+            shader = shader.replace("loss", "fn store_loss(at: u32, value: f32) {}");
+        }
         params.push(self.smoothing.to_bits());
-        Ok(Dispatch::new(launch, shader, params, lanes.workgroups))
+        let dispatch = Dispatch::new(&launch.first(1, launch.outputs.len()), shader, params, lanes.workgroups);
+        Ok(wgsl::fuse(dispatch, named, launch, &pieces))
+    }
+    fn absorb(&self, own: &Launch, other: &Launch) -> Option<Launch> {
+        let loss: &CrossEntropyKernel = (other.kernel.as_ref() as &dyn Any).downcast_ref()?;
+        let (labels, _) = self.loads(own);
+        let same = (self.rows, self.classes, self.smoothing) == (loss.rows, loss.classes, loss.smoothing)
+            && own.inputs[0] == other.inputs[0]
+            && self.labels == loss.labels
+            && labels == &other.inputs[1..];
+        if !same || self.loss || loss.upstream.is_some() || self.upstream.is_none() {
+            return None;
+        }
+        let kernel = Arc::new(CrossEntropyKernel { loss: true, ..self.clone() });
+        let outputs = [own.outputs.clone(), other.outputs.clone()].concat();
+        Some(Launch { kernel, inputs: own.inputs.clone(), outputs })
     }
 }

@@ -216,6 +216,11 @@ impl Kernel for ElementwiseKernel {
 pub fn arithmetic(expr: &Expr) -> u64 {
     expr.instrs
         .iter()
-        .filter(|i| !matches!(i, Instr::Load { .. } | Instr::Fill { .. } | Instr::Iota { .. } | Instr::Step))
+        .filter(|i| {
+            !matches!(
+                i,
+                Instr::Load { .. } | Instr::Gather { .. } | Instr::Fill { .. } | Instr::Iota { .. } | Instr::Step
+            )
+        })
         .count() as u64
 }

@@ -7,10 +7,11 @@
 
 use super::{GradContext, Op, Operation};
 use crate::cpu::CpuContext;
+use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value, wgsl};
+use crate::plan::{Dispatch, Fused, GpuTarget, Instr, Kernel, Launch, Lazy, Lowering, Operand, Shader, Value, wgsl};
 use crate::reference::RefTensor;
-use crate::shape::{Shape, TensorType};
+use crate::shape::{Shape, TensorType, View};
 use crate::tensor::Tensor;
 
 /// An indexing operation; the operands are the values and the index.
@@ -30,34 +31,36 @@ pub enum Index {
     },
 }
 
+/// The values' (or the result's) sizes: the axes before, the indexed one on the side the index points into, and the axes
+/// after.
+struct Sizes {
+    outer: usize,
+    rows: usize,
+    inner: usize,
+}
+
 impl Index {
     fn axis(&self) -> usize {
         match self {
             Index::Select { axis } | Index::ScatterAdd { axis, .. } => *axis,
         }
     }
-    fn kernel(&self, values: &Shape, count: usize) -> IndexKernel {
+    fn sizes(&self, values: &Shape) -> Sizes {
         let axis = self.axis();
-        let (scatter, rows) = match self {
-            Index::Select { .. } => (false, values[axis]),
-            Index::ScatterAdd { size, .. } => (true, *size),
+        let rows = match self {
+            Index::Select { .. } => values[axis],
+            Index::ScatterAdd { size, .. } => *size,
         };
-        IndexKernel {
-            scatter,
-            outer: values[..axis].iter().product(),
-            rows,
-            count,
-            inner: values[axis + 1..].iter().product(),
-        }
+        Sizes { outer: values[..axis].iter().product(), rows, inner: values[axis + 1..].iter().product() }
     }
     /// Calls `f(row position, indexed position)` for every element picked or added.
     fn for_each(&self, values: &RefTensor, index: &RefTensor, mut f: impl FnMut(usize, usize)) {
-        let k = self.kernel(&values.shape, index.data.len());
+        let (k, count) = (self.sizes(&values.shape), index.data.len());
         for o in 0..k.outer {
             for (n, &row) in index.data.iter().enumerate() {
                 let row = (row.max(0.0) as usize).min(k.rows.saturating_sub(1));
                 for i in 0..k.inner {
-                    f((o * k.rows + row) * k.inner + i, (o * k.count + n) * k.inner + i);
+                    f((o * k.rows + row) * k.inner + i, (o * count + n) * k.inner + i);
                 }
             }
         }
@@ -150,15 +153,49 @@ impl Operation for Index {
     }
 
     fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let (values, index, ty) = (cx.dense(0), cx.dense(1), cx.output_type());
-        let kernel = self.kernel(&values.view.shape, index.view.shape[0]);
+        let ty = cx.output_type();
+        let mut index = cx.lazy(1);
+        // Scattering reads the index once for each element of the result.
+        let fuses = index.is_free() && cx.passes().gathers && matches!(self, Index::Select { .. });
+        if !fuses {
+            index = Lazy::load(cx.dense(1));
+        }
+        if let (Index::Select { axis }, true) = (self, cx.passes().gathers) {
+            let values = cx.operand(0);
+            let line = values.view.shape.iter().enumerate().all(|(k, &size)| k == *axis || size == 1);
+            if let (true, Some(value)) = (line, lookup(&values, *axis, &index, &ty)) {
+                return Ok(Value::Lazy(value));
+            }
+        }
+        let values = cx.dense(0);
+        let signed = cx.input_type(1).dtype == DType::I32;
+        let (index, loads) = Fused::prologue(index);
+        let Sizes { outer, rows, inner } = self.sizes(&values.view.shape);
+        let (scatter, count) = (matches!(self, Index::ScatterAdd { .. }), index.space.shape[0]);
+        let kernel = IndexKernel { scatter, outer, rows, count, inner, index, signed };
         let output = cx.allocate(ty);
-        cx.launch(kernel, vec![values, index], vec![output.clone()]);
+        cx.launch(kernel, std::iter::once(values).chain(loads).collect(), vec![output.clone()]);
         Ok(Value::Stored(output))
     }
 }
 
-/// Select or scatter-add over dense operands: values, then the index (`u32` or `i32`).
+/// Elements of a table of one axis, looked up where they are used.
+fn lookup(values: &Operand, axis: usize, index: &Lazy, ty: &TensorType) -> Option<Lazy> {
+    let (rows, stride) = (u32::try_from(values.view.shape[axis]).ok()?, i32::try_from(values.view.strides[axis]).ok()?);
+    let view = View { shape: ty.shape.clone(), strides: vec![0; ty.shape.rank()], offset: values.view.offset };
+    if rows == 0 || ty.shape.elements() == 0 {
+        return None;
+    }
+    let Lazy { mut expr, mut loads, shape, dtype } = index.along(&ty.shape, axis)?;
+    debug_assert!(shape == ty.shape && !dtype.is_float());
+    let input = loads.len() as u16;
+    loads.push(Operand { view, ..values.clone() });
+    let root = expr.push(Instr::Gather { input, dtype: values.dtype, rows, stride, index: expr.roots[0] });
+    expr.roots = vec![root];
+    Some(Lazy { expr, loads, shape, dtype: values.dtype })
+}
+
+/// Select or scatter-add over dense values, by an index that is a prologue.
 #[derive(Debug, Clone)]
 pub struct IndexKernel {
     /// Scatter-add (else select).
@@ -171,6 +208,10 @@ pub struct IndexKernel {
     pub count: usize,
     /// Product of the axes after.
     pub inner: usize,
+    /// The index: `u32`, or `i32` if `signed`.
+    pub index: Fused,
+    /// Whether the index has a sign.
+    pub signed: bool,
 }
 
 impl Kernel for IndexKernel {
@@ -184,9 +225,9 @@ impl Kernel for IndexKernel {
         crate::cpu::index::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let (values, index, out) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
+        let (values, out) = (&launch.inputs[0], &launch.outputs[0]);
         let elements = out.view.shape.elements();
-        let offsets = [values.view.offset, index.view.offset, out.view.offset];
+        let offsets = [values.view.offset, out.view.offset];
         let sizes = [elements, self.rows, self.count, self.inner];
         let shader = if self.scatter {
             Shader::file("scatter_add", include_str!("../../shaders/scatter_add.wgsl"))
@@ -194,8 +235,11 @@ impl Kernel for IndexKernel {
             Shader::file("index_select", include_str!("../../shaders/index_select.wgsl"))
         };
         let workgroup = wgsl::workgroup_size(elements, target);
-        let shader = shader.constant("WORKGROUP", workgroup).alias("T", values.dtype).alias("I", index.dtype);
+        let shader = shader.constant("WORKGROUP", workgroup).alias("T", values.dtype);
+        let shader = shader.alias("I", if self.signed { DType::I32 } else { DType::U32 });
         let params = sizes.into_iter().chain(offsets).map(|size| size as u32).collect();
-        Ok(Dispatch::new(launch, shader, params, (elements as u64).div_ceil(workgroup.into())))
+        let workgroups = (elements as u64).div_ceil(workgroup.into());
+        let dispatch = Dispatch::new(&launch.first(1, 1), shader, params, workgroups);
+        Ok(wgsl::fuse(dispatch, &["values", "out"], launch, &[self.index.operand("index", &launch.inputs[1..])]))
     }
 }

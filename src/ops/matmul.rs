@@ -5,10 +5,11 @@
 use super::{GradContext, Operation};
 use crate::cpu::CpuContext;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Value};
+use crate::plan::{Dispatch, Fused, GpuTarget, Kernel, Launch, Lowering, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 /// The matrix product of the last two axes; leading axes are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,6 +80,7 @@ impl Operation for Matmul {
             m: ty.shape[rank - 2],
             n: ty.shape[rank - 1],
             k: a.view.shape[rank - 1],
+            epilogue: None,
         };
         let output = cx.allocate(ty);
         cx.launch(kernel, vec![a, b], vec![output.clone()]);
@@ -97,6 +99,8 @@ pub struct MatmulKernel {
     pub n: usize,
     /// The summed size.
     pub k: usize,
+    /// What is done with each element.
+    pub epilogue: Option<Fused>,
 }
 
 impl Kernel for MatmulKernel {
@@ -108,8 +112,18 @@ impl Kernel for MatmulKernel {
     }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::matmul::run(self, cx);
+        if let Some(epilogue) = &self.epilogue {
+            crate::cpu::elementwise::epilogue(epilogue, &cx.launch.inputs[2..], cx);
+        }
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        Ok(super::matmul_gpu::dispatch(self, launch, target))
+        let dispatch = super::matmul_gpu::dispatch(self, &launch.first(2, 1), target);
+        Ok(wgsl::store(dispatch, &["a", "b", "c"], launch, 2, self.epilogue.as_ref()))
+    }
+    fn own_inputs(&self) -> usize {
+        2
+    }
+    fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
+        self.epilogue.is_none().then(|| Arc::new(MatmulKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
     }
 }

@@ -4,10 +4,11 @@ use super::{GradContext, Operation};
 use crate::cpu::CpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, Expr, GpuTarget, Kernel, Launch, Lazy, Lowering, Value};
+use crate::plan::{Dispatch, Expr, Fused, GpuTarget, Kernel, Launch, Lazy, Lowering, Operand, Value};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType, View};
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 /// What a reduction computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -195,6 +196,7 @@ impl Operation for Reduce {
             inner: Shape::from(&shape[split..]),
             dtype: x.dtype.compute(),
             expr: lazy.expr,
+            epilogue: None,
         };
         let output = cx.allocate(y);
         cx.launch(kernel, lazy.loads, vec![output.clone()]);
@@ -216,6 +218,16 @@ pub struct ReduceKernel {
     pub dtype: DType,
     /// What is reduced.
     pub expr: Expr,
+    /// What is done with each result.
+    pub epilogue: Option<Fused>,
+}
+
+impl ReduceKernel {
+    /// What is reduced and what the epilogue loads, of a launch's inputs.
+    pub fn inputs<'a>(&self, launch: &'a Launch) -> (&'a [Operand], &'a [Operand]) {
+        let more = self.epilogue.as_ref().map_or(0, Fused::epilogue_inputs);
+        launch.inputs.split_at(launch.inputs.len() - more)
+    }
 }
 
 impl Kernel for ReduceKernel {
@@ -230,5 +242,14 @@ impl Kernel for ReduceKernel {
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
         crate::plan::wgsl::reduce(self, launch, target)
+    }
+    fn own_inputs(&self) -> usize {
+        self.expr.inputs()
+    }
+    fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
+        self.epilogue.is_none().then(|| Arc::new(ReduceKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
+    }
+    fn updates_in_place(&self) -> bool {
+        true
     }
 }

@@ -19,6 +19,20 @@ pub enum Instr {
         /// Its dtype in memory.
         dtype: DType,
     },
+    /// The element of a table at a computed index, which is clamped to the table. The table is an operand whose view
+    /// has stride 0 along every axis and starts at the table's first element.
+    Gather {
+        /// Which of the launch's inputs.
+        input: u16,
+        /// Its dtype in memory.
+        dtype: DType,
+        /// Elements of the table.
+        rows: u32,
+        /// How far apart they are.
+        stride: i32,
+        /// The index, a `u32` or `i32`.
+        index: Slot,
+    },
     /// A fixed value, as the bits of its compute dtype.
     Fill {
         /// The compute dtype.
@@ -97,7 +111,7 @@ impl Instr {
     /// The compute dtype of the value it gives.
     pub fn dtype(&self) -> DType {
         match *self {
-            Instr::Load { dtype, .. } | Instr::Fill { dtype, .. } => dtype.compute(),
+            Instr::Load { dtype, .. } | Instr::Gather { dtype, .. } | Instr::Fill { dtype, .. } => dtype.compute(),
             Instr::Iota { .. } | Instr::Step | Instr::Compare { .. } => DType::U32,
             Instr::Random { distribution, .. } => distribution.dtype(),
             Instr::Unary { dtype, .. } | Instr::Binary { dtype, .. } | Instr::Select { dtype, .. } => dtype,
@@ -108,6 +122,7 @@ impl Instr {
     pub fn map_slots(self, f: impl Fn(Slot) -> Slot) -> Instr {
         match self {
             Instr::Load { .. } | Instr::Fill { .. } | Instr::Iota { .. } | Instr::Step | Instr::Random { .. } => self,
+            Instr::Gather { index, .. } => self.with_index(f(index)),
             Instr::Unary { op, dtype, x } => Instr::Unary { op, dtype, x: f(x) },
             Instr::Binary { op, dtype, a, b } => Instr::Binary { op, dtype, a: f(a), b: f(b) },
             Instr::Compare { op, dtype, a, b } => Instr::Compare { op, dtype, a: f(a), b: f(b) },
@@ -116,6 +131,26 @@ impl Instr {
             }
             Instr::Cast { from, to, x } => Instr::Cast { from, to, x: f(x) },
         }
+    }
+    fn with_index(mut self, to: Slot) -> Instr {
+        if let Instr::Gather { index, .. } = &mut self {
+            *index = to;
+        }
+        self
+    }
+    /// The operand it reads.
+    pub fn input(&self) -> Option<u16> {
+        match *self {
+            Instr::Load { input, .. } | Instr::Gather { input, .. } => Some(input),
+            _ => None,
+        }
+    }
+    /// The same reading another operand.
+    pub fn with_input(mut self, to: u16) -> Instr {
+        if let Instr::Load { input, .. } | Instr::Gather { input, .. } = &mut self {
+            *input = to;
+        }
+        self
     }
 }
 
@@ -129,6 +164,11 @@ pub struct Expr {
 }
 
 impl Expr {
+    /// How many operands it reads.
+    pub fn inputs(&self) -> usize {
+        self.instrs.iter().filter_map(Instr::input).max().map_or(0, |most| usize::from(most) + 1)
+    }
+
     /// The value of an `f32` step that is fixed.
     fn fixed(&self, slot: Slot) -> Option<f64> {
         match self.instrs[slot as usize] {
@@ -204,16 +244,17 @@ impl Lazy {
     pub fn append_to(&self, expr: &mut Expr, loads: &mut Vec<Operand>) -> Slot {
         let mut slots: Vec<Slot> = Vec::with_capacity(self.expr.instrs.len());
         for instr in &self.expr.instrs {
-            let moved = match *instr {
-                Instr::Load { input, dtype } => {
+            let moved = instr.map_slots(|s| slots[s as usize]);
+            let moved = match instr.input() {
+                Some(input) => {
                     let operand = &self.loads[input as usize];
                     let position = loads.iter().position(|o| o == operand).unwrap_or_else(|| {
                         loads.push(operand.clone());
                         loads.len() - 1
                     });
-                    Instr::Load { input: position as u16, dtype }
+                    moved.with_input(position as u16)
                 }
-                other => other.map_slots(|s| slots[s as usize]),
+                None => moved,
             };
             slots.push(expr.push(moved));
         }
@@ -227,13 +268,32 @@ impl Lazy {
         expr.roots = vec![root];
         Lazy { expr, loads, shape: shape.clone(), dtype }
     }
-    /// Whether recomputing it costs next to nothing and reads no memory.
+    /// Whether recomputing it costs next to nothing: it reads no memory but for look-ups in tables, and not many.
     pub fn is_free(&self) -> bool {
-        self.loads.is_empty()
+        const MOST_LOOKUPS: usize = 2;
+        let lookups = self.expr.instrs.iter().filter(|i| matches!(i, Instr::Gather { .. })).count();
+        lookups <= MOST_LOOKUPS && !self.expr.instrs.iter().any(|i| matches!(i, Instr::Load { .. }))
     }
     /// Whether it depends on where a point lies in the iteration space, other than through its loads.
     pub fn is_positional(&self) -> bool {
         self.expr.instrs.iter().any(|i| matches!(i, Instr::Iota { .. } | Instr::Random { .. }))
+    }
+    /// A value of one axis laid along `axis` of `shape`, whose other axes have size 1. `None` if it draws random numbers,
+    /// which belong to their place.
+    pub fn along(&self, shape: &Shape, axis: usize) -> Option<Lazy> {
+        if self.expr.instrs.iter().any(|i| matches!(i, Instr::Random { .. })) {
+            return None;
+        }
+        let mut lazy = self.map_views(shape, |view| {
+            let strides = (0..shape.rank()).map(|k| if k == axis { view.strides[0] } else { 0 }).collect();
+            Some(View { shape: shape.clone(), strides, offset: view.offset })
+        })?;
+        for instr in &mut lazy.expr.instrs {
+            if let Instr::Iota { axis: own } = instr {
+                *own = axis as u8;
+            }
+        }
+        Some(lazy)
     }
     /// The same with every load seen through another view, e.g. permuted. `None` if a view cannot express it.
     pub fn map_views(&self, shape: &Shape, f: impl Fn(&View) -> Option<View>) -> Option<Lazy> {

@@ -1,12 +1,12 @@
 //! Kernels: what a launch runs, on either executor.
 
-use super::{BufferId, Operand, Shader};
+use super::{BufferId, Fused, Operand, Shader};
 use crate::cpu::CpuContext;
 use crate::error::Result;
 use std::sync::Arc;
 
 /// A kernel with its problem sizes: plain data, printable, that both executors know how to run.
-pub trait Kernel: std::fmt::Debug + Send + Sync {
+pub trait Kernel: std::fmt::Debug + Send + Sync + std::any::Any {
     /// Its name: that of its shader.
     fn name(&self) -> &'static str;
     /// Floating-point operations of one launch.
@@ -15,6 +15,23 @@ pub trait Kernel: std::fmt::Debug + Send + Sync {
     fn cpu(&self, cx: &mut CpuContext<'_>);
     /// How a GPU runs it: one dispatch.
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch>;
+    /// How many of a launch's inputs are its own; an epilogue's follow.
+    fn own_inputs(&self) -> usize {
+        usize::MAX
+    }
+    /// The same kernel with an expression applied to each element of its result, if it can do that.
+    fn with_epilogue(&self, _epilogue: Fused) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+    /// One launch that does `own`, a launch of this kernel, and `other` too, which reads the same: a gradient and its
+    /// loss, a weight's gradient and its bias's.
+    fn absorb(&self, _own: &Launch, _other: &Launch) -> Option<Launch> {
+        None
+    }
+    /// Whether its epilogue may read, at its own point, the buffer that it writes.
+    fn updates_in_place(&self) -> bool {
+        false
+    }
 }
 
 /// One kernel launch.
@@ -29,6 +46,12 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// The same with the first of its inputs and outputs only: a kernel's own.
+    pub fn first(&self, inputs: usize, outputs: usize) -> Launch {
+        let (inputs, outputs) = (self.inputs[..inputs].to_vec(), self.outputs[..outputs].to_vec());
+        Launch { kernel: self.kernel.clone(), inputs, outputs }
+    }
+
     /// Bytes read and written if every element moves once.
     pub fn bytes(&self) -> u64 {
         self.inputs.iter().chain(&self.outputs).map(|o| (o.view.shape.elements() * o.dtype.size()) as u64).sum()

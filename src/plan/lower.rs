@@ -5,7 +5,7 @@
 //! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
 
 use super::{
-    Buffer, BufferId, BufferKind, Instr, Kernel, Launch, Lazy, Operand, Plan, distinct_buffers, memory, updates,
+    Buffer, BufferId, BufferKind, Fused, Instr, Kernel, Launch, Lazy, Operand, Plan, distinct_buffers, memory, updates,
 };
 use crate::array::Array;
 use crate::dtype::DType;
@@ -113,6 +113,10 @@ impl Lowering<'_> {
     pub fn input_count(&self) -> usize {
         self.current().inputs.len()
     }
+    /// The rewrites to make.
+    pub fn passes(&self) -> &Passes {
+        &self.target.passes
+    }
     /// Buffers one launch may touch on the target.
     pub fn max_buffers(&self) -> usize {
         self.target.max_buffers
@@ -133,6 +137,14 @@ impl Lowering<'_> {
             Value::Stored(operand) => Lazy::load(operand),
             Value::Lazy(lazy) => lazy,
         }
+    }
+    /// The `k`-th input as a prologue: as an expression if that is cheap, else stored.
+    pub fn prologue(&mut self, k: usize) -> (Fused, Vec<Operand>) {
+        let mut lazy = self.lazy(k);
+        if !(lazy.is_free() && self.passes().gathers) {
+            lazy = Lazy::load(self.operand(k));
+        }
+        Fused::prologue(lazy)
     }
     /// The `k`-th input in a buffer, through any view.
     pub fn operand(&mut self, k: usize) -> Operand {

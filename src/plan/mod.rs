@@ -4,6 +4,7 @@
 //! GPU. [`lower`](fn@lower) makes it from a graph; the `cpu` and `gpu` executors run it.
 
 mod expr;
+mod fused;
 mod kernel;
 mod lower;
 mod memory;
@@ -13,9 +14,10 @@ mod updates;
 pub mod wgsl;
 
 pub use expr::{Expr, Instr, Lazy, Slot};
+pub use fused::Fused;
 pub use kernel::{Binding, Dispatch, GpuTarget, Kernel, Launch};
 pub use lower::{Lowering, Target, Value, lower};
-pub use shader::{Shader, ShaderSource};
+pub use shader::Shader;
 
 use crate::array::Array;
 use crate::dtype::DType;

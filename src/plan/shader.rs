@@ -1,10 +1,10 @@
 //! WGSL shaders and their specialisation.
 //!
 //! Every file of `shaders/` is valid WGSL as committed. It is specialised by replacing single lines
-//! (`const NAME: u32 = …;` and `alias NAME = …;`) and, for elementwise expressions and reductions, marked regions
+//! (`const NAME: u32 = …;` and `alias NAME = …;`) and, where elementwise expressions are fused in, marked regions
 //! (`// [name]` to `// [end]`). The result is what a device compiles and what `wgrad kernels show` prints.
 
-use super::wgsl::{Pointwise, Region};
+use super::wgsl::Generated;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use std::borrow::Cow;
@@ -12,8 +12,10 @@ use std::borrow::Cow;
 /// A shader with its specialisation: the key pipelines are cached by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Shader {
-    /// The WGSL text before specialisation.
-    pub source: ShaderSource,
+    /// Its name: that of its file without `.wgsl`.
+    pub name: &'static str,
+    /// The WGSL text before specialisation: a file of `shaders/`, as committed, or a user's.
+    pub text: Cow<'static, str>,
     /// `const NAME: u32 = …;` lines to replace.
     pub constants: Vec<(&'static str, u32)>,
     /// `alias NAME = …;` lines to replace, with dtypes in memory.
@@ -22,26 +24,14 @@ pub struct Shader {
     pub vectors: Vec<&'static str>,
     /// Whether the region `broadcast` is to use subgroups.
     pub broadcast: bool,
+    /// Marked regions to replace by other text.
+    pub replaced: Vec<(&'static str, &'static str)>,
+    /// Marked regions to replace by generated code.
+    pub generated: Option<Generated>,
 }
 
-/// Where a shader's text comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ShaderSource {
-    /// A file of `shaders/`, as committed, or a user's.
-    File {
-        /// Its name without `.wgsl`.
-        name: &'static str,
-        /// Its text.
-        text: Cow<'static, str>,
-    },
-    /// `shaders/elementwise.wgsl` with a generated expression.
-    Elementwise(Pointwise),
-    /// `shaders/reduce.wgsl` with a generated expression.
-    Reduce(Pointwise),
-}
-
-const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
-const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
+pub(super) const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
+pub(super) const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 
 /// The region `broadcast`: in a file, `fn fromI(v: T) -> T { return v; }` and the like; with subgroups, lane I's value.
 fn broadcasts(text: &str) -> Result<String> {
@@ -58,15 +48,18 @@ fn broadcasts(text: &str) -> Result<String> {
 }
 
 impl Shader {
-    /// A shader as it is.
-    pub fn new(source: ShaderSource) -> Shader {
-        Shader { source, constants: Vec::new(), aliases: Vec::new(), vectors: Vec::new(), broadcast: false }
-    }
-
     /// A shader of `shaders/`.
     pub fn file(name: &'static str, text: &'static str) -> Shader {
-        let source = ShaderSource::File { name, text: Cow::Borrowed(text) };
-        Shader::new(source)
+        Shader {
+            name,
+            text: Cow::Borrowed(text),
+            constants: Vec::new(),
+            aliases: Vec::new(),
+            vectors: Vec::new(),
+            broadcast: false,
+            replaced: Vec::new(),
+            generated: None,
+        }
     }
 
     /// The same with another value of a constant.
@@ -93,39 +86,50 @@ impl Shader {
         self.constant("WIDE", on.into())
     }
 
+    /// The same with another text for a region.
+    pub fn replace(mut self, region: &'static str, text: &'static str) -> Shader {
+        self.replaced.push((region, text));
+        self
+    }
+
+    /// The same with generated regions.
+    pub fn generated(mut self, generated: Generated) -> Shader {
+        self.generated = Some(generated);
+        self
+    }
+
     /// Its name: that of its file.
     pub fn name(&self) -> &'static str {
-        match &self.source {
-            ShaderSource::File { name, .. } => name,
-            ShaderSource::Elementwise(_) => "elementwise",
-            ShaderSource::Reduce(_) => "reduce",
-        }
+        self.name
     }
 
     /// Whether it needs a device with 16-bit floats.
     pub fn uses_f16(&self) -> bool {
-        let generated = match &self.source {
-            ShaderSource::File { .. } => false,
-            ShaderSource::Elementwise(point) | ShaderSource::Reduce(point) => point.uses_f16(),
-        };
+        let generated = self.generated.as_ref().is_some_and(Generated::uses_f16);
         generated || self.aliases.iter().any(|(_, dtype)| *dtype == DType::F16)
     }
 
     /// The specialised text.
     pub fn wgsl(&self) -> Result<String> {
-        let mut text = match &self.source {
-            ShaderSource::File { text, .. } => text.to_string(),
-            ShaderSource::Elementwise(point) => {
-                let text = replace_region(ELEMENTWISE, "bindings", &point.declarations())?;
-                replace_region(&text, "elementwise", &point.region(Region::Elementwise))?
+        let mut text = self.text.to_string();
+        for (name, body) in &self.replaced {
+            text = replace_region(&text, name, body)?;
+        }
+        if let Some(generated) = &self.generated {
+            let regions = generated.regions();
+            let (declarations, mut declared) = generated.declarations();
+            let helpers = region(ELEMENTWISE, "helpers")?;
+            // Only where they are called: what a driver need not read, it need not compile.
+            let called = |name: &str| regions.iter().any(|(_, body)| body.contains(name));
+            if !text.contains("// [helpers]") && (declared.contains("Run") || helper_names(helpers).any(called)) {
+                declared.push_str(helpers);
             }
-            ShaderSource::Reduce(point) => {
-                let helpers = region(ELEMENTWISE, "helpers")?;
-                let text = replace_region(REDUCE, "bindings", &format!("{}\n{helpers}", point.declarations()))?;
-                let text = replace_region(&text, "value", &point.region(Region::Value))?;
-                replace_region(&text, "store", &point.region(Region::Store))?
+            text = replace_region(&text, declarations, &declared)?;
+            for (name, body) in &regions {
+                text = replace_region(&text, name, body)?;
             }
-        };
+            text = bind(&text, generated.named);
+        }
         for (name, value) in &self.constants {
             text = replace_line(&text, &format!("const {name}: u32 = "), &format!("{value}u"))?;
         }
@@ -139,6 +143,25 @@ impl Shader {
         }
         Ok(if self.uses_f16() { format!("enable f16;\n{text}") } else { text })
     }
+}
+
+/// `name(` for each function that elementwise expressions may call.
+fn helper_names(helpers: &str) -> impl Iterator<Item = &str> {
+    let functions = helpers.lines().filter_map(|line| line.strip_prefix("fn "));
+    functions.filter_map(|line| Some(&line[..=line.find('(')?]))
+}
+
+/// Numbers the bindings of the storage buffers `named` from 1 on: optional ones may be left out.
+fn bind(text: &str, named: &[&str]) -> String {
+    const START: &str = "@group(0) @binding(";
+    let number = |line: &str| -> Option<String> {
+        let rest = line.strip_prefix(START)?;
+        let (access, declared) = rest.split_once(") ")?.1.split_once("> ")?;
+        let name = declared.split_once(':')?.0;
+        let k = named.iter().position(|n| *n == name)?;
+        Some(format!("{START}{}) {access}> {declared}", k + 1))
+    };
+    text.lines().map(|line| number(line).unwrap_or_else(|| line.to_string()) + "\n").collect()
 }
 
 /// Replaces what stands between `start` and `;` on the one line that begins with `start`.

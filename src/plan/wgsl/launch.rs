@@ -1,11 +1,12 @@
 //! From an elementwise or reduction launch to its dispatch: axes merged, access patterns found, parameters laid out.
 
-use super::{Access, Pattern, Pointwise, Reduction, own_words};
+use super::{Access, Generated, Part, Pattern, Region, own_words};
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::elementwise::ElementwiseKernel;
 use crate::ops::reduce::{ReduceKernel, ReduceKind};
-use crate::plan::{Binding, BufferId, Dispatch, GpuTarget, Instr, Launch, Operand, Shader, ShaderSource};
+use crate::plan::shader::{ELEMENTWISE, REDUCE};
+use crate::plan::{Binding, BufferId, Dispatch, Expr, Fused, GpuTarget, Instr, Launch, Operand, Shader};
 use crate::shape::View;
 
 /// The storage bindings of a launch: one for each distinct buffer, in the order they are met.
@@ -88,6 +89,7 @@ fn push_own(params: &mut Vec<u32>, instr: &Instr, shape: &[usize]) {
             params.push(shape[axis + 1..].iter().product::<usize>() as u32);
             params.push(shape[axis] as u32);
         }
+        Instr::Gather { rows, stride, .. } => params.extend([rows - 1, stride as u32]),
         Instr::Fill { bits, .. } if own_words(instr) == 1 => params.push(bits),
         _ => {}
     }
@@ -121,84 +123,204 @@ pub fn share(outputs: usize, terms: usize, target: &GpuTarget) -> Lanes {
     Lanes { workgroup, lanes, workgroups: (outputs as u64).div_ceil(u64::from(workgroup / lanes)) }
 }
 
+/// An expression to be put in a region, with what it reads and writes.
+#[derive(Debug, Clone)]
+pub struct Piece<'a> {
+    /// Where it goes.
+    pub region: Region,
+    /// Sizes of the (kept) axes.
+    pub outer: &'a [usize],
+    /// Sizes of the reduced axes.
+    pub inner: &'a [usize],
+    /// What to compute.
+    pub expr: &'a Expr,
+    /// Its loads, through views of `outer ++ inner`; `None` is the kernel's own result.
+    pub loads: Vec<Option<&'a Operand>>,
+    /// What it writes.
+    pub outputs: Vec<&'a Operand>,
+}
+
+impl Piece<'_> {
+    /// The part and its words of the uniform.
+    fn part(&self, binding: impl Fn(&Operand) -> u8) -> (Part, Vec<u32>) {
+        let operands: Vec<&Operand> =
+            self.loads.iter().flatten().copied().chain(self.outputs.iter().copied()).collect();
+        let split = self.outer.len();
+        let strides = |range: std::ops::Range<usize>| -> Vec<&[isize]> {
+            operands.iter().map(|o| &o.view.strides[range.clone()]).collect()
+        };
+        let (outer_sizes, outer_strides) = merge(self.outer, &strides(0..split));
+        let (inner_sizes, inner_strides) = merge(self.inner, &strides(split..split + self.inner.len()));
+        let sizes = [outer_sizes.as_slice(), &inner_sizes].concat();
+        let strides: Vec<Vec<isize>> =
+            outer_strides.into_iter().zip(inner_strides).map(|(outer, inner)| [outer, inner].concat()).collect();
+        let mut words = vec![self.outer.iter().product::<usize>() as u32, self.inner.iter().product::<usize>() as u32];
+        words.extend(sizes.iter().map(|&n| n as u32));
+        let mut accesses = operands.iter().zip(&strides).map(|(operand, strides)| {
+            let access = Access { binding: binding(operand), pattern: pattern(&sizes, strides) };
+            push_access(&mut words, &access, &operand.view, strides);
+            access
+        });
+        let result = Access { binding: 0, pattern: Pattern::Result };
+        let loads = self.loads.iter().map(|load| if load.is_some() { accesses.next() } else { Some(result) });
+        let loads = loads.map(|access| access.unwrap_or(result)).collect();
+        let outputs = accesses.collect();
+        let shape = [self.outer, self.inner].concat();
+        for instr in &self.expr.instrs {
+            push_own(&mut words, instr, &shape);
+        }
+        let part = Part {
+            region: self.region,
+            expr: without_sizes(self.expr),
+            loads,
+            outputs,
+            outer_rank: outer_sizes.len() as u8,
+            inner_rank: inner_sizes.len() as u8,
+        };
+        (part, words)
+    }
+}
+
+/// The expression without what goes to the uniform, so that other sizes share its text.
+fn without_sizes(expr: &Expr) -> Expr {
+    let mut expr = expr.clone();
+    for instr in &mut expr.instrs {
+        if let Instr::Gather { rows, stride, .. } = instr {
+            (*rows, *stride) = (0, 0);
+        }
+    }
+    expr
+}
+
+/// The dispatch of a launch whose shader is generated from `pieces`, the first of which says how many points there are.
+fn generate(
+    launch: &Launch,
+    pieces: &[Piece<'_>],
+    workgroups: u64,
+    shader: impl FnOnce(Generated) -> Shader,
+) -> Dispatch {
+    let (bindings, buffers) = bind(launch);
+    let (mut parts, mut params) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        let (part, words) = piece.part(|operand| binding_of(&bindings, operand.buffer));
+        parts.push(part);
+        params.extend(words);
+    }
+    let generated = Generated { buffers, named: &[], parts };
+    let uses_run = generated.uses_run();
+    Dispatch { shader: shader(generated), params, bindings, workgroups, uses_run }
+}
+
+/// Puts `pieces` in the regions of a shader whose own text declares the storage buffers `named`, those of `dispatch`, and
+/// the uniform `p`, which ends in `extra: array<vec4<u32>, EXTRA>`. What the pieces write first is the buffer that the
+/// shader writes itself.
+pub fn fuse(mut dispatch: Dispatch, named: &'static [&'static str], launch: &Launch, pieces: &[Piece<'_>]) -> Dispatch {
+    let own = dispatch.bindings.len();
+    debug_assert_eq!(own, named.len());
+    let result = dispatch.bindings.iter().position(|b| b.written).unwrap_or(own - 1);
+    let mut bind = |operand: &Operand, written: bool| {
+        let extras = &dispatch.bindings[own..];
+        if written && operand.buffer == dispatch.bindings[result].buffer {
+            return;
+        }
+        match extras.iter().position(|b| b.buffer == operand.buffer) {
+            Some(k) => dispatch.bindings[own + k].written |= written,
+            None => dispatch.bindings.push(Binding { buffer: operand.buffer, written }),
+        }
+    };
+    for piece in pieces {
+        piece.loads.iter().flatten().for_each(|operand| bind(operand, false));
+        piece.outputs.iter().for_each(|operand| bind(operand, true));
+    }
+    let bindings = &dispatch.bindings;
+    let dtype = |buffer: BufferId| {
+        let found = launch.inputs.iter().chain(&launch.outputs).find(|o| o.buffer == buffer);
+        found.map_or(DType::F32, |o| o.dtype)
+    };
+    let buffers = bindings.iter().map(|b| (dtype(b.buffer), b.written)).collect();
+    let (mut parts, mut words) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        let (part, more) =
+            piece.part(|operand| match bindings[own..].iter().position(|b| b.buffer == operand.buffer) {
+                Some(k) => (own + k) as u8,
+                None => result as u8,
+            });
+        parts.push(part);
+        words.extend(more);
+    }
+    let generated = Generated { buffers, named, parts };
+    dispatch.uses_run |= generated.uses_run();
+    dispatch.params.resize(dispatch.params.len().next_multiple_of(4), 0);
+    let extra = words.len().div_ceil(4);
+    words.resize(4 * extra, 0);
+    dispatch.params.extend(words);
+    dispatch.shader = dispatch.shader.constant("EXTRA", extra as u32).generated(generated);
+    dispatch
+}
+
+/// Puts an epilogue, if there is one, in the region `store` of a shader; its loads are the launch's inputs from `first` on.
+pub fn store(
+    dispatch: Dispatch,
+    named: &'static [&'static str],
+    launch: &Launch,
+    first: usize,
+    epilogue: Option<&Fused>,
+) -> Dispatch {
+    match epilogue {
+        Some(fused) => {
+            let piece = fused.store(Region::Store, &launch.inputs[first..], &launch.outputs);
+            fuse(dispatch, named, launch, &[piece])
+        }
+        None => {
+            // The uniform is as long as the shader's declaration.
+            let mut dispatch = dispatch;
+            dispatch.params.resize(dispatch.params.len().next_multiple_of(4) + 4, 0);
+            dispatch
+        }
+    }
+}
+
 /// The dispatch of an elementwise launch.
 pub fn elementwise(kernel: &ElementwiseKernel, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-    let (bindings, buffers) = bind(launch);
-    let operands: Vec<&Operand> = launch.inputs.iter().chain(&launch.outputs).collect();
-    let strides: Vec<&[isize]> = operands.iter().map(|o| o.view.strides.as_slice()).collect();
-    let (sizes, strides) = merge(&kernel.shape, &strides);
-    let access = |(operand, strides): (&&Operand, &Vec<isize>)| Access {
-        binding: binding_of(&bindings, operand.buffer),
-        pattern: pattern(&sizes, strides),
-    };
-    let mut loads: Vec<Access> = operands.iter().zip(&strides).map(access).collect();
-    let outputs = loads.split_off(launch.inputs.len());
-    let point = Pointwise {
-        expr: kernel.expr.clone(),
-        buffers,
-        loads,
-        outputs,
-        outer_rank: sizes.len() as u8,
-        inner_rank: 0,
-        reduction: None,
-    };
     let points = kernel.shape.elements();
-    let mut params = vec![points as u32, 1];
-    params.extend(sizes.iter().map(|&n| n as u32));
-    for ((access, operand), strides) in point.loads.iter().chain(&point.outputs).zip(&operands).zip(&strides) {
-        push_access(&mut params, access, &operand.view, strides);
-    }
-    for instr in &kernel.expr.instrs {
-        push_own(&mut params, instr, &kernel.shape);
-    }
     let workgroup = workgroup_size(points, target);
-    finish(point, params, bindings, (points as u64).div_ceil(u64::from(workgroup)), |source| {
-        Shader::new(ShaderSource::Elementwise(source)).constant("WORKGROUP", workgroup)
-    })
+    let piece = Piece {
+        region: Region::Elementwise,
+        outer: &kernel.shape,
+        inner: &[],
+        expr: &kernel.expr,
+        loads: launch.inputs.iter().map(Some).collect(),
+        outputs: launch.outputs.iter().collect(),
+    };
+    Ok(generate(launch, &[piece], (points as u64).div_ceil(u64::from(workgroup)), |generated| {
+        let shader = Shader::file("elementwise", ELEMENTWISE);
+        shader.constant("WORKGROUP", workgroup).generated(generated)
+    }))
 }
 
 /// The dispatch of a reduction.
 pub fn reduce(kernel: &ReduceKernel, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-    let (bindings, buffers) = bind(launch);
-    let split = kernel.outer.rank();
-    let part = |range: std::ops::Range<usize>| -> Vec<&[isize]> {
-        launch.inputs.iter().map(|o| &o.view.strides[range.clone()]).collect()
-    };
-    let (outer_sizes, outer_strides) = merge(&kernel.outer, &part(0..split));
-    let (inner_sizes, inner_strides) = merge(&kernel.inner, &part(split..split + kernel.inner.rank()));
-    let strides: Vec<Vec<isize>> =
-        outer_strides.into_iter().zip(inner_strides).map(|(outer, inner)| [outer, inner].concat()).collect();
-    let sizes = [outer_sizes.as_slice(), &inner_sizes].concat();
-    let loads = launch.inputs.iter().zip(&strides).map(|(operand, strides)| Access {
-        binding: binding_of(&bindings, operand.buffer),
-        pattern: pattern(&sizes, strides),
-    });
-    let output = &launch.outputs[0];
-    let point = Pointwise {
-        expr: kernel.expr.clone(),
-        loads: loads.collect(),
-        outputs: vec![Access { binding: binding_of(&bindings, output.buffer), pattern: Pattern::Linear }],
-        buffers,
-        outer_rank: outer_sizes.len() as u8,
-        inner_rank: inner_sizes.len() as u8,
-        reduction: Some(Reduction { kind: kernel.kind }),
-    };
     let (outer, inner) = (kernel.outer.elements(), kernel.inner.elements());
-    let mut params = vec![outer as u32, inner as u32];
-    params.extend(sizes.iter().map(|&n| n as u32));
-    for ((access, operand), strides) in point.loads.iter().zip(&launch.inputs).zip(&strides) {
-        push_access(&mut params, access, &operand.view, strides);
-    }
-    params.push(output.view.offset as u32);
-    let shape = [&kernel.outer[..], &kernel.inner[..]].concat();
-    for instr in &kernel.expr.instrs {
-        push_own(&mut params, instr, &shape);
-    }
     let lanes = share(outer, inner, target);
+    let (loads, more) = kernel.inputs(launch);
+    let value = Piece {
+        region: Region::Value,
+        outer: &kernel.outer,
+        inner: &kernel.inner,
+        expr: &kernel.expr,
+        loads: loads.iter().map(Some).collect(),
+        outputs: Vec::new(),
+    };
+    let plain = Fused::result(&launch.outputs[0].view.shape, kernel.dtype);
+    let store = kernel.epilogue.as_ref().unwrap_or(&plain).store(Region::Reduced(kernel.kind), more, &launch.outputs);
     // Where neighbouring outputs, not neighbouring terms, are neighbours in memory, neighbouring threads take those.
-    let spread = strides.first().is_some_and(|s| {
-        let (last_outer, last_inner) = (outer_sizes.len().checked_sub(1).map(|k| s[k]), s.last());
-        !inner_sizes.is_empty() && last_outer.is_some_and(|s| s.abs() == 1) && last_inner.is_some_and(|s| s.abs() > 1)
+    let spread = loads.first().is_some_and(|operand| {
+        let split = kernel.outer.rank();
+        let last = |range: std::ops::Range<usize>| {
+            range.rev().find(|&k| operand.view.shape[k] != 1).map(|k| operand.view.strides[k].abs())
+        };
+        let (kept, reduced) = (last(0..split), last(split..operand.view.shape.rank()));
+        kept == Some(1) && reduced.is_some_and(|stride| stride > 1)
     });
     let kind = match kernel.kind {
         ReduceKind::Sum => 0,
@@ -208,29 +330,16 @@ pub fn reduce(kernel: &ReduceKernel, launch: &Launch, target: &GpuTarget) -> Res
         ReduceKind::ArgMax => 4,
         ReduceKind::ArgMin => 5,
     };
-    finish(point, params, bindings, lanes.workgroups, |source| {
-        Shader::new(ShaderSource::Reduce(source))
+    Ok(generate(launch, &[value, store], lanes.workgroups, |generated| {
+        Shader::file("reduce", REDUCE)
             .constant("WORKGROUP", lanes.workgroup)
             .constant("LANES", lanes.lanes)
             .constant("SPREAD", u32::from(spread))
             .constant("KIND", kind)
             .constant("LONG", u32::from(inner / lanes.lanes as usize > 4096))
             .alias("T", kernel.dtype)
-    })
-}
-
-fn finish(
-    point: Pointwise,
-    params: Vec<u32>,
-    bindings: Vec<Binding>,
-    workgroups: u64,
-    shader: impl FnOnce(Pointwise) -> Shader,
-) -> Result<Dispatch> {
-    if params.len() != point.layout().words {
-        return Err(Error::Internal(format!("{} parameter words for {point:?}", params.len())));
-    }
-    let uses_run = point.uses_run();
-    Ok(Dispatch { shader: shader(point), params, bindings, workgroups, uses_run })
+            .generated(generated)
+    }))
 }
 
 #[cfg(test)]

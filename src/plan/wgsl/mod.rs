@@ -1,12 +1,12 @@
 //! WGSL for elementwise expressions and for the expressions reductions take in.
 //!
-//! The text depends on a [`Pointwise`] alone: the expression, and how each operand's positions follow from the point.
-//! Sizes, strides and offsets are words of the uniform `params`, so launches of other sizes share the text (and thereby
-//! the pipeline).
+//! The text depends on a [`Generated`] alone: expressions, and how each operand's positions follow from the point.
+//! Sizes, strides and offsets are words of the uniform, so launches of other sizes share the text (and thereby the
+//! pipeline).
 
 mod launch;
 
-pub use launch::{Lanes, elementwise, reduce, share, workgroup_size};
+pub use launch::{Lanes, Piece, elementwise, fuse, reduce, share, store, workgroup_size};
 
 use super::{Expr, Instr};
 use crate::dtype::DType;
@@ -18,6 +18,8 @@ use std::fmt::Write as _;
 /// How an operand's position in its buffer follows from the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pattern {
+    /// It is not in a buffer: it is what the kernel has computed for this point.
+    Result,
     /// The same position for all points.
     Fixed,
     /// The point's row-major number.
@@ -29,65 +31,91 @@ pub enum Pattern {
 /// Where an operand is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Access {
-    /// Its buffer's binding.
+    /// Its buffer's binding, counted from the first storage buffer.
     pub binding: u8,
     /// Its positions.
     pub pattern: Pattern,
 }
 
-/// An expression with the layout of what it reads and writes: all that its WGSL text depends on.
+/// The generated parts of a shader.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Pointwise {
-    /// What to compute.
-    pub expr: Expr,
+pub struct Generated {
     /// Each storage binding's element type and whether it is written.
     pub buffers: Vec<(DType, bool)>,
+    /// What the shader's own text calls the first of them, which it declares itself. If there are none, the parameters are
+    /// generated too.
+    pub named: &'static [&'static str],
+    /// The parts.
+    pub parts: Vec<Part>,
+}
+
+/// An expression with the layout of what it reads and writes: all that its WGSL text depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// Where it goes.
+    pub region: Region,
+    /// What to compute.
+    pub expr: Expr,
     /// Each of the expression's loads.
     pub loads: Vec<Access>,
     /// Each output.
     pub outputs: Vec<Access>,
     /// Axes of the iteration space, after merging. For a reduction: the kept ones.
     pub outer_rank: u8,
-    /// The reduced axes, after merging; 0 for an elementwise expression.
+    /// The reduced axes, after merging; 0 but for what a reduction reads.
     pub inner_rank: u8,
-    /// What a reduction stores.
-    pub reduction: Option<Reduction>,
 }
 
-/// What a reduction does with its result.
+/// A region of a shader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Reduction {
-    /// What it computes.
-    pub kind: ReduceKind,
+pub enum Region {
+    /// An elementwise kernel's body: the point is `i`.
+    Elementwise,
+    /// What a reduction reduces: a function of `o` and `i`.
+    Value,
+    /// What a reduction does with a result `v` found at `place`, for output `o`.
+    Reduced(ReduceKind),
+    /// What a kernel does with the element `value` of its result, at `i`.
+    Store,
+    /// A function of `i` that is read as an operand.
+    Operand(&'static str),
 }
 
-/// A region of a template.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Region {
-    Elementwise,
-    Value,
-    Store,
+impl Region {
+    /// Its marker in the text.
+    pub(super) fn marker(self) -> &'static str {
+        match self {
+            Region::Elementwise => "elementwise",
+            Region::Value => "value",
+            Region::Reduced(_) | Region::Store => "store",
+            Region::Operand(name) => name,
+        }
+    }
+    fn is_value(self) -> bool {
+        self == Region::Value
+    }
 }
 
 /// The uniform's layout, written in one order and read back by position.
 struct Layout {
+    /// The number of points, and of reduced ones.
+    start: usize,
     outer_sizes: usize,
     inner_sizes: usize,
     loads: Vec<usize>,
     outputs: Vec<usize>,
-    /// For each instruction that has words of its own (iota: two; a fill that is not finite: one), their start.
+    /// For each instruction that has words of its own (iota and gather: two; a fill that is not finite: one), their start.
     instrs: Vec<usize>,
-    words: usize,
+    end: usize,
 }
 
-impl Pointwise {
+impl Part {
     fn rank(&self) -> usize {
         usize::from(self.outer_rank) + usize::from(self.inner_rank)
     }
 
-    fn layout(&self) -> Layout {
-        // Words 0 and 1: points (kept and reduced ones, for a reduction).
-        let mut next = 2;
+    fn layout(&self, start: usize) -> Layout {
+        let mut next = start + 2;
         let mut take = |count: usize| {
             next += count;
             next - count
@@ -95,72 +123,126 @@ impl Pointwise {
         let outer_sizes = take(self.outer_rank.into());
         let inner_sizes = take(self.inner_rank.into());
         let rank = self.rank();
-        let mut access = |a: &Access| take(1 + if a.pattern == Pattern::Strided { rank } else { 0 });
+        let mut access = |a: &Access| {
+            take(match a.pattern {
+                Pattern::Result => 0,
+                Pattern::Fixed | Pattern::Linear => 1,
+                Pattern::Strided => 1 + rank,
+            })
+        };
         let loads = self.loads.iter().map(&mut access).collect();
         let outputs = self.outputs.iter().map(&mut access).collect();
         let instrs = self.expr.instrs.iter().map(|i| take(own_words(i))).collect();
-        Layout { outer_sizes, inner_sizes, loads, outputs, instrs, words: next }
-    }
-
-    pub(super) fn uses_f16(&self) -> bool {
-        self.buffers.iter().any(|(dtype, _)| *dtype == DType::F16)
+        Layout { start, outer_sizes, inner_sizes, loads, outputs, instrs, end: next }
     }
 
     fn uses_run(&self) -> bool {
         self.expr.instrs.iter().any(|i| matches!(i, Instr::Step | Instr::Random { .. }))
     }
+}
 
-    /// The region `bindings`.
-    pub(super) fn declarations(&self) -> String {
-        let vectors = self.layout().words.div_ceil(4);
-        let mut text = format!("@group(0) @binding(0) var<uniform> params: array<vec4<u32>, {vectors}>;\n");
-        for (k, (dtype, written)) in self.buffers.iter().enumerate() {
+impl Generated {
+    pub(super) fn uses_f16(&self) -> bool {
+        self.buffers.iter().any(|(dtype, _)| *dtype == DType::F16)
+    }
+
+    fn uses_run(&self) -> bool {
+        self.parts.iter().any(Part::uses_run)
+    }
+
+    /// Words of the uniform that belong to the parts.
+    fn words(&self) -> usize {
+        self.parts.iter().fold(0, |start, part| part.layout(start).end)
+    }
+
+    /// The region that declares what generated code uses: its name and its text.
+    pub(super) fn declarations(&self) -> (&'static str, String) {
+        let mut text = String::new();
+        let name = if self.named.is_empty() {
+            let vectors = self.words().div_ceil(4);
+            let _ = writeln!(text, "@group(0) @binding(0) var<uniform> params: array<vec4<u32>, {vectors}>;");
+            "bindings"
+        } else {
+            "extra"
+        };
+        for (k, (dtype, written)) in self.buffers.iter().enumerate().skip(self.named.len()) {
             let (access, binding) = (if *written { "read_write" } else { "read" }, k + 1);
             let _ = writeln!(text, "@group(0) @binding({binding}) var<storage, {access}> b{k}: array<{dtype}>;");
         }
         if self.uses_run() {
             text.push_str("var<immediate> run: Run;\n");
         }
-        text
+        (name, text)
     }
 
-    /// A generated region.
-    pub(super) fn region(&self, region: Region) -> String {
-        let layout = self.layout();
+    /// The parts' regions: their names and texts.
+    pub(super) fn regions(&self) -> Vec<(&'static str, String)> {
+        let mut start = 0;
+        let mut text = |part: &Part| {
+            let layout = part.layout(start);
+            start = layout.end;
+            let writer = Writer { generated: self, part, layout };
+            (part.region.marker(), writer.text())
+        };
+        self.parts.iter().map(&mut text).collect()
+    }
+}
+
+/// Writes a part's text.
+struct Writer<'a> {
+    generated: &'a Generated,
+    part: &'a Part,
+    layout: Layout,
+}
+
+impl Writer<'_> {
+    /// The `k`-th word of the uniform.
+    fn word(&self, k: usize) -> String {
+        let array = if self.generated.named.is_empty() { "params" } else { "p.extra" };
+        format!("{array}[{}].{}", k / 4, ["x", "y", "z", "w"][k % 4])
+    }
+
+    fn buffer(&self, access: &Access) -> String {
+        let k = usize::from(access.binding);
+        self.generated.named.get(k).map_or_else(|| format!("b{k}"), ToString::to_string)
+    }
+
+    fn text(&self) -> String {
+        let (part, layout) = (self.part, &self.layout);
         let mut text = String::new();
-        match region {
-            Region::Elementwise => {
-                self.coordinates(&mut text, "i", "", self.outer_rank, layout.outer_sizes);
-                self.steps(&mut text, &layout);
-                for (r, output) in self.outputs.iter().enumerate() {
-                    let position = self.position(output, layout.outputs[r], "i");
-                    let value = self.stored(output, &format!("v{}", self.expr.roots[r]));
-                    let _ = writeln!(text, "    b{}[{position}] = {value};", output.binding);
-                }
+        let (point, prefix) = match part.region {
+            Region::Value => ("o", "o"),
+            Region::Reduced(_) => ("o", ""),
+            _ => ("i", ""),
+        };
+        self.coordinates(&mut text, point, prefix, part.outer_rank, layout.outer_sizes);
+        if part.region.is_value() {
+            self.coordinates(&mut text, "i", "i", part.inner_rank, layout.inner_sizes);
+        }
+        match part.region {
+            Region::Reduced(kind) if kind.is_arg() => text.push_str("    let result = place;\n"),
+            Region::Reduced(ReduceKind::Mean) => {
+                // The reduced points are counted at the uniform's start.
+                let _ = writeln!(text, "    let result = v / f32({});", self.word(1));
             }
-            Region::Value => {
-                self.coordinates(&mut text, "o", "o", self.outer_rank, layout.outer_sizes);
-                self.coordinates(&mut text, "i", "i", self.inner_rank, layout.inner_sizes);
-                self.steps(&mut text, &layout);
-                let _ = writeln!(text, "    return v{};", self.expr.roots[0]);
-            }
-            Region::Store => {
-                let kind = self.reduction.map(|r| r.kind);
-                let value = match kind {
-                    Some(kind) if kind.is_arg() => "place".to_string(),
-                    Some(ReduceKind::Mean) => format!("v / f32({})", word(1)),
-                    _ => "v".to_string(),
-                };
-                let output = &self.outputs[0];
-                let position = format!("{} + o", word(layout.outputs[0]));
-                let _ = writeln!(text, "    b{}[{position}] = {};", output.binding, self.stored(output, &value));
-            }
+            Region::Reduced(_) => text.push_str("    let result = v;\n"),
+            Region::Store => text.push_str("    let result = value;\n"),
+            _ => {}
+        }
+        self.steps(&mut text, point);
+        for (r, output) in part.outputs.iter().enumerate() {
+            let position = self.position(output, layout.outputs[r], point);
+            let value = self.stored(output, &format!("v{}", part.expr.roots[r]));
+            let _ = writeln!(text, "    {}[{position}] = {value};", self.buffer(output));
+        }
+        if matches!(part.region, Region::Value | Region::Operand(_)) {
+            let _ = writeln!(text, "    return v{};", part.expr.roots[0]);
         }
         text
     }
 
     fn stored(&self, output: &Access, value: &str) -> String {
-        match self.buffers[usize::from(output.binding)].0 {
+        match self.generated.buffers[usize::from(output.binding)].0 {
             DType::F16 => format!("f16({value})"),
             _ => value.to_string(),
         }
@@ -168,7 +250,7 @@ impl Pointwise {
 
     /// The point's coordinates `c{prefix}0, c{prefix}1, …` from its number `i`, if an operand needs them.
     fn coordinates(&self, text: &mut String, i: &str, prefix: &str, rank: u8, sizes: usize) {
-        if !self.loads.iter().chain(&self.outputs).any(|a| a.pattern == Pattern::Strided) {
+        if !self.part.loads.iter().chain(&self.part.outputs).any(|a| a.pattern == Pattern::Strided) {
             return;
         }
         let rank = usize::from(rank);
@@ -177,7 +259,7 @@ impl Pointwise {
             if axis == 0 {
                 let _ = writeln!(text, "    let c{prefix}0 = {rest};");
             } else {
-                let size = word(sizes + axis);
+                let size = self.word(sizes + axis);
                 let _ = writeln!(text, "    let c{prefix}{axis} = {rest} % {size};");
                 let _ = writeln!(text, "    let r{prefix}{axis} = {rest} / {size};");
                 rest = format!("r{prefix}{axis}");
@@ -186,40 +268,57 @@ impl Pointwise {
     }
 
     fn position(&self, access: &Access, start: usize, linear: &str) -> String {
-        let offset = word(start);
+        let offset = self.word(start);
         match access.pattern {
+            Pattern::Result => unreachable!("not in a buffer"),
             Pattern::Fixed => offset,
             Pattern::Linear => format!("{offset} + {linear}"),
             Pattern::Strided => {
-                let (outer, inner) = (usize::from(self.outer_rank), usize::from(self.inner_rank));
-                let (first, second) = if self.reduction.is_some() { ("co", "ci") } else { ("c", "") };
+                let (outer, inner) = (usize::from(self.part.outer_rank), usize::from(self.part.inner_rank));
+                let (first, second) = if self.part.region.is_value() { ("co", "ci") } else { ("c", "") };
                 let names = (0..outer).map(|k| format!("{first}{k}")).chain((0..inner).map(|k| format!("{second}{k}")));
-                let terms = names.enumerate().map(|(k, c)| format!(" + {c} * {}", word(start + 1 + k)));
+                let terms = names.enumerate().map(|(k, c)| format!(" + {c} * {}", self.word(start + 1 + k)));
                 offset + &terms.collect::<String>()
             }
         }
     }
 
-    fn steps(&self, text: &mut String, layout: &Layout) {
-        let linear = if self.reduction.is_some() { format!("o * {} + i", word(1)) } else { "i".to_string() };
-        for (s, instr) in self.expr.instrs.iter().enumerate() {
+    fn steps(&self, text: &mut String, point: &str) {
+        let (part, layout) = (self.part, &self.layout);
+        let linear = match part.region {
+            Region::Value => format!("o * {} + i", self.word(layout.start + 1)),
+            _ => point.to_string(),
+        };
+        for (s, instr) in part.expr.instrs.iter().enumerate() {
             let own = layout.instrs[s];
             let v = |slot: super::Slot| format!("v{slot}");
             let value = match *instr {
                 Instr::Load { input, dtype } => {
-                    let access = &self.loads[usize::from(input)];
-                    let element = format!(
-                        "b{}[{}]",
-                        access.binding,
-                        self.position(access, layout.loads[usize::from(input)], &linear)
-                    );
+                    let access = &part.loads[usize::from(input)];
+                    let element = match access.pattern {
+                        Pattern::Result => "result".to_string(),
+                        _ => {
+                            let position = self.position(access, layout.loads[usize::from(input)], &linear);
+                            format!("{}[{position}]", self.buffer(access))
+                        }
+                    };
+                    if dtype == DType::F16 { format!("f32({element})") } else { element }
+                }
+                Instr::Gather { input, dtype, index, .. } => {
+                    let (access, input) = (&part.loads[usize::from(input)], usize::from(input));
+                    let [offset, last, stride] = [layout.loads[input], own, own + 1].map(|k| self.word(k));
+                    let index = match part.expr.instrs[usize::from(index)].dtype() {
+                        DType::I32 => format!("u32(max(v{index}, 0i))"),
+                        _ => v(index),
+                    };
+                    let element = format!("{}[{offset} + min({index}, {last}) * {stride}]", self.buffer(access));
                     if dtype == DType::F16 { format!("f32({element})") } else { element }
                 }
                 Instr::Fill { dtype: DType::F32, bits } if !f32::from_bits(bits).is_finite() => {
-                    format!("bitcast<f32>({})", word(own))
+                    format!("bitcast<f32>({})", self.word(own))
                 }
                 Instr::Fill { dtype, bits } => literal(dtype, bits),
-                Instr::Iota { .. } => format!("({linear}) / {} % {}", word(own), word(own + 1)),
+                Instr::Iota { .. } => format!("({linear}) / {} % {}", self.word(own), self.word(own + 1)),
                 Instr::Step => "run.step".to_string(),
                 Instr::Random { distribution, stream } => {
                     let arguments = format!("({linear}, {stream}u");
@@ -252,15 +351,10 @@ impl Pointwise {
     }
 }
 
-/// The `k`-th word of the uniform.
-fn word(k: usize) -> String {
-    format!("params[{}].{}", k / 4, ["x", "y", "z", "w"][k % 4])
-}
-
 /// Words of the uniform an instruction has for itself.
 fn own_words(instr: &Instr) -> usize {
     match *instr {
-        Instr::Iota { .. } => 2,
+        Instr::Iota { .. } | Instr::Gather { .. } => 2,
         // WGSL has no such literal, and may assume there are no such values: it gets them at run time.
         Instr::Fill { dtype: DType::F32, bits } if !f32::from_bits(bits).is_finite() => 1,
         _ => 0,
