@@ -1,5 +1,5 @@
 // Convolution (cross-correlation) and its two gradients, 1-D (height 1) and 2-D, as products with a gathered matrix:
-//   out[g, i, j] = Σ_k w[g, i, k] · X[g, k, j].
+//   c[g, i, j] = Σ_k w[g, i, k] · X[g, k, j].
 // X is never stored: its element at (k, j) is one of `x`, or 0. With k = (k0, ky, kx) and j = (j0, jy, jx) it is
 //   x[k0, j0, y, x] at y = ky·k_step.y + jy·j_step.y − pad.y (and the same for x) for a convolution, k0 = input channel,
 //     (ky, kx) in its kernel, j0 = sample, (jy, jx) in its output; and for the weight's gradient, k0 = sample, (ky, kx) in
@@ -13,7 +13,7 @@
 // with a part of the k, and add their sums in a fixed order: no atomics, so the result is the same bits every time.
 //
 // Layout: all dense, from offsets; strides say which axis is which, so one text serves the three passes.
-// Bindings: 0 the sizes and strides, 1 `x`, 2 `w`, 3 `out`.
+// Bindings: 0 the sizes and strides, 1 `x`, 2 `w`, 3 `c`.
 // Constants:
 //   COLUMNS     threads along columns; COLUMNS · SPLIT at most 256.
 //   SPLIT       threads that share a column: at most 16.
@@ -24,7 +24,9 @@
 //   SY, SX      the convolution's stride where GATHER is 2.
 //   WIDE        1: entries of eight k are read by eight lanes of a subgroup each; needs subgroups of 8 or more, full ones, in
 //               the order of the threads. 0: every thread reads every entry.
+//   EXTRA       vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   T           the element type in memory: f32 or f16; sums are f32.
+// Regions: `store` writes one element of the result; every element goes through it once.
 // Bounds: rows beyond the last load as 0 and columns beyond the last repeat it; neither is stored. k beyond the last count
 //   as 0 on both sides and read `x` where the column begins. A position outside `x` reads the first element instead and
 //   counts as 0; those left of 0 wrap around to large u32, so one comparison rejects both sides. Workgroups beyond the last
@@ -40,6 +42,7 @@ const SX: u32 = 1u;
 const WIDE: u32 = 0u;
 const THREADS: u32 = COLUMNS * SPLIT;
 const DEPTH: u32 = TURN * SPLIT;
+const EXTRA: u32 = 1u;
 alias T = f32;
 
 struct Params {
@@ -63,11 +66,11 @@ struct Params {
     x_j0: u32,
     x_height: u32,
     x_width: u32,
-    // Strides of `out`: of a group, of a row and of j0.
-    out_offset: u32,
-    out_group: u32,
-    out_row: u32,
-    out_j0: u32,
+    // Strides of `c`: of a group, of a row and of j0.
+    c_offset: u32,
+    c_group: u32,
+    c_row: u32,
+    c_j0: u32,
     pad_y: u32,
     pad_x: u32,
     // Sizes of the inner parts of k and j, and how far one of them moves in `x`.
@@ -84,12 +87,14 @@ struct Params {
     depth_ky: u32,
     depth_kx: u32,
     unused: u32,
+    // Words of a replaced region `store`.
+    extra: array<vec4<u32>, EXTRA>,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<T>;
 @group(0) @binding(2) var<storage, read> w: array<T>;
-@group(0) @binding(3) var<storage, read_write> out: array<T>;
+@group(0) @binding(3) var<storage, read_write> c: array<T>;
 
 // Four rows each, by k; later the sums of threads that share a column.
 var<workgroup> w_tile: array<vec4<f32>, max(ROWS / 4u * DEPTH, THREADS)>;
@@ -268,18 +273,25 @@ fn join(sum: vec4<f32>, part: u32, thread: u32) -> vec4<f32> {
     return total;
 }
 
-fn store(at: u32, row: u32, values: vec4<f32>) {
+// [store]
+// `i` is the element's row-major number in the dense result.
+fn store(i: u32, value: f32) {
+    c[p.c_offset + i] = T(value);
+}
+// [end]
+
+fn store_rows(at: u32, row: u32, values: vec4<f32>) {
     if row < p.m {
-        out[at + row * p.out_row] = T(values.x);
+        store(at + row * p.c_row, values.x);
     }
     if row + 1u < p.m {
-        out[at + (row + 1u) * p.out_row] = T(values.y);
+        store(at + (row + 1u) * p.c_row, values.y);
     }
     if row + 2u < p.m {
-        out[at + (row + 2u) * p.out_row] = T(values.z);
+        store(at + (row + 2u) * p.c_row, values.z);
     }
     if row + 3u < p.m {
-        out[at + (row + 3u) * p.out_row] = T(values.w);
+        store(at + (row + 3u) * p.c_row, values.w);
     }
 }
 
@@ -373,16 +385,16 @@ fn main(
     }
     if part == 0u && column < p.n {
         let plane = p.jy_size * p.jx_size;
-        let at = p.out_offset + g * p.out_group + j0 * p.out_j0 + last_column - j0 * plane;
-        store(at, row, sums.s0);
+        let at = g * p.c_group + j0 * p.c_j0 + last_column - j0 * plane;
+        store_rows(at, row, sums.s0);
         if ROWS > 4u {
-            store(at, row + 4u, sums.s1);
+            store_rows(at, row + 4u, sums.s1);
         }
         if ROWS > 8u {
-            store(at, row + 8u, sums.s2);
+            store_rows(at, row + 8u, sums.s2);
         }
         if ROWS > 12u {
-            store(at, row + 12u, sums.s3);
+            store_rows(at, row + 12u, sums.s3);
         }
     }
 }

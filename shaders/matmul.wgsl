@@ -12,7 +12,9 @@
 //   BK         depth of a tile: a multiple of 4; (TX + TY) · BK · 16 bytes of workgroup memory at most 16 KiB.
 //   A_BY_K     1: neighbouring threads read neighbouring k of `a` (its column stride is 1); 0: neighbouring rows.
 //   B_BY_K     1: neighbouring threads read neighbouring k of `b`; 0: neighbouring columns.
+//   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   T          the element type in memory: f32 or f16. Sums are f32.
+// Regions: `store` writes one element of the result; every element goes through it once.
 // Bounds: rows, columns and k beyond the matrices load as 0 and are not stored; workgroups beyond the last tile do
 //   nothing. k = 0 gives zeros.
 
@@ -22,6 +24,7 @@ const BK: u32 = 16u;
 const A_BY_K: u32 = 1u;
 const B_BY_K: u32 = 0u;
 const THREADS: u32 = TX * TY;
+const EXTRA: u32 = 1u;
 alias T = f32;
 
 struct Params {
@@ -44,6 +47,8 @@ struct Params {
     batch: vec4<u32>,
     a_batch: vec4<u32>,
     b_batch: vec4<u32>,
+    // Words of a replaced region `store`.
+    extra: array<vec4<u32>, EXTRA>,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -69,20 +74,27 @@ fn load_b(base: u32, k: u32, column: u32) -> f32 {
     return 0.0;
 }
 
+// [store]
+// `i` is the element's row-major number in the dense result.
+fn store(i: u32, value: f32) {
+    c[p.c_offset + i] = T(value);
+}
+// [end]
+
 fn store_row(base: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < p.m {
         let first = base + row * p.n + column;
         if column < p.n {
-            c[first] = T(values.x);
+            store(first, values.x);
         }
         if column + 1u < p.n {
-            c[first + 1u] = T(values.y);
+            store(first + 1u, values.y);
         }
         if column + 2u < p.n {
-            c[first + 2u] = T(values.z);
+            store(first + 2u, values.z);
         }
         if column + 3u < p.n {
-            c[first + 3u] = T(values.w);
+            store(first + 3u, values.w);
         }
     }
 }
@@ -164,7 +176,7 @@ fn main(
         }
         workgroupBarrier();
     }
-    let base = p.c_offset + z * p.m * p.n;
+    let base = z * p.m * p.n;
     let row = first_row + 4u * ty;
     let column = first_column + 4u * tx;
     store_row(base, row, column, acc0);

@@ -13,8 +13,10 @@
 //   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the offset and
 //              all other strides are multiples of 4. 0: A is a scalar.
 //   B_VECTOR   the same for four columns of `b` (1) or four k of it (2).
+//   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   A, B, T    the element types in memory: f32 or f16, or vectors of four. Sums are f32.
 // Needs: subgroups of 8 or more threads, full ones, numbered as the threads are.
+// Regions: `store` writes one element of the result; every element goes through it once.
 // Bounds: rows and columns beyond the last repeat it and are not stored; k beyond the last repeat it and count as 0 on both
 //   sides; workgroups beyond the last tile do nothing. k = 0 gives zeros. A vector lies within the view where its first
 //   element does, by the multiples of 4 above.
@@ -24,6 +26,7 @@ const ROWS: u32 = 32u;
 const WIDE: u32 = 0u;
 const A_VECTOR: u32 = 0u;
 const B_VECTOR: u32 = 0u;
+const EXTRA: u32 = 1u;
 alias A = f32;
 alias B = f32;
 alias T = f32;
@@ -49,6 +52,8 @@ struct Params {
     batch: vec4<u32>,
     a_batch: vec4<u32>,
     b_batch: vec4<u32>,
+    // Words of a replaced region `store`.
+    extra: array<vec4<u32>, EXTRA>,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -132,25 +137,32 @@ fn four(sums: ptr<function, array<vec4<f32>, 8>>, left: vec4<f32>, right: mat4x4
     eight(sums, left.w, right[3]);
 }
 
+// [store]
+// `i` is the element's row-major number in the dense result.
+fn store(i: u32, value: f32) {
+    c[p.c_offset + i] = T(value);
+}
+// [end]
+
 fn store_row(base: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < p.m {
         let first = base + row * p.n + column;
         if column < p.n {
-            c[first] = T(values.x);
+            store(first, values.x);
         }
         if column + 1u < p.n {
-            c[first + 1u] = T(values.y);
+            store(first + 1u, values.y);
         }
         if column + 2u < p.n {
-            c[first + 2u] = T(values.z);
+            store(first + 2u, values.z);
         }
         if column + 3u < p.n {
-            c[first + 3u] = T(values.w);
+            store(first + 3u, values.w);
         }
     }
 }
 
-fn store(base: u32, row: u32, column: u32, values: array<vec4<f32>, 8>) {
+fn store_rows(base: u32, row: u32, column: u32, values: array<vec4<f32>, 8>) {
     store_row(base, row, column, values[0]);
     store_row(base, row + 1u, column, values[1]);
     store_row(base, row + 2u, column, values[2]);
@@ -217,15 +229,15 @@ fn main(
             four(&sums3, load_a(rows.w, k), right);
         }
     }
-    let base = p.c_offset + z * p.m * p.n;
-    store(base, first_row, column, sums0);
+    let base = z * p.m * p.n;
+    store_rows(base, first_row, column, sums0);
     if ROWS > 8u {
-        store(base, first_row + 8u, column, sums1);
+        store_rows(base, first_row + 8u, column, sums1);
     }
     if ROWS > 16u {
-        store(base, first_row + 16u, column, sums2);
+        store_rows(base, first_row + 16u, column, sums2);
     }
     if ROWS > 24u {
-        store(base, first_row + 24u, column, sums3);
+        store_rows(base, first_row + 24u, column, sums3);
     }
 }
