@@ -124,8 +124,6 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         .chain([ky, kx, product.k.1[0], product.k.1[1]])
         .chain([product.j.0[1], product.j.0[2], product.j.1[0], product.j.1[1]])
         .chain([depth / (kx * ky), depth / kx % ky, depth % kx, 0])
-        // `extra`.
-        .chain([0; 4])
         .collect();
     let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
         .constant("COLUMNS", tile.columns as u32)

@@ -86,8 +86,6 @@ pub(super) fn dispatch(kernel: &MatmulKernel, launch: &Launch, target: &GpuTarge
     params.extend(batch(&|axis| kernel.batch[axis] as u32, 1));
     params.extend(batch(&|axis| stride(&a.view, axis), 0));
     params.extend(batch(&|axis| stride(&b.view, axis), 0));
-    // `extra`.
-    params.extend([0; 4]);
     let shader = match tile {
         Tile::Shared { tx, ty, bk } => Shader::file("matmul", include_str!("../../shaders/matmul.wgsl"))
             .constant("TX", tx)

@@ -5,7 +5,8 @@
 //! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
 
 use super::{
-    Buffer, BufferId, BufferKind, Fused, Instr, Kernel, Launch, Lazy, Operand, Plan, distinct_buffers, memory, updates,
+    Buffer, BufferId, BufferKind, Fused, Instr, Kernel, Launch, Lazy, Operand, Plan, distinct_buffers, fuse, memory,
+    updates,
 };
 use crate::array::Array;
 use crate::dtype::DType;
@@ -56,7 +57,8 @@ pub struct Lowering<'a> {
 
 /// Plans `outputs` and the graph's updates for `target`.
 pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
-    Ok(memory::share(lower_apart(graph, outputs, target)?))
+    let plan = lower_apart(graph, outputs, target)?;
+    Ok(if target.passes.sharing { memory::share(plan) } else { memory::keep(plan) })
 }
 
 /// The plan with a buffer of its own for every value.
@@ -85,6 +87,9 @@ pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target) ->
         let op = cx.nodes[index].op.clone();
         let value = op.definition().lower(&mut cx)?;
         let value = match value {
+            Value::Lazy(lazy) if !target.passes.elementwise && !lazy.is_free() && lazy.as_load().is_none() => {
+                Value::Stored(cx.store(&lazy))
+            }
             Value::Lazy(lazy) if uses[index] > 1 && !lazy.is_free() && lazy.as_load().is_none() && !deferred[index] => {
                 Value::Stored(cx.store(&lazy))
             }
@@ -94,7 +99,12 @@ pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target) ->
     }
     let stored = outputs.iter().map(|id| cx.output_operand(*id, &updates)).collect();
     updates::lower(&mut cx, &updates)?;
-    Ok(Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored, live_bytes: 0 })
+    let mut plan = Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored, live_bytes: 0 };
+    fuse::absorb(&mut plan, &target.passes);
+    if target.passes.epilogues {
+        fuse::epilogues(&mut plan, target.max_buffers);
+    }
+    Ok(plan)
 }
 
 impl Lowering<'_> {

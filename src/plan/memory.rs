@@ -91,6 +91,12 @@ pub(super) fn share(plan: Plan) -> Plan {
     Plan { buffers: kept, launches, outputs, live_bytes: live_bytes(&buffers, &ranges) }
 }
 
+/// The plan as it is, with its least memory stated.
+pub(super) fn keep(plan: Plan) -> Plan {
+    let ranges = live_ranges(plan.buffers.len(), &plan.launches, &plan.outputs);
+    Plan { live_bytes: live_bytes(&plan.buffers, &ranges), ..plan }
+}
+
 /// The buffers of a launch whose range satisfies `condition`, each once.
 fn touched(
     launch: &Launch,
