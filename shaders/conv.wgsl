@@ -273,6 +273,10 @@ fn join(sum: vec4<f32>, part: u32, thread: u32) -> vec4<f32> {
     return total;
 }
 
+// What a replaced region `store` declares.
+// [extra]
+// [end]
+
 // [store]
 // `i` is the element's row-major number in the dense result.
 fn store(i: u32, value: f32) {

@@ -74,6 +74,10 @@ fn load_b(base: u32, k: u32, column: u32) -> f32 {
     return 0.0;
 }
 
+// What a replaced region `store` declares.
+// [extra]
+// [end]
+
 // [store]
 // `i` is the element's row-major number in the dense result.
 fn store(i: u32, value: f32) {

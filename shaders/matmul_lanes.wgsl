@@ -137,6 +137,10 @@ fn four(sums: ptr<function, array<vec4<f32>, 8>>, left: vec4<f32>, right: mat4x4
     eight(sums, left.w, right[3]);
 }
 
+// What a replaced region `store` declares.
+// [extra]
+// [end]
+
 // [store]
 // `i` is the element's row-major number in the dense result.
 fn store(i: u32, value: f32) {

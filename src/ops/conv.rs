@@ -412,7 +412,7 @@ impl Kernel for ConvKernel {
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
         let dispatch = super::conv_gpu::dispatch(self, &launch.first(2, 1), target);
-        Ok(wgsl::store(dispatch, &["x", "w", "out"], launch, 2, self.epilogue.as_ref()))
+        Ok(wgsl::store(dispatch, &["x", "w", "c"], launch, 2, self.epilogue.as_ref()))
     }
     fn own_inputs(&self) -> usize {
         2

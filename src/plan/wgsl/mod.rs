@@ -75,7 +75,7 @@ pub enum Region {
     Value,
     /// What a reduction does with a result `v` found at `place`, for output `o`.
     Reduced(ReduceKind),
-    /// What a kernel does with the element `value` of its result, at `i`.
+    /// The function that a kernel calls with each element of its result and its number.
     Store,
     /// A function of `i` that is read as an operand.
     Operand(&'static str),
@@ -226,7 +226,7 @@ impl Writer<'_> {
                 let _ = writeln!(text, "    let result = v / f32({});", self.word(1));
             }
             Region::Reduced(_) => text.push_str("    let result = v;\n"),
-            Region::Store => text.push_str("    let result = value;\n"),
+            Region::Store => text.insert_str(0, "fn store(i: u32, result: f32) {\n"),
             _ => {}
         }
         self.steps(&mut text, point);
@@ -237,6 +237,9 @@ impl Writer<'_> {
         }
         if matches!(part.region, Region::Value | Region::Operand(_)) {
             let _ = writeln!(text, "    return v{};", part.expr.roots[0]);
+        }
+        if part.region == Region::Store {
+            text.push_str("}\n");
         }
         text
     }
