@@ -73,20 +73,20 @@ pub(super) fn append(nodes: &mut Vec<Node>, node: Node) -> NodeId {
     NodeId::from_index(nodes.len() - 1)
 }
 
-/// A line a node, then the outputs and updates.
+/// A line a node, then the outputs and updates; as a [`Graph`] prints.
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, node) in self.nodes.iter().enumerate() {
-            let definition = node.op.definition();
-            let mut arguments: Vec<String> = node.inputs.iter().map(|id| format!("%{}", id.index())).collect();
-            arguments.extend(Some(definition.attributes()).filter(|a| !a.is_empty()));
-            writeln!(f, "%{index} = {}({}): {}", definition.name(), arguments.join(", "), node.ty)?;
+            let (definition, ty) = (node.op.definition(), &node.ty);
+            let inputs: Vec<String> = node.inputs.iter().map(|id| format!("%{}", id.index())).collect();
+            let label = [definition.name(), &definition.attributes()].join(" ");
+            writeln!(f, "%{index} = {}({}) : {ty}", label.trim_end(), inputs.join(", "))?;
         }
         for id in &self.outputs {
             writeln!(f, "output %{}", id.index())?;
         }
         for (variable, id) in &self.updates {
-            writeln!(f, "{} := %{}", variable.name(), id.index())?;
+            writeln!(f, "{} <- %{}", variable.name(), id.index())?;
         }
         Ok(())
     }
