@@ -73,7 +73,7 @@ impl Case<'_> {
         let environment = Environment { inputs: &inputs, variables: &variables, step: STEP, seed: 0 };
         let values = evaluate_all(self.graph, &ids, environment).unwrap();
         let bounds = error_bounds(self.graph, &values, &HashMap::new());
-        let (mut compared, mut total) = (0, 0);
+        let (mut compared, mut total) = (0usize, 0usize);
         for (variant, session) in sessions {
             let program = match session.compile(self.graph, &self.outputs) {
                 Ok(program) => program,
@@ -105,6 +105,6 @@ impl Case<'_> {
                 }
             }
         }
-        compared as f64 / total as f64
+        if total == 0 { 1.0 } else { compared as f64 / total as f64 }
     }
 }
