@@ -223,3 +223,17 @@ fn dead_nodes_are_left_out() {
     let program = run(&g, &[y.id()], &Passes::all());
     assert!(program.updates.is_empty(), "{program}");
 }
+
+#[test]
+fn no_run_needs_an_input_that_only_dead_nodes_use() {
+    for (variant, passes) in super::variants() {
+        let g = Graph::new();
+        let (x, unused) = (g.input("x", [2], DType::F32), g.input("unused", [2], DType::F32));
+        let _ = (unused.exp().sum(..), x.softmax(0).sum(..));
+        let mut session = cpu(passes);
+        let program = session.compile(&g, &[x + 1.0]).unwrap();
+        assert_eq!(session.plan(&program).unwrap().inputs().count(), 1, "{variant}");
+        let out = session.run(&program, &[("x", &Array::from([1.0f32, 2.0]))]).unwrap();
+        assert_eq!(out[0].to_f64(), [2.0, 3.0], "{variant}");
+    }
+}
