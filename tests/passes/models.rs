@@ -105,6 +105,9 @@ fn networks() -> Vec<Network> {
         .push(Dropout::new(0.2))
         .push(Linear::new(8, CLASSES, &mut rng));
     networks.push(Network::new("conv2d", &[1, 4, 4], conv2d, sgd()));
+    let dropouts =
+        Sequential::new().push(Dropout::new(0.4)).push(Dropout::new(0.4)).push(Linear::new(8, CLASSES, &mut rng));
+    networks.push(Network::new("two dropouts", &[8], dropouts, sgd()));
     networks.push(shared(&mut rng));
     networks.push(half(&mut rng));
     networks

@@ -46,7 +46,7 @@ fn grow<'g>(call: usize, a: Tensor<'g>, b: Tensor<'g>, k: usize) -> Tensor<'g> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn random_programs_agree(calls in prop::collection::vec((0usize..29, 0usize..99, 0usize..99, 0usize..6), 1..14)) {
         let g = Graph::new();
