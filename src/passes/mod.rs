@@ -1,6 +1,20 @@
 //! Rewrites that make a program faster and leave its meaning alone, each of which can be switched off.
 //!
-//! Those of the graph are in this module; those of the plan are in [`plan`](crate::plan), beside what they rewrite.
+//! Those of the graph are in this module: [`run`] copies a graph into a [`Program`], plain data, and rewrites that. The
+//! graph itself stays as it was written, for the reference to run. Those of the plan are in [`plan`](crate::plan), beside
+//! what they rewrite.
+
+mod algebra;
+mod cse;
+mod dce;
+mod fold;
+mod movement;
+mod program;
+mod simplify;
+
+pub use program::Program;
+
+use crate::graph::{Graph, NodeId};
 
 macro_rules! passes {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -70,4 +84,31 @@ impl Default for Passes {
     fn default() -> Self {
         Passes::all()
     }
+}
+
+/// What computes `outputs` and the graph's updates, after the passes asked for.
+///
+/// ```
+/// use wgrad::passes::{Passes, run};
+/// use wgrad::{DType, Graph};
+/// let g = Graph::new();
+/// let x = g.input("x", [2, 3], DType::F32);
+/// let y = (x * 1.0).t().t() + x.exp() * 0.5;
+/// assert_eq!(run(&g, &[y.id()], &Passes::all()).nodes.len(), 5); // x, exp, 0.5, mul, add
+/// assert_eq!(run(&g, &[y.id()], &Passes::none()).nodes.len(), g.nodes().len());
+/// ```
+pub fn run(graph: &Graph, outputs: &[NodeId], passes: &Passes) -> Program {
+    let mut program = Program::new(graph, outputs);
+    // First of all, so that the others do not work in vain, and count only the users that matter.
+    program = dce::prune(&program, passes.dead_code);
+    if passes.common_subexpressions {
+        program = cse::merge(&program);
+    }
+    if passes.simplify {
+        program = simplify::simplify(program);
+    }
+    if passes.common_subexpressions && passes.simplify {
+        program = cse::merge(&program);
+    }
+    dce::prune(&program, passes.dead_code)
 }

@@ -15,9 +15,8 @@ use crate::graph::{Graph, Node, NodeId};
 use crate::ops::Op;
 use crate::ops::elementwise::ElementwiseKernel;
 use crate::ops::leaf::Leaf;
-use crate::passes::Passes;
+use crate::passes::{self, Passes, Program};
 use crate::shape::{Shape, TensorType, View};
-use std::cell::Ref;
 use std::sync::Arc;
 
 /// What the plan is for.
@@ -47,7 +46,7 @@ pub enum Value {
 
 /// The state of lowering one graph; an operation's [`lower`](crate::ops::Operation::lower) works through it.
 pub struct Lowering<'a> {
-    nodes: Ref<'a, Vec<Node>>,
+    nodes: Vec<Node>,
     values: Vec<Option<Value>>,
     buffers: Vec<Buffer>,
     launches: Vec<Launch>,
@@ -64,25 +63,14 @@ pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan>
 /// The plan with a buffer of its own for every value.
 pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
     graph.check()?;
-    let updates = graph.updates();
-    let mut wanted = outputs.to_vec();
-    wanted.extend(updates.iter().map(|(_, id)| *id));
-    let needed = graph.ancestors(&wanted);
-    let nodes = graph.nodes();
-    let mut uses = vec![0usize; nodes.len()];
-    for (node, _) in nodes.iter().zip(&needed).filter(|(_, needed)| **needed) {
-        for input in &node.inputs {
-            uses[input.index()] += 1;
-        }
-    }
-    for id in &wanted {
-        uses[id.index()] += 1;
-    }
-    let deferred = updates::only_feeds_updates(&nodes, &needed, outputs, &updates);
+    let program = passes::run(graph, outputs, &target.passes);
+    let (uses, needed) = (program.uses(), program.live());
+    let Program { nodes, outputs, updates } = program;
+    let deferred = updates::only_feeds_updates(&nodes, &needed, &outputs, &updates);
     let count = nodes.len();
     let mut cx =
         Lowering { nodes, values: vec![None; count], buffers: Vec::new(), launches: Vec::new(), target, node: 0 };
-    for index in (0..count).filter(|&i| needed[i]) {
+    for index in 0..count {
         cx.node = index;
         let op = cx.nodes[index].op.clone();
         let value = op.definition().lower(&mut cx)?;

@@ -1,0 +1,111 @@
+//! Algebraic simplification: nodes whose value is another node's, and nodes that can be said more simply.
+//!
+//! Every rewrite is exact: no finite input gives another value, signs of zeros included, but for roundings that become
+//! smaller. So `x + 0` stays (for `x = -0` it is `+0`), while `x + -0` and `x - 0` are `x`. What each family's rules
+//! are is in [`algebra`](super::algebra), [`movement`](super::movement) and [`fold`](super::fold).
+
+use super::program::{Program, append};
+use super::{algebra, fold, movement};
+use crate::graph::{Node, NodeId};
+use crate::ops::Op;
+use crate::ops::leaf::Leaf;
+use crate::ops::matmul::Matmul;
+use crate::ops::movement::Movement;
+use crate::shape::TensorType;
+
+/// What to put in a node's place.
+pub(super) enum Rewrite {
+    /// A node that is already there.
+    Is(NodeId),
+    /// A node of the same type.
+    As(Op, Vec<NodeId>),
+}
+
+/// A leaf of one value.
+pub(super) fn fill(value: f64) -> Rewrite {
+    Rewrite::As(Op::Leaf(Leaf::Fill(value.to_bits())), Vec::new())
+}
+
+/// Simplifies until nothing changes. A node that a rewrite leaves without users stays; leaving out dead nodes is
+/// another pass.
+pub(super) fn simplify(mut program: Program) -> Program {
+    // A sweep carries most rewrites to their end; what a later node's rewrite makes possible takes another.
+    for _ in 0..8 {
+        let mut changed = false;
+        program = sweep(&program, &mut changed);
+        if !changed {
+            break;
+        }
+    }
+    // A variable that keeps its value needs no update.
+    let Program { nodes, updates, .. } = &mut program;
+    updates.retain(|(variable, id)| !matches!(&nodes[id.index()].op, Op::Leaf(Leaf::Variable(v)) if v == variable));
+    program
+}
+
+fn sweep(program: &Program, changed: &mut bool) -> Program {
+    let (uses, live) = (program.uses(), program.live());
+    program.rebuild(|index, node, nodes| {
+        let transposed = match program.nodes[index].inputs[..] {
+            // The product stays behind, without users; only a live one is worth turning round.
+            [product] if live[index] && uses[product.index()] == 1 => transposed_product(&node, nodes),
+            _ => None,
+        };
+        if let Some(id) = transposed {
+            *changed = true;
+            return Some(id);
+        }
+        Some(add(nodes, node, changed))
+    })
+}
+
+/// Adds a node in its simplest form.
+fn add(nodes: &mut Vec<Node>, mut node: Node, changed: &mut bool) -> NodeId {
+    while let Some(rewrite) = rewrite(nodes, &node) {
+        *changed = true;
+        match rewrite {
+            Rewrite::Is(id) => {
+                debug_assert_eq!(nodes[id.index()].ty, node.ty);
+                return id;
+            }
+            Rewrite::As(op, inputs) => node = Node { op, inputs, ..node },
+        }
+    }
+    append(nodes, node)
+}
+
+fn rewrite(nodes: &[Node], node: &Node) -> Option<Rewrite> {
+    let rewrite = match &node.op {
+        Op::Elementwise(op) => algebra::rewrite(nodes, node, *op),
+        Op::Movement(op) => movement::rewrite(nodes, node, op),
+        Op::Reduce(op) => movement::reduction(nodes, node, op),
+        _ => None,
+    };
+    rewrite.or_else(|| fold::rewrite(nodes, node))
+}
+
+/// The permutation that swaps the last two axes.
+fn swap_last_two(rank: usize) -> Vec<usize> {
+    let mut axes: Vec<usize> = (0..rank).collect();
+    axes.swap(rank - 2, rank - 1);
+    axes
+}
+
+/// The transpose of a product as the product of the transposes: `(a·b)ᵀ = bᵀ·aᵀ`. A transposed operand costs nothing,
+/// and a weight's gradient comes out in the weight's own layout.
+fn transposed_product(node: &Node, nodes: &mut Vec<Node>) -> Option<NodeId> {
+    let Op::Movement(Movement::Permute(axes)) = &node.op else { return None };
+    let product = nodes[node.inputs[0].index()].clone();
+    if !matches!(product.op, Op::Matmul(_)) || *axes != swap_last_two(axes.len()) {
+        return None;
+    }
+    let mut transpose = |id: NodeId| {
+        let ty = &nodes[id.index()].ty;
+        let shape = axes.iter().map(|&a| ty.shape[a]).collect::<Vec<_>>();
+        let ty = TensorType::new(shape, ty.dtype);
+        let op = Op::Movement(Movement::Permute(axes.clone()));
+        add(nodes, Node { op, inputs: vec![id], ty, location: node.location }, &mut false)
+    };
+    let inputs = vec![transpose(product.inputs[1]), transpose(product.inputs[0])];
+    Some(append(nodes, Node { op: Op::Matmul(Matmul), inputs, ..node.clone() }))
+}
