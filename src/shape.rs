@@ -306,6 +306,18 @@ impl View {
         }
         Some(View { shape: shape.clone(), strides, offset: self.offset })
     }
+    /// Positions from the lowest to the highest element.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        if self.shape.elements() == 0 {
+            return self.offset..self.offset;
+        }
+        let (mut low, mut high) = (self.offset as isize, self.offset as isize);
+        for (&size, &stride) in self.shape.iter().zip(&self.strides) {
+            let reach = (size as isize - 1) * stride;
+            (low, high) = (low + reach.min(0), high + reach.max(0));
+        }
+        low as usize..high as usize + 1
+    }
     /// The position of the `linear`-th element in row-major order.
     pub fn index(&self, linear: usize) -> usize {
         let (mut rest, mut position) = (linear, self.offset as isize);

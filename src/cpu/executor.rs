@@ -6,12 +6,13 @@ use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::passes::Passes;
-use crate::plan::{BufferKind, Operand, Plan, Target, lower};
+use crate::plan::{BufferKind, Operand, Placement, Plan, Storage, Target, lower};
 use crate::session::Executor;
 use crate::session::reference::unused;
 use crate::shape::TensorType;
 use crate::variable::Variable;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How to run on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,7 +26,11 @@ pub struct CpuOptions {
 pub struct CpuExecutor {
     options: CpuOptions,
     programs: Vec<Compiled>,
+    /// Where variables are, and what is there, by storage.
+    placed: Placement,
     variables: HashMap<u64, Vec<u32>>,
+    /// Values given to variables before a program used them.
+    given: HashMap<u64, Array>,
     scratch: Scratch,
 }
 
@@ -41,14 +46,27 @@ impl CpuExecutor {
     pub fn with_options(options: CpuOptions) -> Self {
         CpuExecutor { options, ..CpuExecutor::default() }
     }
+
+    /// Puts variables in a storage, with the values they start from.
+    fn place(&mut self, storage: &Arc<Storage>) {
+        if !self.placed.put(storage) {
+            return;
+        }
+        let mut words = zeros(&storage.ty);
+        for (variable, offset) in &storage.slots {
+            let given = self.given.remove(&variable.id());
+            copy_words(given.as_ref().unwrap_or(variable.initial()), *offset, &mut words);
+        }
+        self.variables.insert(storage.id(), words);
+    }
 }
 
 impl Compiled {
     /// Exchanges the variables' storage between the executor and this program's buffers.
     fn swap_variables(&mut self, variables: &mut HashMap<u64, Vec<u32>>) {
         for (buffer, words) in self.plan.buffers.iter().zip(&mut self.buffers) {
-            if let BufferKind::Variable(variable) = &buffer.kind {
-                std::mem::swap(words, variables.entry(variable.id()).or_default());
+            if let BufferKind::Variable(storage) = &buffer.kind {
+                std::mem::swap(words, variables.entry(storage.id()).or_default());
             }
         }
     }
@@ -61,9 +79,17 @@ impl Executor for CpuExecutor {
 
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
         // A loop may read any number of buffers.
-        let plan = lower(graph, outputs, &Target { max_buffers: usize::MAX, passes: self.options.passes })?;
+        let target = Target { max_buffers: usize::MAX, passes: self.options.passes, placed: self.placed.clone() };
+        let plan = lower(graph, outputs, &target)?;
+        for buffer in &plan.buffers {
+            if let BufferKind::Variable(storage) = &buffer.kind {
+                self.place(storage);
+            }
+        }
         for variable in graph.variables() {
-            self.variables.entry(variable.id()).or_insert_with(|| words_of(variable.initial()));
+            if self.placed.get(&variable).is_none() {
+                self.place(&Arc::new(Storage::alone(&variable)));
+            }
         }
         let buffers = plan.buffers.iter().map(|buffer| match &buffer.kind {
             BufferKind::Constant(array) => words_of(array),
@@ -80,7 +106,7 @@ impl Executor for CpuExecutor {
         for (buffer, words) in program.plan.buffers.iter().zip(&mut program.buffers) {
             let BufferKind::Input(name) = &buffer.kind else { continue };
             if let Some((_, array)) = inputs.iter().find(|(given, _)| given == name) {
-                copy_words(array, words);
+                copy_words(array, 0, words);
             }
         }
         program.swap_variables(&mut self.variables);
@@ -98,7 +124,7 @@ impl Executor for CpuExecutor {
         let program = &self.programs[program];
         let read = |operand: &Operand| {
             let words = match &program.plan.buffers[operand.buffer.index()].kind {
-                BufferKind::Variable(variable) => self.variables.get(&variable.id()).ok_or_else(|| unused(variable))?,
+                BufferKind::Variable(storage) => &self.variables[&storage.id()],
                 _ => &program.buffers[operand.buffer.index()],
             };
             array_of(&TensorType::new(&operand.view.shape, operand.dtype), words, operand.view.offset)
@@ -107,13 +133,20 @@ impl Executor for CpuExecutor {
     }
 
     fn read(&mut self, variable: &Variable) -> Result<Array> {
-        let words = self.variables.get(&variable.id()).ok_or_else(|| unused(variable))?;
-        array_of(&variable.tensor_type(), words, 0)
+        match self.placed.find(variable) {
+            Some((storage, offset)) => array_of(&variable.tensor_type(), &self.variables[&storage.id()], offset),
+            None => self.given.get(&variable.id()).cloned().ok_or_else(|| unused(variable)),
+        }
     }
 
     fn write(&mut self, variable: &Variable, value: &Array) -> Result<()> {
-        let words = self.variables.entry(variable.id()).or_insert_with(|| zeros(&value.tensor_type()));
-        copy_words(value, words);
+        let words = self.placed.find(variable).map(|(storage, offset)| (storage.id(), offset));
+        match words.and_then(|(id, offset)| Some((self.variables.get_mut(&id)?, offset))) {
+            Some((words, offset)) => copy_words(value, offset, words),
+            None => {
+                self.given.insert(variable.id(), value.clone());
+            }
+        }
         Ok(())
     }
 
@@ -148,13 +181,14 @@ fn zeros(ty: &TensorType) -> Vec<u32> {
 
 fn words_of(array: &Array) -> Vec<u32> {
     let mut words = zeros(&array.tensor_type());
-    copy_words(array, &mut words);
+    copy_words(array, 0, &mut words);
     words
 }
 
-fn copy_words(array: &Array, words: &mut [u32]) {
-    let bytes = array.bytes();
-    bytemuck::cast_slice_mut(words)[..bytes.len()].copy_from_slice(bytes);
+/// Copies an array to where its elements start.
+fn copy_words(array: &Array, offset: usize, words: &mut [u32]) {
+    let (bytes, start) = (array.bytes(), offset * array.tensor_type().dtype.size());
+    bytemuck::cast_slice_mut(words)[start..][..bytes.len()].copy_from_slice(bytes);
 }
 
 fn array_of(ty: &TensorType, words: &[u32], offset: usize) -> Result<Array> {

@@ -147,17 +147,17 @@ impl Gpu {
         self.scoped(&format!("{what} ({size} bytes)"), || self.device.create_buffer(&descriptor))
     }
 
-    /// Writes to a buffer, before anything submitted later. The length need not be a multiple of 4: the rest of the last
-    /// word is zero.
-    pub(super) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    /// Writes to a buffer from byte `start` (a multiple of 4) on, before anything submitted later. The length need not be a
+    /// multiple of 4: the rest of the last word is zero.
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, start: u64, bytes: &[u8]) {
         let whole = bytes.len() / 4 * 4;
         if whole > 0 {
-            self.queue.write_buffer(buffer, 0, &bytes[..whole]);
+            self.queue.write_buffer(buffer, start, &bytes[..whole]);
         }
         if whole < bytes.len() {
             let mut last = [0u8; 4];
             last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.queue.write_buffer(buffer, whole as u64, &last);
+            self.queue.write_buffer(buffer, start + whole as u64, &last);
         }
     }
 

@@ -3,16 +3,17 @@
 use super::adapter;
 use super::device::Gpu;
 use super::pipeline::Pipelines;
-use super::program::{Program, staging, storage};
+use super::program::{Program, staging, storage as storage_buffer};
 use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::ops::random::key;
 use crate::passes::Passes;
-use crate::plan::{Plan, Target, lower};
+use crate::plan::{BufferKind, Placement, Plan, Storage, Target, lower};
 use crate::session::{Executor, GpuChoice};
 use crate::variable::Variable;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The time a submission may hold the device for: short enough that no watchdog resets it.
@@ -49,7 +50,11 @@ pub struct GpuExecutor {
     pipelines: Pipelines,
     programs: Vec<Program>,
     options: GpuOptions,
+    /// Where variables are, and what is there, by storage.
+    placed: Placement,
     variables: HashMap<u64, wgpu::Buffer>,
+    /// Values given to variables before a program used them.
+    given: HashMap<u64, Array>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
 }
 
@@ -68,7 +73,9 @@ impl GpuExecutor {
             pipelines: Pipelines::default(),
             programs: Vec::new(),
             options,
+            placed: Placement::default(),
             variables: HashMap::new(),
+            given: HashMap::new(),
             in_flight: VecDeque::new(),
         })
     }
@@ -83,18 +90,28 @@ impl GpuExecutor {
         self.gpu.target()
     }
 
-    fn variable(&mut self, variable: &Variable, value: Option<&Array>) -> Result<()> {
-        if let Some(buffer) = self.variables.get(&variable.id()) {
-            if let Some(value) = value {
-                self.gpu.write(buffer, value.bytes());
-            }
+    /// Puts variables in a storage, with the values they start from.
+    fn place(&mut self, storage: &Arc<Storage>) -> Result<()> {
+        if self.placed.get(&storage.slots[0].0).is_some() {
             return Ok(());
         }
-        let ty = variable.tensor_type();
-        let buffer = storage(&self.gpu, &format!("variable `{}`: {ty}", variable.name()), &ty)?;
-        self.gpu.write(&buffer, value.unwrap_or(variable.initial()).bytes());
-        self.variables.insert(variable.id(), buffer);
+        let names: Vec<&str> = storage.slots.iter().map(|(variable, _)| variable.name()).collect();
+        let what = format!("variable `{}`: {}", names.join("`, `"), storage.ty);
+        let buffer = storage_buffer(&self.gpu, &what, &storage.ty)?;
+        for (variable, offset) in &storage.slots {
+            let given = self.given.remove(&variable.id());
+            let value = given.as_ref().unwrap_or(variable.initial());
+            self.gpu.write(&buffer, byte_offset(storage, *offset), value.bytes());
+        }
+        self.variables.insert(storage.id(), buffer);
+        self.placed.put(storage);
         Ok(())
+    }
+
+    /// The buffer a variable is in, and where it starts, in bytes.
+    fn find(&self, variable: &Variable) -> Option<(&wgpu::Buffer, u64)> {
+        let (storage, offset) = self.placed.find(variable)?;
+        Some((self.variables.get(&storage.id())?, byte_offset(storage, offset)))
     }
 
     /// Submits, and waits for earlier submissions so that few are under way.
@@ -109,6 +126,10 @@ impl GpuExecutor {
     }
 }
 
+fn byte_offset(storage: &Storage, offset: usize) -> u64 {
+    (offset * storage.ty.dtype.size()) as u64
+}
+
 impl Executor for GpuExecutor {
     fn name(&self) -> String {
         self.gpu.info.label()
@@ -117,10 +138,16 @@ impl Executor for GpuExecutor {
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
         // More buffers let longer chains fuse; beyond this there is little left to gain.
         let max_buffers = self.gpu.target().storage_buffers.min(16) as usize;
-        let plan = lower(graph, outputs, &Target { max_buffers, passes: self.options.passes })?;
+        let target = Target { max_buffers, passes: self.options.passes, placed: self.placed.clone() };
+        let plan = lower(graph, outputs, &target)?;
         plan.check_buffers(max_buffers)?;
+        for buffer in &plan.buffers {
+            if let BufferKind::Variable(storage) = &buffer.kind {
+                self.place(storage)?;
+            }
+        }
         for variable in graph.variables() {
-            self.variable(&variable, None)?;
+            self.place(&self.placed.get(&variable).cloned().unwrap_or_else(|| Arc::new(Storage::alone(&variable))))?;
         }
         let program = Program::new(&self.gpu, &mut self.pipelines, &self.variables, plan)?;
         // Uploads take effect with a submission; after this one their host copies are free.
@@ -177,17 +204,19 @@ impl Executor for GpuExecutor {
     }
 
     fn read(&mut self, variable: &Variable) -> Result<Array> {
-        let Some(buffer) = self.variables.get(&variable.id()) else {
-            return Err(crate::session::reference::unused(variable));
+        let Some((buffer, start)) = self.find(variable) else {
+            let given = self.given.get(&variable.id()).cloned();
+            return given.ok_or_else(|| crate::session::reference::unused(variable));
         };
         let ty = variable.tensor_type();
         if ty.bytes() == 0 {
             return Array::from_bytes(&ty, &[]);
         }
+        // Slots start at multiples of 4 bytes, and there is room up to the next.
         let staging = staging(&self.gpu, ty.bytes() as u64)?;
         self.gpu.scoped("reading a variable", || {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, staging.size());
+            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, staging.size());
             self.gpu.queue.submit([encoder.finish()]);
         })?;
         let bytes = self.gpu.map(&staging)?;
@@ -196,7 +225,12 @@ impl Executor for GpuExecutor {
     }
 
     fn write(&mut self, variable: &Variable, value: &Array) -> Result<()> {
-        self.variable(variable, Some(value))?;
+        match self.find(variable) {
+            Some((buffer, start)) => self.gpu.write(buffer, start, value.bytes()),
+            None => {
+                self.given.insert(variable.id(), value.clone());
+            }
+        }
         self.gpu.check()
     }
 

@@ -85,13 +85,13 @@ impl Program {
         for (index, buffer) in plan.buffers.iter().enumerate() {
             let (what, ty) = (format!("buffer b{index}: {}", buffer.ty), &buffer.ty);
             let made = match &buffer.kind {
-                BufferKind::Variable(variable) => match variables.get(&variable.id()) {
+                BufferKind::Variable(storage) => match variables.get(&storage.id()) {
                     Some(shared) => shared.clone(),
-                    None => return Err(Error::Internal(format!("variable `{}` has no buffer", variable.name()))),
+                    None => return Err(Error::Internal(format!("variables {:?} have no buffer", storage.slots))),
                 },
                 BufferKind::Constant(array) => {
                     let made = storage(gpu, &what, ty)?;
-                    gpu.write(&made, array.bytes());
+                    gpu.write(&made, 0, array.bytes());
                     made
                 }
                 BufferKind::Input(name) => {
@@ -166,7 +166,7 @@ impl Program {
     pub(super) fn feed(&self, gpu: &Gpu, name: &str, value: &Array) {
         // An input no launch needs has no buffer.
         if let Some(buffer) = self.inputs.get(name) {
-            gpu.write(buffer, value.bytes());
+            gpu.write(buffer, 0, value.bytes());
         }
     }
 
@@ -253,7 +253,7 @@ impl Uniform {
         }
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let buffer = gpu.buffer("kernel parameters", words.len() as u64 * 4, usage)?;
-        gpu.write(&buffer, bytemuck::cast_slice(&words));
+        gpu.write(&buffer, 0, bytemuck::cast_slice(&words));
         Ok(Uniform { buffer, parts })
     }
 }

@@ -5,8 +5,8 @@
 //! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
 
 use super::{
-    Buffer, BufferId, BufferKind, Fused, Instr, Kernel, Launch, Lazy, Operand, Plan, distinct_buffers, fuse, memory,
-    updates,
+    Buffer, BufferId, BufferKind, Fused, Instr, Kernel, Launch, Lazy, Operand, Placement, Plan, Storage, arena,
+    distinct_buffers, fuse, memory, updates,
 };
 use crate::array::Array;
 use crate::dtype::DType;
@@ -26,12 +26,14 @@ pub struct Target {
     pub max_buffers: usize,
     /// Which rewrites to make.
     pub passes: Passes,
+    /// Where variables already are.
+    pub placed: Placement,
 }
 
 impl Default for Target {
     /// WebGPU's guaranteed limits.
     fn default() -> Self {
-        Target { max_buffers: 8, passes: Passes::all() }
+        Target { max_buffers: 8, passes: Passes::all(), placed: Placement::default() }
     }
 }
 
@@ -57,7 +59,7 @@ pub struct Lowering<'a> {
 /// Plans `outputs` and the graph's updates for `target`.
 pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
     let plan = lower_apart(graph, outputs, target)?;
-    Ok(if target.passes.sharing { memory::share(plan) } else { memory::keep(plan) })
+    Ok(memory::share(plan, target.passes.sharing))
 }
 
 /// The plan with a buffer of its own for every value.
@@ -89,6 +91,9 @@ pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target) ->
     updates::lower(&mut cx, &updates)?;
     let mut plan = Plan { buffers: cx.buffers, launches: cx.launches, outputs: stored, live_bytes: 0 };
     fuse::absorb(&mut plan, &target.passes);
+    if target.passes.arenas {
+        arena::join(&mut plan, &target.placed);
+    }
     if target.passes.epilogues {
         fuse::epilogues(&mut plan, target.max_buffers);
     }
@@ -188,11 +193,18 @@ impl Lowering<'_> {
     }
     /// The buffer of a variable.
     pub(super) fn variable(&mut self, variable: &crate::variable::Variable) -> Operand {
-        let found = self.buffers.iter().position(|b| matches!(&b.kind, BufferKind::Variable(v) if v == variable));
-        match found {
-            Some(index) => operand(BufferId(index as u32), &self.buffers[index].ty),
-            None => self.buffer(variable.tensor_type(), BufferKind::Variable(variable.clone())),
+        let holds = |b: &Buffer| matches!(&b.kind, BufferKind::Variable(s) if s.offset(variable).is_some());
+        let index = self.buffers.iter().position(holds).unwrap_or_else(|| {
+            let placed = self.target.placed.get(variable).cloned();
+            let storage = placed.unwrap_or_else(|| Arc::new(Storage::alone(variable)));
+            self.buffers.push(Buffer { ty: storage.ty.clone(), kind: BufferKind::Variable(storage) });
+            self.buffers.len() - 1
+        });
+        let mut operand = operand(BufferId(index as u32), &variable.tensor_type());
+        if let BufferKind::Variable(storage) = &self.buffers[index].kind {
+            operand.view.offset = storage.offset(variable).unwrap_or(0);
         }
+        operand
     }
     fn buffer(&mut self, ty: TensorType, kind: BufferKind) -> Operand {
         let id = BufferId(self.buffers.len() as u32);
@@ -259,7 +271,7 @@ impl Lowering<'_> {
     fn output_operand(&mut self, id: NodeId, updates: &[(crate::variable::Variable, NodeId)]) -> Operand {
         let operand = self.node_operand(id);
         let overwritten = match &self.buffers[operand.buffer.index()].kind {
-            BufferKind::Variable(variable) => updates.iter().any(|(v, _)| v == variable),
+            BufferKind::Variable(storage) => updates.iter().any(|(v, _)| storage.offset(v).is_some()),
             _ => false,
         };
         let operand = if operand.view.shape.elements() == 0 {

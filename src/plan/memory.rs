@@ -3,7 +3,8 @@
 //! An intermediate value is live from the launch that first writes its buffer to the last launch that reads or writes
 //! it; outputs stay live to the end. Values whose live ranges do not meet share a buffer. This is safe because
 //! - launches run in order, each seeing the writes of those before it, and a run writes every element it reads before
-//!   it reads it, so what an earlier value or run left behind is never seen;
+//!   it reads it (but for the room between neighbours in an arena, whose values nobody uses), so what an earlier value or
+//!   run left behind is never seen;
 //! - a launch's outputs never share a buffer with its inputs: a buffer is handed on only after the launch that used it
 //!   last, so no launch binds one buffer for two values;
 //! - whole buffers are shared, so no binding's range depends on it.
@@ -29,8 +30,8 @@ pub(super) fn live_ranges(buffers: usize, launches: &[Launch], outputs: &[Operan
     ranges
 }
 
-/// Rewrites the plan so that intermediate values share buffers.
-pub(super) fn share(plan: Plan) -> Plan {
+/// Rewrites the plan so that intermediate values share buffers, if `reuse`, and drops those that no launch touches.
+pub(super) fn share(plan: Plan, reuse: bool) -> Plan {
     let Plan { buffers, mut launches, mut outputs, .. } = plan;
     let ranges = live_ranges(buffers.len(), &launches, &outputs);
     let is_output = |index: usize| outputs.iter().any(|o| o.buffer.index() == index);
@@ -74,6 +75,9 @@ pub(super) fn share(plan: Plan) -> Plan {
             place[index] = Some(BufferId(chosen as u32));
         }
         for index in touched(launch, &ranges, |range| range.1 == position) {
+            if !reuse {
+                continue;
+            }
             if let (BufferKind::Scratch, Some(id)) = (&buffers[index].kind, place[index]) {
                 free.push(id.index());
             }
@@ -89,12 +93,6 @@ pub(super) fn share(plan: Plan) -> Plan {
     }
     outputs.iter_mut().for_each(relocate);
     Plan { buffers: kept, launches, outputs, live_bytes: live_bytes(&buffers, &ranges) }
-}
-
-/// The plan as it is, with its least memory stated.
-pub(super) fn keep(plan: Plan) -> Plan {
-    let ranges = live_ranges(plan.buffers.len(), &plan.launches, &plan.outputs);
-    Plan { live_bytes: live_bytes(&plan.buffers, &ranges), ..plan }
 }
 
 /// The buffers of a launch whose range satisfies `condition`, each once.
@@ -154,7 +152,7 @@ mod tests {
                 y = (y * 0.5).sin().square().sum(..).grad(&floats)[0];
             }
             let apart = lower_apart(&g, &[y.id()], &Target::default()).unwrap();
-            let together = share(apart.clone());
+            let together = share(apart.clone(), true);
             let ranges = live_ranges(apart.buffers.len(), &apart.launches, &apart.outputs);
             let operands = |plan: &Plan| -> Vec<usize> {
                 let launches = plan.launches.iter().flat_map(|l| l.inputs.iter().chain(&l.outputs));

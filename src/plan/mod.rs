@@ -3,6 +3,7 @@
 //! A plan holds no device types. It can be printed, compared, and asked for its launch count and peak bytes without a
 //! GPU. [`lower`](fn@lower) makes it from a graph; the `cpu` and `gpu` executors run it.
 
+mod arena;
 mod expr;
 mod fuse;
 mod fused;
@@ -11,6 +12,7 @@ mod lower;
 mod memory;
 mod print;
 mod shader;
+mod storage;
 mod updates;
 pub mod wgsl;
 
@@ -19,11 +21,11 @@ pub use fused::Fused;
 pub use kernel::{Binding, Dispatch, GpuTarget, Kernel, Launch};
 pub use lower::{Lowering, Target, Value, lower};
 pub use shader::Shader;
+pub use storage::{Placement, Storage};
 
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::shape::{TensorType, View};
-use crate::variable::Variable;
 use std::sync::Arc;
 
 /// A buffer's position in [`Plan::buffers`].
@@ -44,8 +46,8 @@ pub enum BufferKind {
     Constant(Arc<Array>),
     /// A run's input, by name.
     Input(String),
-    /// A variable's storage, shared by all programs of a session.
-    Variable(Variable),
+    /// Variables' storage, shared by all programs of a session.
+    Variable(Arc<Storage>),
     /// An intermediate value.
     Scratch,
 }
@@ -68,6 +70,14 @@ pub struct Operand {
     pub dtype: DType,
     /// Which elements, in which order.
     pub view: View,
+}
+
+impl Operand {
+    /// Whether it may have an element in common with another.
+    pub fn meets(&self, other: &Operand) -> bool {
+        let (a, b) = (self.view.range(), other.view.range());
+        self.buffer == other.buffer && a.start < b.end && b.start < a.end
+    }
 }
 
 /// The buffers of some operands, each once, in order.

@@ -11,7 +11,6 @@ use super::{Expr, Lazy, Operand, distinct_buffers};
 use crate::error::Result;
 use crate::graph::{Node, NodeId};
 use crate::ops::elementwise::ElementwiseKernel;
-use crate::shape::View;
 use crate::variable::Variable;
 
 /// Elementwise nodes whose only consumers, through elementwise nodes of the same shape, are updates: they are kept
@@ -78,7 +77,7 @@ fn groups(pending: &[Update]) -> Vec<Vec<usize>> {
     let mut group: Vec<usize> = (0..pending.len()).collect();
     for (i, update) in pending.iter().enumerate() {
         for (j, other) in pending.iter().enumerate() {
-            if i != j && update.value.loads.iter().any(|o| o.buffer == other.target.buffer) {
+            if i != j && update.value.loads.iter().any(|o| o.meets(&other.target)) {
                 let (from, to) = (group[i].max(group[j]), group[i].min(group[j]));
                 group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
             }
@@ -101,9 +100,8 @@ fn in_place(cx: &mut Lowering<'_>, members: &[&Update]) -> bool {
         let root = member.value.append_to(&mut expr, &mut loads);
         expr.roots.push(root);
     }
-    let dense = View::dense(shape.clone());
-    let is_target = |o: &Operand| members.iter().any(|m| m.target.buffer == o.buffer);
-    if loads.iter().any(|o| is_target(o) && o.view != dense) {
+    let is_target = |o: &Operand| members.iter().any(|m| m.target.meets(o));
+    if loads.iter().any(|o| is_target(o) && !members.iter().any(|m| m.target == *o)) {
         return false;
     }
     if distinct_buffers(loads.iter().chain(members.iter().map(|m| &m.target))).len() > cx.max_buffers() {
