@@ -363,7 +363,7 @@ impl Operation for Conv {
             ConvKind::WeightGrad(_) => ConvPass::WeightGrad,
         };
         let output = cx.allocate(ty);
-        cx.launch(ConvKernel { pass, geometry }, vec![a, b], vec![output.clone()]);
+        cx.launch(ConvKernel { pass, geometry, row_sums: false }, vec![a, b], vec![output.clone()]);
         Ok(Value::Stored(output))
     }
 }
@@ -386,6 +386,9 @@ pub struct ConvKernel {
     pub pass: ConvPass,
     /// The sizes.
     pub geometry: ConvGeometry,
+    /// Whether the second output is, for each output channel, the sum of the second input over all else: with the
+    /// weight's gradient, the bias's. Only the weight's gradient has it.
+    pub row_sums: bool,
 }
 
 impl Kernel for ConvKernel {
@@ -403,6 +406,9 @@ impl Kernel for ConvKernel {
     }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::conv::run(self, cx);
+        if self.row_sums {
+            crate::cpu::row_sums::conv(self, cx);
+        }
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
         Ok(super::conv_gpu::dispatch(self, launch, target))

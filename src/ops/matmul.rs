@@ -79,6 +79,7 @@ impl Operation for Matmul {
             m: ty.shape[rank - 2],
             n: ty.shape[rank - 1],
             k: a.view.shape[rank - 1],
+            row_sums: false,
         };
         let output = cx.allocate(ty);
         cx.launch(kernel, vec![a, b], vec![output.clone()]);
@@ -97,6 +98,8 @@ pub struct MatmulKernel {
     pub n: usize,
     /// The summed size.
     pub k: usize,
+    /// Whether the second output is the sum of each of the first input's rows.
+    pub row_sums: bool,
 }
 
 impl Kernel for MatmulKernel {
@@ -108,6 +111,9 @@ impl Kernel for MatmulKernel {
     }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::matmul::run(self, cx);
+        if self.row_sums {
+            crate::cpu::row_sums::matmul(self, cx);
+        }
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
         Ok(super::matmul_gpu::dispatch(self, launch, target))

@@ -22,6 +22,8 @@ pub struct Shader {
     pub vectors: Vec<&'static str>,
     /// Whether the region `broadcast` is to use subgroups.
     pub broadcast: bool,
+    /// Whether the region `row_sums`, where there is one, is to stay.
+    pub row_sums: bool,
 }
 
 /// Where a shader's text comes from.
@@ -60,7 +62,14 @@ fn broadcasts(text: &str) -> Result<String> {
 impl Shader {
     /// A shader as it is.
     pub fn new(source: ShaderSource) -> Shader {
-        Shader { source, constants: Vec::new(), aliases: Vec::new(), vectors: Vec::new(), broadcast: false }
+        Shader {
+            source,
+            constants: Vec::new(),
+            aliases: Vec::new(),
+            vectors: Vec::new(),
+            broadcast: false,
+            row_sums: false,
+        }
     }
 
     /// A shader of `shaders/`.
@@ -91,6 +100,12 @@ impl Shader {
     pub fn broadcast(mut self, on: bool) -> Shader {
         self.broadcast = on;
         self.constant("WIDE", on.into())
+    }
+
+    /// The same with a second output, the sums of rows, if `on`; without, its region does nothing and binds nothing.
+    pub fn row_sums(mut self, on: bool) -> Shader {
+        self.row_sums = on;
+        self.constant("ROW_SUMS", on.into())
     }
 
     /// Its name: that of its file.
@@ -126,6 +141,9 @@ impl Shader {
                 replace_region(&text, "store", &point.region(Region::Store))?
             }
         };
+        if !self.row_sums && self.constants.iter().any(|(name, _)| *name == "ROW_SUMS") {
+            text = replace_region(&text, "row_sums", "fn store_sum(i: u32, value: f32) {\n}")?;
+        }
         for (name, value) in &self.constants {
             text = replace_line(&text, &format!("const {name}: u32 = "), &format!("{value}u"))?;
         }
