@@ -5,7 +5,9 @@
 //     (ky, kx) in its kernel, j0 = sample, (jy, jx) in its output; and for the weight's gradient, k0 = sample, (ky, kx) in
 //     the output, j0 = input channel, (jy, jx) in the kernel;
 //   x[k0, j0, y/SY, x/SX] at y = jy + pad.y − ky·k_step.y where SY divides y, for the input's gradient (also the transposed
-//     convolution): k0 = output channel, (ky, kx) in the kernel, j0 = sample, (jy, jx) in the result.
+//     convolution): k0 = output channel, (ky, kx) in the kernel, j0 = sample, (jy, jx) in the result. A tile holds only
+//     positions (jy, jx) of one residue class modulo the stride: these meet the same kernel positions, every period-th
+//     along an axis, and the others, which the stride rules out, are never visited.
 //
 // A thread computes ROWS rows of one column in registers, so an element of X, fetched once, feeds ROWS multiply-adds.
 // All threads of a workgroup read the same elements of `w`, from workgroup memory, where they come DEPTH at a time together
@@ -13,20 +15,23 @@
 // with a part of the k, and add their sums in a fixed order: no atomics, so the result is the same bits every time.
 //
 // Layout: all dense, from offsets; strides say which axis is which, so one text serves the three passes.
-// Bindings: 0 the sizes and strides, 1 `x`, 2 `w`, 3 `c`.
+// Bindings: 0 the sizes and strides, 1 `x`, 2 `w`, 3 `c`, and with ROW_SUMS 4 `row_sums`, dense from an offset.
 // Constants:
 //   COLUMNS     threads along columns; COLUMNS · SPLIT at most 256.
 //   SPLIT       threads that share a column: at most 16.
 //   ROWS        rows a thread computes: 4, 8, 12 or 16.
 //   TURN        k a thread visits between barriers: 4, 8 or 16, and a divisor of COLUMNS. DEPTH = TURN · SPLIT of them are
 //               in workgroup memory: DEPTH · (4 · ROWS + 16) bytes, which with 16 bytes a thread is at most 16 KiB.
-//   GATHER      how positions are found: 0 without padding, 1 with padding, 2 for the input's gradient.
+//   GATHER      how positions are found: 0 without padding, 1 with padding, 2 for the input's gradient (with or without).
 //   SY, SX      the convolution's stride where GATHER is 2.
 //   WIDE        1: entries of eight k are read by eight lanes of a subgroup each; needs subgroups of 8 or more, full ones, in
-//               the order of the threads. 0: every thread reads every entry.
+//               the order of the threads, and COLUMNS a multiple of 8. 0: every thread reads every entry.
+//   ROW_SUMS    1: row_sums[g, i] = Σ_k w[g, i, k] too, as the product with one more column of X that holds ones, so that
+//               there are n + 1 columns. The weight's gradient gives the bias's this way.
 //   EXTRA       vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   T           the element type in memory: f32 or f16; sums are f32.
-// Regions: `store` writes one element of the result; every element goes through it once.
+// Regions: `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
+//   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
 // Bounds: rows beyond the last load as 0 and columns beyond the last repeat it; neither is stored. k beyond the last count
 //   as 0 on both sides and read `x` where the column begins. A position outside `x` reads the first element instead and
 //   counts as 0; those left of 0 wrap around to large u32, so one comparison rejects both sides. Workgroups beyond the last
@@ -42,6 +47,7 @@ const SX: u32 = 1u;
 const WIDE: u32 = 0u;
 const THREADS: u32 = COLUMNS * SPLIT;
 const DEPTH: u32 = TURN * SPLIT;
+const ROW_SUMS: u32 = 0u;
 const EXTRA: u32 = 1u;
 alias T = f32;
 
@@ -86,7 +92,12 @@ struct Params {
     depth_k0: u32,
     depth_ky: u32,
     depth_kx: u32,
-    unused: u32,
+    // Where GATHER is 2: the kernel positions a residue class meets are this far apart.
+    period_y: u32,
+    period_x: u32,
+    sums_offset: u32,
+    unused1: u32,
+    unused2: u32,
     // Words of a replaced region `store`.
     extra: array<vec4<u32>, EXTRA>,
 }
@@ -122,24 +133,24 @@ fn load_w4(base: u32, row: u32, inside: bool) -> vec4<f32> {
     );
 }
 
-fn load_x(j: vec3<u32>, k: vec4<u32>) -> f32 {
+// `j`: where the column starts in memory, then along y and x; last, whether it is the column of ones.
+fn load_x(j: vec4<u32>, k: vec4<u32>) -> f32 {
     var at = j.x + k.x;
     var inside = k.w != 0u;
-    if GATHER == 1u {
+    if ROW_SUMS == 1u {
+        inside = inside & (j.w == 0u);
+    }
+    if GATHER > 0u {
         let y = j.y + k.y;
         let z = j.z + k.z;
         inside = inside & (y < p.x_height) & (z < p.x_width);
         at = select(p.x_offset, at + y * p.x_width + z, inside);
     }
-    if GATHER == 2u {
-        let far_y = j.y - k.y;
-        let far_x = j.z - k.z;
-        let y = far_y / SY;
-        let z = far_x / SX;
-        inside = inside & (y < p.x_height) & (z < p.x_width) & (y * SY == far_y) & (z * SX == far_x);
-        at = select(p.x_offset, at + y * p.x_width + z, inside);
+    let value = select(0.0, f32(x[at]), inside);
+    if ROW_SUMS == 1u {
+        return select(value, f32(k.w), j.w == 1u);
     }
-    return select(0.0, f32(x[at]), inside);
+    return value;
 }
 
 struct Weights {
@@ -164,7 +175,7 @@ fn weights(k: u32) -> Weights {
     return all;
 }
 
-fn multiply(sums: ptr<function, Sums>, j: vec3<u32>, k: vec4<u32>, all: Weights) {
+fn multiply(sums: ptr<function, Sums>, j: vec4<u32>, k: vec4<u32>, all: Weights) {
     let element = load_x(j, k);
     (*sums).s0 += element * all.w0;
     if ROWS > 4u {
@@ -231,7 +242,7 @@ fn at_from7(v: vec4<u32>) -> vec4<u32> {
 // [end]
 
 // The next k: eight, or four where TURN is 4.
-fn eight(sums: ptr<function, Sums>, j: vec3<u32>, k: u32, lane: u32) {
+fn eight(sums: ptr<function, Sums>, j: vec4<u32>, k: u32, lane: u32) {
     if WIDE == 1u {
         let w = weights(k + lane);
         let at = k_tile[k + lane];
@@ -284,6 +295,14 @@ fn store(i: u32, value: f32) {
 }
 // [end]
 
+// [row_sums]
+@group(0) @binding(4) var<storage, read_write> row_sums: array<T>;
+
+fn store_sum(i: u32, value: f32) {
+    row_sums[p.sums_offset + i] = T(value);
+}
+// [end]
+
 fn store_rows(at: u32, row: u32, values: vec4<f32>) {
     if row < p.m {
         store(at + row * p.c_row, values.x);
@@ -299,6 +318,52 @@ fn store_rows(at: u32, row: u32, values: vec4<f32>) {
     }
 }
 
+fn store_sums(at: u32, row: u32, values: vec4<f32>) {
+    if row < p.m {
+        store_sum(at + row, values.x);
+    }
+    if row + 1u < p.m {
+        store_sum(at + row + 1u, values.y);
+    }
+    if row + 2u < p.m {
+        store_sum(at + row + 2u, values.z);
+    }
+    if row + 3u < p.m {
+        store_sum(at + row + 3u, values.w);
+    }
+}
+
+// One axis of the input's gradient as a residue class sees it.
+struct Axis {
+    // Its positions: the first, how many; they are a stride apart.
+    first: u32,
+    size: u32,
+    // Where the first position and the first kernel position meet in `x`: may be negative, then wraps around.
+    base: u32,
+    // Its kernel positions: the first, how many; they are a period apart.
+    k_first: u32,
+    k_size: u32,
+}
+
+fn axis(residue: u32, stride: u32, period: u32, dilation: u32, pad: u32, size: u32, k_size: u32) -> Axis {
+    var k_first = period;
+    for (var k = 0u; k < period; k += 1u) {
+        if k * dilation % stride == residue {
+            k_first = k;
+        }
+    }
+    let first = (residue + stride - pad % stride) % stride;
+    // The division is exact.
+    let base = (i32(first + pad) - i32(k_first * dilation)) / i32(stride);
+    return Axis(
+        first,
+        (max(size, first) - first + stride - 1u) / stride,
+        u32(base),
+        k_first,
+        select(0u, (max(k_size, k_first) - k_first + period - 1u) / period, k_first < period),
+    );
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(local_invocation_index) thread: u32,
@@ -308,8 +373,38 @@ fn main(
     let tile = workgroup.y * workgroups.x + workgroup.x;
     let row = tile % p.tiles_m * ROWS;
     let first_column = tile / p.tiles_m % p.tiles_n * COLUMNS;
-    let g = tile / (p.tiles_m * p.tiles_n);
-    if g >= p.groups {
+    var g = tile / (p.tiles_m * p.tiles_n);
+    var across = Axis(0u, p.jx_size, 0u - p.pad_x, 0u, p.kx_size);
+    var down = Axis(0u, p.jy_size, 0u - p.pad_y, 0u, p.ky_size);
+    var terms = p.k;
+    var columns = p.n;
+    var apart = vec2<u32>(1u, 1u);
+    var k_step = vec2<u32>(p.ky_step, p.kx_step);
+    var k_apart = vec2<u32>(1u, 1u);
+    // Parts of DEPTH: along k0, ky and kx.
+    var depth = vec3<u32>(p.depth_k0, p.depth_ky, p.depth_kx);
+    if GATHER == 2u {
+        let residue = g % (SX * SY);
+        g /= SX * SY;
+        across = axis(residue % SX, SX, p.period_x, p.kx_step, p.pad_x, p.jx_size, p.kx_size);
+        down = axis(residue / SX, SY, p.period_y, p.ky_step, p.pad_y, p.jy_size, p.ky_size);
+        let window = down.k_size * across.k_size;
+        terms = p.k / (p.kx_size * p.ky_size) * window;
+        columns = p.n / (p.jx_size * p.jy_size) * down.size * across.size;
+        apart = vec2<u32>(SY, SX);
+        k_apart = vec2<u32>(p.period_y, p.period_x);
+        // Backwards.
+        k_step = vec2<u32>(0u - p.period_y * p.ky_step / SY, 0u - p.period_x * p.kx_step / SX);
+        // A class that meets nothing has no terms; its sizes only must not be 0.
+        across.k_size = max(across.k_size, 1u);
+        down.k_size = max(down.k_size, 1u);
+        depth = vec3<u32>(
+            DEPTH / (down.k_size * across.k_size),
+            DEPTH / across.k_size % down.k_size,
+            DEPTH % across.k_size,
+        );
+    }
+    if g >= p.groups || first_column >= columns + ROW_SUMS {
         return;
     }
     let lane = thread % min(8u, TURN);
@@ -317,53 +412,52 @@ fn main(
     let column = first_column + select(thread % COLUMNS, thread, SPLIT == 1u);
 
     // The column's position.
-    let last_column = min(column, p.n - 1u);
-    let rest = last_column / p.jx_size;
-    let j0 = rest / p.jy_size;
-    var jy = rest % p.jy_size * p.jy_step;
-    var jx = last_column % p.jx_size * p.jx_step;
-    var j = vec3<u32>(p.x_offset + g * p.x_group + j0 * p.x_j0, 0u, 0u);
+    let last_column = min(column, max(columns, 1u) - 1u);
+    let rest = last_column / max(across.size, 1u);
+    let j0 = rest / max(down.size, 1u);
+    let jy = rest - j0 * down.size;
+    let jx = last_column - rest * across.size;
+    var j = vec4<u32>(p.x_offset + g * p.x_group + j0 * p.x_j0, 0u, 0u, select(0u, 1u, column == columns));
     if GATHER == 0u {
-        j.x += jy * p.x_width + jx;
-    } else if GATHER == 1u {
-        j.y = jy - p.pad_y;
-        j.z = jx - p.pad_x;
+        j.x += jy * p.jy_step * p.x_width + jx * p.jx_step;
     } else {
-        j.y = jy + p.pad_y;
-        j.z = jx + p.pad_x;
+        j.y = jy * p.jy_step + down.base;
+        j.z = jx * p.jx_step + across.base;
     }
 
     // The k this thread brings to workgroup memory, counted from the tile's first, and its parts.
     let k = thread % DEPTH;
-    var k0 = k / (p.kx_size * p.ky_size);
-    var ky = k / p.kx_size % p.ky_size;
-    var kx = k % p.kx_size;
+    var k0 = k / (across.k_size * down.k_size);
+    var ky = k / across.k_size % down.k_size;
+    var kx = k % across.k_size;
+    let w_first = p.w_offset + g * p.w_group + down.k_first * p.w_ky + across.k_first * p.w_kx;
+    let w_apart = k_apart * vec2<u32>(p.w_ky, p.w_kx);
 
     var sums = Sums();
-    for (var start = 0u; start < p.k; start += DEPTH) {
+    for (var start = 0u; start < terms; start += DEPTH) {
         if start > 0u {
             workgroupBarrier();
         }
-        let inside = start + k < p.k;
-        let base = p.w_offset + g * p.w_group + k0 * p.w_k0 + ky * p.w_ky + kx * p.w_kx;
+        let inside = start + k < terms;
+        let base = w_first + k0 * p.w_k0 + ky * w_apart.x + kx * w_apart.y;
         for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
             w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
         }
         if thread < DEPTH {
-            let y = ky * p.ky_step;
-            let z = kx * p.kx_step;
+            let y = ky * k_step.x;
+            let z = kx * k_step.y;
             let at = k0 * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
             k_tile[k] = select(vec4<u32>(), vec4<u32>(at, y, z, 1u), inside);
         }
-        kx += p.depth_kx;
-        ky += p.depth_ky;
-        k0 += p.depth_k0;
-        if kx >= p.kx_size {
-            kx -= p.kx_size;
+        kx += depth.z;
+        ky += depth.y;
+        k0 += depth.x;
+        if kx >= across.k_size {
+            kx -= across.k_size;
             ky += 1u;
         }
-        if ky >= p.ky_size {
-            ky -= p.ky_size;
+        if ky >= down.k_size {
+            ky -= down.k_size;
             k0 += 1u;
         }
         workgroupBarrier();
@@ -387,9 +481,9 @@ fn main(
             sums.s3 = join(sums.s3, part, thread);
         }
     }
-    if part == 0u && column < p.n {
-        let plane = p.jy_size * p.jx_size;
-        let at = g * p.c_group + j0 * p.c_j0 + last_column - j0 * plane;
+    if part == 0u && column < columns {
+        let position = (down.first + jy * apart.x) * p.jx_size + across.first + jx * apart.y;
+        let at = g * p.c_group + j0 * p.c_j0 + position;
         store_rows(at, row, sums.s0);
         if ROWS > 4u {
             store_rows(at, row + 4u, sums.s1);
@@ -399,6 +493,18 @@ fn main(
         }
         if ROWS > 12u {
             store_rows(at, row + 12u, sums.s3);
+        }
+    }
+    if (ROW_SUMS == 1u) & (part == 0u) & (column == columns) {
+        store_sums(g * p.m, row, sums.s0);
+        if ROWS > 4u {
+            store_sums(g * p.m, row + 4u, sums.s1);
+        }
+        if ROWS > 8u {
+            store_sums(g * p.m, row + 8u, sums.s2);
+        }
+        if ROWS > 12u {
+            store_sums(g * p.m, row + 12u, sums.s3);
         }
     }
 }

@@ -1,22 +1,26 @@
 // Batched matrix product: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j], without workgroup memory or barriers.
 //
-// A thread computes ROWS rows of four neighbouring columns in registers, four k a turn. The threads of a workgroup share
+// A thread computes ROWS rows of QUADS times four neighbouring columns in registers, four k a turn. The threads of a workgroup share
 // their rows: each of the first eight lanes of a subgroup reads every eighth row of `a`, and all get the values from there.
 //
 // Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
 //   negative and wrap around in u32); `c` is dense from an offset.
-// Bindings: 0 the sizes and strides (as in `matmul.wgsl`), 1 `a`, 2 `b`, 3 `c`.
+// Bindings: 0 the sizes and strides (as in `matmul.wgsl`), 1 `a`, 2 `b`, 3 `c`, and
+//   with ROW_SUMS 4 `row_sums`, dense from an offset.
 // Constants:
 //   THREADS    threads a workgroup: a multiple of 8, at most 256.
+//   QUADS      1 or 2: a thread's groups of four columns; the second is 4·THREADS columns after the first.
 //   ROWS       rows a thread computes: 8, 16, 24 or 32.
 //   WIDE       1: lanes pass values. As committed (0) every subgroup would have to have one thread.
 //   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the offset and
 //              all other strides are multiples of 4. 0: A is a scalar.
 //   B_VECTOR   the same for four columns of `b` (1) or four k of it (2).
+//   ROW_SUMS   1: row_sums[z, i] = Σ_k a[z, i, k] too, by the workgroups of the first columns.
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   A, B, T    the element types in memory: f32 or f16, or vectors of four. Sums are f32.
 // Needs: subgroups of 8 or more threads, full ones, numbered as the threads are.
-// Regions: `store` writes one element of the result; every element goes through it once.
+// Regions: `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
+//   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
 // Bounds: rows and columns beyond the last repeat it and are not stored; k beyond the last repeat it and count as 0 on both
 //   sides; workgroups beyond the last tile do nothing. k = 0 gives zeros. A vector lies within the view where its first
 //   element does, by the multiples of 4 above.
@@ -26,6 +30,8 @@ const ROWS: u32 = 32u;
 const WIDE: u32 = 0u;
 const A_VECTOR: u32 = 0u;
 const B_VECTOR: u32 = 0u;
+const QUADS: u32 = 1u;
+const ROW_SUMS: u32 = 0u;
 const EXTRA: u32 = 1u;
 alias A = f32;
 alias B = f32;
@@ -46,7 +52,7 @@ struct Params {
     b_row: u32,
     b_column: u32,
     c_offset: u32,
-    unused0: u32,
+    sums_offset: u32,
     unused1: u32,
     unused2: u32,
     batch: vec4<u32>,
@@ -118,8 +124,37 @@ fn load_b(at: vec4<u32>, k: u32) -> vec4<f32> {
     return select(vec4<f32>(), values, k < p.k);
 }
 
+// Where four columns of `b` begin. With vectors, four columns never straddle the last; without, each is held back by itself.
+fn columns_at(base: u32, column: u32) -> vec4<u32> {
+    if B_VECTOR == 1u {
+        return vec4<u32>(base + min(column, max(p.n, 4u) - 4u) * p.b_column);
+    }
+    return base + min(vec4<u32>(column, column + 1u, column + 2u, column + 3u), vec4<u32>(p.n - 1u)) * p.b_column;
+}
+
+// Four columns for each of four k.
+fn load_right(columns: vec4<u32>, k: u32) -> mat4x4<f32> {
+    if B_VECTOR == 2u {
+        return transpose(mat4x4<f32>(
+            vec4<f32>(V(b[(columns.x + k) / 4u])),
+            vec4<f32>(V(b[(columns.y + k) / 4u])),
+            vec4<f32>(V(b[(columns.z + k) / 4u])),
+            vec4<f32>(V(b[(columns.w + k) / 4u])),
+        ));
+    }
+    return mat4x4<f32>(
+        load_b(columns, k),
+        load_b(columns, k + 1u),
+        load_b(columns, k + 2u),
+        load_b(columns, k + 3u),
+    );
+}
+
+// Eight rows of four columns.
+alias Sums = array<vec4<f32>, 8>;
+
 // A column of `left`, of which each lane holds a row, times a row of the right side.
-fn eight(sums: ptr<function, array<vec4<f32>, 8>>, left: f32, right: vec4<f32>) {
+fn eight(sums: ptr<function, Sums>, left: f32, right: vec4<f32>) {
     (*sums)[0] += from0(left) * right;
     (*sums)[1] += from1(left) * right;
     (*sums)[2] += from2(left) * right;
@@ -130,7 +165,7 @@ fn eight(sums: ptr<function, array<vec4<f32>, 8>>, left: f32, right: vec4<f32>) 
     (*sums)[7] += from7(left) * right;
 }
 
-fn four(sums: ptr<function, array<vec4<f32>, 8>>, left: vec4<f32>, right: mat4x4<f32>) {
+fn four(sums: ptr<function, Sums>, left: vec4<f32>, right: mat4x4<f32>) {
     eight(sums, left.x, right[0]);
     eight(sums, left.y, right[1]);
     eight(sums, left.z, right[2]);
@@ -145,6 +180,14 @@ fn four(sums: ptr<function, array<vec4<f32>, 8>>, left: vec4<f32>, right: mat4x4
 // `i` is the element's row-major number in the dense result.
 fn store(i: u32, value: f32) {
     c[p.c_offset + i] = T(value);
+}
+// [end]
+
+// [row_sums]
+@group(0) @binding(4) var<storage, read_write> row_sums: array<T>;
+
+fn store_sum(i: u32, value: f32) {
+    row_sums[p.sums_offset + i] = T(value);
 }
 // [end]
 
@@ -166,7 +209,7 @@ fn store_row(base: u32, row: u32, column: u32, values: vec4<f32>) {
     }
 }
 
-fn store_rows(base: u32, row: u32, column: u32, values: array<vec4<f32>, 8>) {
+fn store_rows(base: u32, row: u32, column: u32, values: Sums) {
     store_row(base, row, column, values[0]);
     store_row(base, row + 1u, column, values[1]);
     store_row(base, row + 2u, column, values[2]);
@@ -184,7 +227,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let tile = group.y * groups.x + group.x;
-    let column = (tile % p.tiles_n * THREADS + thread) * 4u;
+    let column = (tile % p.tiles_n * (THREADS * QUADS) + thread) * 4u;
     let first_row = tile / p.tiles_n % p.tiles_m * ROWS;
     let z = tile / (p.tiles_n * p.tiles_m);
     if z >= p.batches {
@@ -198,50 +241,100 @@ fn main(
     let last_row = p.m - 1u;
     let row = first_row + thread % 8u;
     let rows = a_base + min(vec4<u32>(row, row + 8u, row + 16u, row + 24u), vec4<u32>(last_row)) * p.a_row;
-    // With vectors, four columns never straddle the last; without, each is held back by itself.
-    let columns = b_base + min(vec4<u32>(column, column + 1u, column + 2u, column + 3u), vec4<u32>(p.n - 1u)) * p.b_column;
-    let first = select(columns, vec4<u32>(b_base + min(column, max(p.n, 4u) - 4u) * p.b_column), B_VECTOR == 1u);
-    var sums0 = array<vec4<f32>, 8>();
-    var sums1 = array<vec4<f32>, 8>();
-    var sums2 = array<vec4<f32>, 8>();
-    var sums3 = array<vec4<f32>, 8>();
+    var sums0 = Sums();
+    var sums1 = Sums();
+    var sums2 = Sums();
+    var sums3 = Sums();
+    var more0 = Sums();
+    var more1 = Sums();
+    var more2 = Sums();
+    var more3 = Sums();
+    // Of the row that a lane reads, in each of the groups of eight rows.
+    var row_total = vec4<f32>();
+    let columns = columns_at(b_base, column);
+    let more_columns = columns_at(b_base, column + 4u * THREADS);
     for (var k = 0u; k < p.k; k += 4u) {
-        var right = mat4x4<f32>();
-        if B_VECTOR == 2u {
-            right = transpose(mat4x4<f32>(
-                vec4<f32>(V(b[(columns.x + k) / 4u])),
-                vec4<f32>(V(b[(columns.y + k) / 4u])),
-                vec4<f32>(V(b[(columns.z + k) / 4u])),
-                vec4<f32>(V(b[(columns.w + k) / 4u])),
-            ));
-        } else {
-            right = mat4x4<f32>(
-                load_b(first, k),
-                load_b(first, k + 1u),
-                load_b(first, k + 2u),
-                load_b(first, k + 3u),
-            );
+        let right = load_right(columns, k);
+        var more = mat4x4<f32>();
+        if QUADS > 1u {
+            more = load_right(more_columns, k);
         }
-        four(&sums0, load_a(rows.x, k), right);
+            {
+            let left = load_a(rows.x, k);
+            four(&sums0, left, right);
+            if QUADS > 1u {
+                four(&more0, left, more);
+            }
+            if ROW_SUMS == 1u {
+                row_total.x += left.x + left.y + left.z + left.w;
+            }
+        }
         if ROWS > 8u {
-            four(&sums1, load_a(rows.y, k), right);
+            let left = load_a(rows.y, k);
+            four(&sums1, left, right);
+            if QUADS > 1u {
+                four(&more1, left, more);
+            }
+            if ROW_SUMS == 1u {
+                row_total.y += left.x + left.y + left.z + left.w;
+            }
         }
         if ROWS > 16u {
-            four(&sums2, load_a(rows.z, k), right);
+            let left = load_a(rows.z, k);
+            four(&sums2, left, right);
+            if QUADS > 1u {
+                four(&more2, left, more);
+            }
+            if ROW_SUMS == 1u {
+                row_total.z += left.x + left.y + left.z + left.w;
+            }
         }
         if ROWS > 24u {
-            four(&sums3, load_a(rows.w, k), right);
+            let left = load_a(rows.w, k);
+            four(&sums3, left, right);
+            if QUADS > 1u {
+                four(&more3, left, more);
+            }
+            if ROW_SUMS == 1u {
+                row_total.w += left.x + left.y + left.z + left.w;
+            }
         }
     }
     let base = z * p.m * p.n;
-    store_rows(base, first_row, column, sums0);
+    {
+        store_rows(base, first_row, column, sums0);
+        if QUADS > 1u {
+            store_rows(base, first_row, column + 4u * THREADS, more0);
+        }
+        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row < p.m) {
+            store_sum(z * p.m + row, row_total.x);
+        }
+    }
     if ROWS > 8u {
         store_rows(base, first_row + 8u, column, sums1);
+        if QUADS > 1u {
+            store_rows(base, first_row + 8u, column + 4u * THREADS, more1);
+        }
+        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 8u < p.m) {
+            store_sum(z * p.m + row + 8u, row_total.y);
+        }
     }
     if ROWS > 16u {
         store_rows(base, first_row + 16u, column, sums2);
+        if QUADS > 1u {
+            store_rows(base, first_row + 16u, column + 4u * THREADS, more2);
+        }
+        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 16u < p.m) {
+            store_sum(z * p.m + row + 16u, row_total.z);
+        }
     }
     if ROWS > 24u {
         store_rows(base, first_row + 24u, column, sums3);
+        if QUADS > 1u {
+            store_rows(base, first_row + 24u, column + 4u * THREADS, more3);
+        }
+        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 24u < p.m) {
+            store_sum(z * p.m + row + 24u, row_total.w);
+        }
     }
 }

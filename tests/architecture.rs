@@ -66,7 +66,8 @@ fn files_hold_one_subject() {
 }
 
 #[test]
-fn unsafe_code_is_in_one_file() {
+fn unsafe_code_is_in_two_files() {
     let files: Vec<PathBuf> = sources(&root()).into_iter().filter(|p| code(p).contains("unsafe ")).collect();
-    assert!(files.iter().all(|p| p.ends_with("cpu/gemm.rs")), "{files:?}");
+    let may = ["cpu/gemm.rs", "gpu/pipeline_cache.rs"];
+    assert!(files.iter().all(|p| may.iter().any(|file| p.ends_with(file))), "{files:?}");
 }

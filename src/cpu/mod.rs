@@ -13,6 +13,7 @@ pub mod index;
 mod lanes;
 pub mod matmul;
 pub mod reduce;
+pub mod row_sums;
 mod simd;
 pub mod softmax;
 mod strided;

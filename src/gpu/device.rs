@@ -2,6 +2,7 @@
 
 use super::adapter::AdapterInfo;
 use super::executor::Limits;
+use super::pipeline_cache::PipelineCache;
 use crate::error::{Error, Result};
 use crate::plan::GpuTarget;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,8 @@ pub(super) struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     pub(super) features: wgpu::Features,
+    /// Pipelines kept from earlier processes.
+    pub(super) cache: Option<PipelineCache>,
     /// Whether to choose kernels as for any GPU, whatever the adapter is.
     portable: bool,
     reported: Reported,
@@ -57,6 +60,7 @@ impl Gpu {
         let wanted = wgpu::Features::IMMEDIATES
             | wgpu::Features::SHADER_F16
             | wgpu::Features::SUBGROUP
+            | wgpu::Features::PIPELINE_CACHE
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
         let features = adapter.features() & wanted;
@@ -86,7 +90,8 @@ impl Gpu {
             on_loss.set(Error::DeviceLost(format!("{reason:?} {message}")));
         });
         let (limits, portable) = (device.limits(), limits == Limits::Webgpu);
-        Ok(Gpu { info, device, queue, limits, features, portable, reported })
+        let cache = PipelineCache::open(&device, &adapter.get_info());
+        Ok(Gpu { info, device, queue, limits, features, cache, portable, reported })
     }
 
     /// What kernels may choose from.

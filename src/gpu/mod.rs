@@ -7,6 +7,7 @@ mod adapter;
 mod device;
 mod executor;
 mod pipeline;
+mod pipeline_cache;
 mod program;
 
 pub use adapter::{AdapterInfo, adapters, has_hardware};

@@ -124,7 +124,7 @@ fn build(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: gpu.cache.as_ref().map(super::pipeline_cache::PipelineCache::cache),
         });
         Pipeline { pipeline, layout }
     })

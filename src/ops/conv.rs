@@ -13,7 +13,7 @@ use super::matmul::accumulation_error;
 use super::{GradContext, Op, Operation};
 use crate::cpu::CpuContext;
 use crate::error::Result;
-use crate::plan::{Dispatch, Fused, GpuTarget, Kernel, Launch, Lowering, Value, wgsl};
+use crate::plan::{Dispatch, Fused, GpuTarget, Kernel, Launch, Lowering, Operand, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
@@ -364,7 +364,8 @@ impl Operation for Conv {
             ConvKind::WeightGrad(_) => ConvPass::WeightGrad,
         };
         let output = cx.allocate(ty);
-        cx.launch(ConvKernel { pass, geometry, epilogue: None }, vec![a, b], vec![output.clone()]);
+        let kernel = ConvKernel { pass, geometry, epilogue: None, row_sums: false };
+        cx.launch(kernel, vec![a, b], vec![output.clone()]);
         Ok(Value::Stored(output))
     }
 }
@@ -389,6 +390,9 @@ pub struct ConvKernel {
     pub geometry: ConvGeometry,
     /// What is done with each element.
     pub epilogue: Option<Fused>,
+    /// Whether the second output is, for each output channel, the sum of the second input over all else: with the
+    /// weight's gradient, the bias's. Only the weight's gradient has it.
+    pub row_sums: bool,
 }
 
 impl Kernel for ConvKernel {
@@ -409,15 +413,35 @@ impl Kernel for ConvKernel {
         if let Some(epilogue) = &self.epilogue {
             crate::cpu::elementwise::epilogue(epilogue, &cx.launch.inputs[2..], cx);
         }
+        if self.row_sums {
+            crate::cpu::row_sums::conv(self, cx);
+        }
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let dispatch = super::conv_gpu::dispatch(self, &launch.first(2, 1), target);
+        let dispatch = super::conv_gpu::dispatch(
+            self,
+            &launch.first(2, launch.outputs.len().min(1 + usize::from(self.row_sums))),
+            target,
+        );
         Ok(wgsl::store(dispatch, &["x", "w", "c"], launch, 2, self.epilogue.as_ref()))
     }
     fn own_inputs(&self) -> usize {
         2
     }
     fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
-        self.epilogue.is_none().then(|| Arc::new(ConvKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
+        let plain = self.epilogue.is_none() && !self.row_sums;
+        plain.then(|| Arc::new(ConvKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
+    }
+    fn absorb(&self, own: &Launch, other: &Launch) -> Option<Launch> {
+        let plain = self.epilogue.is_none() && !self.row_sums && self.pass == ConvPass::WeightGrad;
+        let dy = &own.inputs[1];
+        let axes: Vec<usize> = [1, 0].into_iter().chain(2..dy.view.shape.rank()).collect();
+        let by_channel = Operand { view: dy.view.permute(&axes), ..dy.clone() };
+        if !plain || !super::reduce::sums_rows(other, &by_channel, 0) {
+            return None;
+        }
+        let kernel = Arc::new(ConvKernel { row_sums: true, ..self.clone() });
+        let outputs = [own.outputs.clone(), other.outputs.clone()].concat();
+        Some(Launch { kernel, inputs: own.inputs.clone(), outputs })
     }
 }

@@ -28,7 +28,7 @@ impl Tile {
         let all_rows = m.div_ceil(4).min(4) * 4;
         let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
         if target.software {
-            let columns = (n * groups).div_ceil(2).next_multiple_of(16).clamp(16, (threads / long).min(128));
+            let columns = (n * groups).div_ceil(2).next_multiple_of(8).clamp(8, (threads / long).min(128));
             return Tile { columns, split: long, rows: all_rows };
         }
         let workgroups = |t: Tile| groups * m.div_ceil(t.rows) * n.div_ceil(t.columns);
@@ -49,6 +49,11 @@ impl Tile {
         let split = split.max(long).min(threads / columns);
         Tile { columns, split, rows: 4 }
     }
+}
+
+/// The greatest common divisor; neither is 0.
+fn gcd(a: usize, b: usize) -> usize {
+    if a.is_multiple_of(b) { b } else { gcd(b, a % b) }
 }
 
 /// The dispatch of a convolution or a gradient.
@@ -99,22 +104,30 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         },
     };
     let (k, n): (usize, usize) = (product.k.0.iter().product(), product.j.0.iter().product());
-    let tile = Tile::choose([g.groups, product.m, n, k], target);
-    let turn = match k {
+    // The input's gradient is taken by residue classes of positions: in each, so many columns and so many terms at most.
+    let classes = if kernel.pass == ConvPass::InputGrad { g.stride } else { [1, 1] };
+    let periods = [0, 1].map(|axis| classes[axis] / gcd(classes[axis], g.dilation[axis]));
+    let [j0, jy, jx] = product.j.0;
+    let [k0, ky, kx] = product.k.0;
+    let columns = j0 * jy.div_ceil(classes[0]) * jx.div_ceil(classes[1]) + usize::from(kernel.row_sums);
+    let terms = k0 * ky.div_ceil(periods[0]) * kx.div_ceil(periods[1]);
+    let products = g.groups * area(classes);
+    let tile = Tile::choose([products, product.m, columns, terms], target);
+    let turn = match terms {
         ..=4 => 4,
         5..=8 => 8,
+        _ if !tile.columns.is_multiple_of(16) => 8,
         _ => 16,
     };
     let depth = turn * tile.split;
-    let tiles = [product.m.div_ceil(tile.rows), n.div_ceil(tile.columns)];
-    let [_, ky, kx] = product.k.0;
+    let tiles = [product.m.div_ceil(tile.rows), columns.div_ceil(tile.columns)];
     let gather = match kernel.pass {
         ConvPass::InputGrad => 2,
         _ => u32::from(g.padding != [0, 0]),
     };
-    let stride = if gather == 2 { g.stride } else { [1, 1] };
     let (a, b, out) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
     let (w, x) = (&product.w, &product.x);
+    let sums_offset = launch.outputs.get(1).map_or(0, |sums| sums.view.offset);
     let params: Vec<usize> = [product.m, n, k, g.groups, tiles[0], tiles[1]]
         .into_iter()
         .chain([b.view.offset, w[0], w[1], w[2], w[3], w[4]])
@@ -123,7 +136,7 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         .chain(g.padding)
         .chain([ky, kx, product.k.1[0], product.k.1[1]])
         .chain([product.j.0[1], product.j.0[2], product.j.1[0], product.j.1[1]])
-        .chain([depth / (kx * ky), depth / kx % ky, depth % kx, 0])
+        .chain([depth / (kx * ky), depth / kx % ky, depth % kx, periods[0], periods[1], sums_offset, 0, 0])
         .collect();
     let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
         .constant("COLUMNS", tile.columns as u32)
@@ -131,10 +144,11 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         .constant("ROWS", tile.rows as u32)
         .constant("TURN", turn as u32)
         .constant("GATHER", gather)
-        .constant("SY", stride[0] as u32)
-        .constant("SX", stride[1] as u32)
+        .constant("SY", classes[0] as u32)
+        .constant("SX", classes[1] as u32)
         .broadcast(target.broadcasts() && tile.split == 1)
+        .row_sums(kernel.row_sums)
         .alias("T", a.dtype);
-    let workgroups = (tiles[0] * tiles[1] * g.groups) as u64;
+    let workgroups = (tiles[0] * tiles[1] * products) as u64;
     Dispatch::new(launch, shader, params.into_iter().map(|word| word as u32).collect(), workgroups)
 }

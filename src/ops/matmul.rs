@@ -81,6 +81,7 @@ impl Operation for Matmul {
             n: ty.shape[rank - 1],
             k: a.view.shape[rank - 1],
             epilogue: None,
+            row_sums: false,
         };
         let output = cx.allocate(ty);
         cx.launch(kernel, vec![a, b], vec![output.clone()]);
@@ -101,6 +102,8 @@ pub struct MatmulKernel {
     pub k: usize,
     /// What is done with each element.
     pub epilogue: Option<Fused>,
+    /// Whether the second output is the sum of each of the first input's rows.
+    pub row_sums: bool,
 }
 
 impl Kernel for MatmulKernel {
@@ -115,15 +118,32 @@ impl Kernel for MatmulKernel {
         if let Some(epilogue) = &self.epilogue {
             crate::cpu::elementwise::epilogue(epilogue, &cx.launch.inputs[2..], cx);
         }
+        if self.row_sums {
+            crate::cpu::row_sums::matmul(self, cx);
+        }
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let dispatch = super::matmul_gpu::dispatch(self, &launch.first(2, 1), target);
+        let dispatch = super::matmul_gpu::dispatch(
+            self,
+            &launch.first(2, launch.outputs.len().min(1 + usize::from(self.row_sums))),
+            target,
+        );
         Ok(wgsl::store(dispatch, &["a", "b", "c"], launch, 2, self.epilogue.as_ref()))
     }
     fn own_inputs(&self) -> usize {
         2
     }
     fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
-        self.epilogue.is_none().then(|| Arc::new(MatmulKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
+        let plain = self.epilogue.is_none() && !self.row_sums;
+        plain.then(|| Arc::new(MatmulKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
+    }
+    fn absorb(&self, own: &Launch, other: &Launch) -> Option<Launch> {
+        let (a, plain) = (&own.inputs[0], self.epilogue.is_none() && !self.row_sums);
+        if !plain || self.batch.elements() != 1 || !super::reduce::sums_rows(other, a, a.view.shape.rank() - 2) {
+            return None;
+        }
+        let kernel = Arc::new(MatmulKernel { row_sums: true, ..self.clone() });
+        let outputs = [own.outputs.clone(), other.outputs.clone()].concat();
+        Some(Launch { kernel, inputs: own.inputs.clone(), outputs })
     }
 }

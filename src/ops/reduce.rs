@@ -8,6 +8,7 @@ use crate::plan::{Dispatch, Expr, Fused, GpuTarget, Kernel, Launch, Lazy, Loweri
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType, View};
 use crate::tensor::Tensor;
+use std::any::Any;
 use std::sync::Arc;
 
 /// What a reduction computes.
@@ -228,6 +229,26 @@ impl ReduceKernel {
         let more = self.epilogue.as_ref().map_or(0, Fused::epilogue_inputs);
         launch.inputs.split_at(launch.inputs.len() - more)
     }
+}
+
+/// Whether a launch does nothing but add up what follows the axis `row` of `matrix`, for each of its rows.
+pub(super) fn sums_rows(launch: &Launch, matrix: &Operand, row: usize) -> bool {
+    let Some(kernel) = (launch.kernel.as_ref() as &dyn Any).downcast_ref::<ReduceKernel>() else { return false };
+    let [sum] = &launch.inputs[..] else { return false };
+    let kept = |sizes: &[usize], strides: &[isize]| -> Vec<(usize, isize)> {
+        sizes.iter().copied().zip(strides.iter().copied()).filter(|&(size, _)| size != 1).collect()
+    };
+    let (view, split) = (&matrix.view, kernel.outer.rank());
+    let same = |own: std::ops::Range<usize>, other: std::ops::Range<usize>| {
+        kept(&view.shape[own.clone()], &view.strides[own])
+            == kept(&sum.view.shape[other.clone()], &sum.view.strides[other])
+    };
+    kernel.kind == ReduceKind::Sum
+        && kernel.epilogue.is_none()
+        && kernel.expr.instrs.len() == 1
+        && (sum.buffer, sum.dtype, sum.view.offset) == (matrix.buffer, matrix.dtype, view.offset)
+        && same(row..row + 1, 0..split)
+        && same(row + 1..view.shape.rank(), split..sum.view.shape.rank())
 }
 
 impl Kernel for ReduceKernel {

@@ -98,6 +98,12 @@ impl Shader {
         self
     }
 
+    /// The same with a second output, the sums of rows, if `on`; without, its region does nothing and binds nothing.
+    pub fn row_sums(self, on: bool) -> Shader {
+        let shader = self.constant("ROW_SUMS", on.into());
+        if on { shader } else { shader.replace("row_sums", "fn store_sum(i: u32, value: f32) {\n}") }
+    }
+
     /// Its name: that of its file.
     pub fn name(&self) -> &'static str {
         self.name

@@ -1,0 +1,66 @@
+//! The second output of a product: the sums of its left side's rows, which are a bias's gradient.
+
+use super::CpuContext;
+use super::context::sized;
+use super::simd::fast;
+use super::strided::Walk;
+use crate::dtype::DType;
+use crate::ops::conv::ConvKernel;
+use crate::ops::matmul::MatmulKernel;
+use crate::plan::Operand;
+use half::f16;
+
+/// Elements added at once.
+const BLOCK: usize = 1024;
+
+/// `s[…, i] = Σ_k a[…, i, k]`.
+pub fn matmul(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
+    let a = &cx.launch.inputs[0];
+    let (rank, batches) = (kernel.batch.rank(), kernel.batch.elements());
+    // With k outermost, whole lines of rows are added up.
+    let order = std::iter::once(rank + 1).chain(0..=rank);
+    add_up(a, order, batches * kernel.m, 1, cx);
+}
+
+/// `s[o] = Σ dy[n, o, p]` over samples and positions.
+pub fn conv(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
+    let (g, dy) = (&kernel.geometry, &cx.launch.inputs[1]);
+    let area = g.output[0] * g.output[1];
+    add_up(dy, 0..dy.view.shape.rank(), g.out_channels, area, cx);
+}
+
+/// The operand's elements, in this order of its axes, are lines of `sums` groups of `size` neighbours; writes each group's
+/// sum over all lines to the second output.
+fn add_up(operand: &Operand, order: impl Iterator<Item = usize>, sums: usize, size: usize, cx: &mut CpuContext<'_>) {
+    let walk = Walk::over(&operand.view, order);
+    let (width, total) = (sums * size, operand.view.shape.elements());
+    let words = &cx.buffers[operand.buffer.index()];
+    let scratch = &mut cx.scratch.expr;
+    let columns = sized(&mut scratch.sums, width);
+    columns.fill(0.0);
+    let mut block = [0u32; BLOCK];
+    fast(
+        #[inline(always)]
+        || {
+            let (mut start, mut column) = (0, 0);
+            while start < total {
+                let len = BLOCK.min(total - start).min(width - column);
+                walk.load(words, operand.dtype, start, &mut block[..len]);
+                let values: &[f32] = bytemuck::cast_slice(&block[..len]);
+                columns[column..][..len].iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
+                start += len;
+                column = if column + len == width { 0 } else { column + len };
+            }
+        },
+    );
+    let output = &cx.launch.outputs[1];
+    let words = &mut cx.buffers[output.buffer.index()];
+    for (group, columns) in columns.chunks_exact(size.max(1)).enumerate() {
+        let (at, sum) = (output.view.offset + group, columns.iter().sum::<f64>());
+        if output.dtype == DType::F16 {
+            bytemuck::cast_slice_mut::<u32, f16>(words)[at] = f16::from_f64(sum);
+        } else {
+            words[at] = (sum as f32).to_bits();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Compiled pipelines, kept from one process to the next where a driver offers that (Vulkan's pipeline caches).
+//!
+//! They are a file in the user's cache directory: `$WGRAD_CACHE_DIR`, else `$XDG_CACHE_HOME/wgrad`, `%LOCALAPPDATA%\wgrad` or
+//! `~/.cache/wgrad`; `WGRAD_CACHE_DIR=off` keeps none. A file that is stale, damaged or another adapter's is ignored, and
+//! deleting it costs nothing but time.
+
+use std::path::{Path, PathBuf};
+
+/// What a file begins with; then come the data's length and checksum, eight bytes each, and the data.
+const MAGIC: &[u8; 8] = b"wgradPC1";
+const HEADER: usize = 24;
+
+/// A device's pipeline cache and the file behind it.
+#[derive(Debug)]
+pub(super) struct PipelineCache {
+    cache: wgpu::PipelineCache,
+    file: PathBuf,
+    key: String,
+    /// The checksum of what was read, to see whether there is anything to write.
+    read: Option<u64>,
+}
+
+impl PipelineCache {
+    /// The cache of a device; `None` where the backend has none or there is nowhere to keep it.
+    pub(super) fn open(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<PipelineCache> {
+        if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
+            return None;
+        }
+        let name = wgpu::util::pipeline_cache_key(adapter)?;
+        let file = directory(|name| std::env::var_os(name).map(PathBuf::from))?.join(&name);
+        let key = format!("{name} {} {} {}", adapter.driver, adapter.driver_info, env!("CARGO_PKG_VERSION"));
+        let data = std::fs::read(&file).ok().and_then(|bytes| unpack(&bytes, &key).map(<[u8]>::to_vec));
+        let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgrad"), data: data.as_deref(), fallback: true };
+        // SAFETY: data must come from `PipelineCache::get_data` on an adapter with the same key. Only `drop` below
+        // writes such a file, from `get_data`, under a temporary name and renamed when complete; `unpack` accepts it only
+        // with its magic number, its length, and a checksum over the data and the key, which names the adapter, its
+        // driver's version and this crate's. wgpu and the driver check the data's own header besides.
+        #[allow(unsafe_code)]
+        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+        let read = data.map(|data| checksum(&data, &key));
+        Some(PipelineCache { cache, file, key, read })
+    }
+
+    /// The cache, for building pipelines.
+    pub(super) fn cache(&self) -> &wgpu::PipelineCache {
+        &self.cache
+    }
+}
+
+impl Drop for PipelineCache {
+    /// Writes what is new. A cache that cannot be written is not worth an error.
+    fn drop(&mut self) {
+        if let Some(data) = self.cache.get_data()
+            && self.read != Some(checksum(&data, &self.key))
+        {
+            let _ = write(&self.file, &pack(&data, &self.key));
+        }
+    }
+}
+
+/// Where files go, given the environment.
+fn directory(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let set = |name: &str| var(name).filter(|path| !path.as_os_str().is_empty());
+    if let Some(own) = set("WGRAD_CACHE_DIR") {
+        return (own != Path::new("off")).then_some(own);
+    }
+    let users = set("XDG_CACHE_HOME").or_else(|| set("LOCALAPPDATA")).or_else(|| Some(set("HOME")?.join(".cache")));
+    Some(users?.join("wgrad"))
+}
+
+fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.persist(file)?;
+    Ok(())
+}
+
+/// FNV-1a over the key and the data.
+fn checksum(data: &[u8], key: &str) -> u64 {
+    let bytes = key.bytes().chain([0]).chain(data.iter().copied());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn pack(data: &[u8], key: &str) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    out.extend((data.len() as u64).to_le_bytes());
+    out.extend(checksum(data, key).to_le_bytes());
+    out.extend(data);
+    out
+}
+
+/// The data of a file; `None` if it is anything but a whole file for this key.
+fn unpack<'b>(bytes: &'b [u8], key: &str) -> Option<&'b [u8]> {
+    let (header, data) = bytes.split_at_checked(HEADER)?;
+    let word = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    let whole = header.starts_with(MAGIC) && word(8) == Some(data.len() as u64);
+    (whole && word(16) == Some(checksum(data, key))).then_some(data)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_files_of_the_same_key_are_read() {
+        let file = pack(b"pipelines", "adapter 1");
+        assert_eq!(unpack(&file, "adapter 1"), Some(&b"pipelines"[..]));
+        assert_eq!(unpack(&file, "adapter 2"), None);
+        for cut in 0..file.len() {
+            assert_eq!(unpack(&file[..cut], "adapter 1"), None);
+            let mut damaged = file.clone();
+            damaged[cut] ^= 1;
+            assert_eq!(unpack(&damaged, "adapter 1"), None);
+        }
+        assert_eq!(unpack(&[file, vec![0]].concat(), "adapter 1"), None);
+    }
+
+    #[test]
+    fn the_environment_says_where() {
+        let of = |set: &'static [(&str, &str)]| {
+            directory(|name| set.iter().find(|(key, _)| *key == name).map(|(_, path)| PathBuf::from(path)))
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("HOME", "h")]), Some(Path::new("h").join(".cache").join("wgrad")));
+        assert_eq!(of(&[("HOME", "h"), ("XDG_CACHE_HOME", "x")]), Some(Path::new("x").join("wgrad")));
+        assert_eq!(of(&[("HOME", "h"), ("WGRAD_CACHE_DIR", "w")]), Some(PathBuf::from("w")));
+        assert_eq!(of(&[("HOME", "h"), ("WGRAD_CACHE_DIR", "off")]), None);
+    }
+
+    #[test]
+    fn files_are_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("deep").join("cache");
+        write(&file, b"one").unwrap();
+        write(&file, b"two").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    }
+}
