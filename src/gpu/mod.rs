@@ -8,6 +8,7 @@ mod device;
 mod executor;
 mod pipeline;
 mod program;
+mod timestamps;
 
 pub use adapter::{AdapterInfo, adapters, has_hardware};
 pub use executor::{GpuExecutor, GpuOptions, Limits};

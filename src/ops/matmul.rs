@@ -106,6 +106,10 @@ impl Kernel for MatmulKernel {
     fn flops(&self) -> u64 {
         2 * (self.batch.elements() * self.m * self.n * self.k) as u64
     }
+    fn describe(&self) -> String {
+        let batch = if self.batch.elements() == 1 { String::new() } else { format!("{} of ", self.batch.elements()) };
+        format!("{batch}{}x{} by {}x{}", self.m, self.k, self.k, self.n)
+    }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::matmul::run(self, cx);
     }

@@ -225,6 +225,9 @@ impl Kernel for ReduceKernel {
     fn flops(&self) -> u64 {
         (self.outer.elements() * self.inner.elements()) as u64 * (1 + super::elementwise::arithmetic(&self.expr))
     }
+    fn describe(&self) -> String {
+        format!("{} over {} for each of {} of: {}", self.kind.name(), self.inner, self.outer, self.expr)
+    }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::reduce::run(self, cx);
     }
