@@ -20,6 +20,8 @@ pub struct Case {
     pub build: Build,
     /// Axes of which the check looks at a few indices only.
     pub along: Vec<Along>,
+    /// Bytes a run has to move, if not all of the inputs and the result: see [`Case::moves`].
+    pub bytes: Option<u64>,
 }
 
 /// An axis along which a result's slices do not depend on one another: a slice of the output is what the graph gives for
@@ -62,12 +64,19 @@ impl Case {
         inputs: Vec<SampleInput>,
         build: impl for<'g> Fn(&'g Graph, &[Tensor<'g>]) -> Tensor<'g> + Send + Sync + 'static,
     ) -> Self {
-        Case { name: name.into(), inputs, build: Box::new(build), along: Vec::new() }
+        Case { name: name.into(), inputs, build: Box::new(build), along: Vec::new(), bytes: None }
     }
 
     /// The same with a check that looks at `picks` indices of an axis: see [`Along`].
     pub fn along(mut self, inputs: &[(usize, usize)], output: usize, picks: usize) -> Self {
         self.along.push(Along { inputs: inputs.to_vec(), output, picks });
+        self
+    }
+
+    /// The same with the bytes a run has to move at least, where that is not its inputs and its result: a look-up reads only
+    /// what it is asked for.
+    pub fn moves(mut self, bytes: u64) -> Self {
+        self.bytes = Some(bytes);
         self
     }
 
@@ -96,9 +105,9 @@ impl Case {
         let output = (self.build)(&graph, &inputs);
         graph.check().map_err(|error| Error::value(format!("case `{}`", self.name), error))?;
         let result = output.tensor_type().bytes();
-        let bytes = arrays.iter().map(|a| a.bytes().len()).sum::<usize>() + result;
+        let whole = arrays.iter().map(|a| a.bytes().len()).sum::<usize>() + result;
         let program = session.compile(&graph, &[output])?;
-        Ok(Prepared { arrays, program, bytes: bytes as u64 })
+        Ok(Prepared { arrays, program, bytes: self.bytes.unwrap_or(whole as u64) })
     }
 }
 
@@ -106,7 +115,7 @@ impl Case {
 pub(super) struct Prepared {
     pub(super) arrays: Vec<Array>,
     pub(super) program: Program,
-    /// Bytes of the inputs and the result together: what has to move at least.
+    /// What has to move at least.
     pub(super) bytes: u64,
 }
 

@@ -183,6 +183,7 @@ fn indexing() -> Vec<Case> {
         Case::new(format!("index_select/{name}"), inputs, |_, t| t[0].index_select(0, t[1]))
             .along(&[(1, 0)], 0, MANY)
             .along(&[(0, 1)], 1, 8)
+            .moves(4 * (2 * columns * count + count) as u64)
     };
     vec![
         select("batch-4000x40-100", [4000, 40, 100]),

@@ -12,7 +12,8 @@ pub const SCHEMA: u32 = 1;
 /// How times are taken, for whoever reads the file.
 const METHOD: &str = "wall: from an idle device to an idle device over several runs, divided by their number; device: \
     the device's own timestamps around each launch, added up; a figure is the median of the samples; deviation is the \
-    median distance from the median times 1.4826; bytes are those of the inputs and the result, each once; roof: the best \
+    median distance from the median times 1.4826; bytes are those of the inputs and the result, each once \
+    (of a table that is looked up, only what is read); roof: the best \
     fused-multiply-add and a + b rates measured on the device beforehand; worst_error is in units of the bound that \
     follows from the operation's conditioning, and above 1 a case is wrong and gets no figure";
 
@@ -25,7 +26,7 @@ pub struct CaseResult {
     pub launches: usize,
     /// Floating-point operations of a run.
     pub flops: u64,
-    /// Bytes of the inputs and the result.
+    /// Bytes a run has to move: those of the inputs and the result, but for look-ups only what is looked up.
     pub bytes: u64,
     /// The largest error found, in units of what is allowed.
     pub worst_error: f64,

@@ -17,7 +17,8 @@ use wgrad::{Error, Session};
 /// against the f64 reference, and if it is right, timed. A case that is wrong gets no number. A figure is the median of
 /// many samples, by the device's own clock where it has one; ± is the spread (a standard deviation, from the median distance
 /// to the median). `% roof` is the least time that the roof allows as a part of the time taken; error is the largest found,
-/// in units of what is allowed. Above 100 % of the roof: the data are still in a cache nearer than the one measured.
+/// in units of what is allowed. The roof is that of f32, also for f16. Above 100 % of it: the roof was measured while something
+/// else ran, or the data are in a nearer cache than the one measured.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BenchArgs {
@@ -58,7 +59,7 @@ struct TimeArgs {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     samples: u32,
     /// Seconds that the samples of a case take together, about
-    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = seconds, allow_negative_numbers = true)]
     min_time: f64,
 }
 
@@ -110,12 +111,13 @@ impl BenchArgs {
         note("measuring the roof");
         let roof = Roof::measure(&self.device.device, options)?;
         let mut report = Report::new(machine, options, roof);
-        print(heading(&report))?;
+        let width = cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
+        print(heading(&report, width))?;
         for (index, case) in cases.iter().enumerate() {
             note(format_args!("{}/{}  {}", index + 1, cases.len(), case.name));
             // A session of its own: what a case allocates is free afterwards.
             let result = bench::run_case(&mut self.open()?, case, options)?;
-            print(line(&result, &report.roof))?;
+            print(line(&result, &report.roof, width))?;
             report.cases.push(result);
         }
         self.finish(&report, baseline.as_ref())
@@ -181,14 +183,14 @@ fn rate(per_second: f64) -> String {
     digits(per_second * 1e-9)
 }
 
-fn heading(report: &Report) -> String {
+fn heading(report: &Report, width: usize) -> String {
     let streams = report.roof.streams.iter().map(|s| format!("{} of {}", rate(s.bytes_per_second), bytes(s.bytes)));
     let clock =
         if report.machine.timestamps { "the device's clock, and the host's (wall)" } else { "the host's clock" };
     let Options { samples, min_time } = report.options;
     format!(
         "device  {}\nroof    {} GFLOP/s (f32 multiply-adds); GB/s (a + b): {}\ntimes   medians by {clock}; {samples} samples in \
-         about {min_time} s\n\n{:<40} {:>9} {:>7} {:>9} {:>9} {:>8} {:>7} {:>7} {:>6}",
+         about {min_time} s\n\n{:<width$} {:>9} {:>7} {:>9} {:>9} {:>8} {:>7} {:>7} {:>6}",
         report.machine.label(),
         rate(report.roof.flops_per_second),
         streams.collect::<Vec<_>>().join(", "),
@@ -204,19 +206,19 @@ fn heading(report: &Report) -> String {
     )
 }
 
-fn line(result: &CaseResult, roof: &Roof) -> String {
+fn line(result: &CaseResult, roof: &Roof, width: usize) -> String {
     let name = &result.name;
     if let Some(reason) = &result.skipped {
-        return format!("{name:<40} skipped: {reason}");
+        return format!("{name:<width$} skipped: {reason}");
     }
     let (Some(timing), Some(wall)) = (result.time(), &result.wall) else {
         let at = result.at.as_deref().unwrap_or_default();
-        return format!("{name:<40} WRONG: the error is {:.3e} times what is allowed: {at}", result.worst_error);
+        return format!("{name:<width$} WRONG: the error is {:.3e} times what is allowed: {at}", result.worst_error);
     };
     let flops =
         if result.flops == 0 { "-".to_string() } else { result.flops_per_second().map(rate).unwrap_or_default() };
     format!(
-        "{name:<40} {:>9} {:>7} {:>9} {:>9} {flops:>8} {:>7} {:>7} {:>6.3}",
+        "{name:<width$} {:>9} {:>7} {:>9} {:>9} {flops:>8} {:>7} {:>7} {:>6.3}",
         time(timing.median),
         spread(timing),
         time(timing.min),
@@ -229,10 +231,11 @@ fn line(result: &CaseResult, roof: &Roof) -> String {
 
 fn verdict(before: &Report, comparisons: &[Comparison]) -> String {
     let mut out = format!("\nagainst the baseline of {} (wgrad {})\n", before.date, before.version);
+    let width = comparisons.iter().map(|c| c.name.len()).max().unwrap_or(0);
     for c in comparisons {
         let _ = writeln!(
             out,
-            "{:<40} {:<6} {:>9} -> {:>9}  {:.2} times as long; beyond {:.0} % counts",
+            "{:<width$} {:<6} {:>9} -> {:>9}  {:.2} times as long; beyond {:.0} % counts",
             c.name,
             c.change.name(),
             time(c.before),
