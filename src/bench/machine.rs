@@ -27,7 +27,7 @@ impl Machine {
     pub fn of(session: &Session) -> Self {
         let name = session.device_name();
         let is_gpu = session.gpu_target().is_some();
-        let (driver, timestamps) = adapter(&name, is_gpu);
+        let (driver, timestamps) = adapter(session);
         let host = std::thread::available_parallelism().map_or(1, usize::from);
         Machine {
             device: session.device().to_string(),
@@ -65,15 +65,24 @@ impl Machine {
     }
 }
 
+/// The driver of a GPU session, and whether it has a clock.
 #[cfg(feature = "gpu")]
-fn adapter(name: &str, is_gpu: bool) -> (String, bool) {
-    let found = if is_gpu { crate::gpu::adapters().into_iter().find(|a| a.label() == name) } else { None };
+fn adapter(session: &Session) -> (String, bool) {
+    use crate::session::{Device, GpuChoice};
+    if session.gpu_target().is_none() {
+        return Default::default();
+    }
+    let choice = match session.device() {
+        Device::Gpu(choice) => choice.clone(),
+        _ => GpuChoice::Fastest,
+    };
+    let found = crate::gpu::adapter(&choice).ok();
     found
         .map_or_else(Default::default, |a| (format!("{} {}", a.driver, a.driver_info).trim().to_string(), a.timestamps))
 }
 
 #[cfg(not(feature = "gpu"))]
-fn adapter(_: &str, _: bool) -> (String, bool) {
+fn adapter(_: &Session) -> (String, bool) {
     Default::default()
 }
 

@@ -76,7 +76,7 @@ impl Kernel for FusedMultiplyAdd {
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         let rounds = self.rounds();
         cx.dense::<1>(|[x], y, _| {
-            Arch::new().dispatch(Rounds { x: floats(x), y: floats_mut(y), rounds, a: -1.0, b: 3.0 })
+            Arch::new().dispatch(Rounds { x: floats(x), y: floats_mut(y), rounds, a: -1.0, b: 3.0 });
         });
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {

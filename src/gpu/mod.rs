@@ -10,5 +10,5 @@ mod pipeline;
 mod program;
 mod timestamps;
 
-pub use adapter::{AdapterInfo, adapters, has_hardware};
+pub use adapter::{AdapterInfo, adapter, adapters, has_hardware};
 pub use executor::{GpuExecutor, GpuOptions, Limits};

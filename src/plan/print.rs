@@ -4,6 +4,9 @@ use super::{BufferKind, GpuTarget, Launch, Operand, Plan};
 use crate::error::Result;
 use std::fmt::{self, Write};
 
+/// Whether a buffer is of some kind.
+type IsKind = fn(&BufferKind) -> bool;
+
 impl Plan {
     fn operand(&self, operand: &Operand) -> String {
         let buffer = &self.buffers[operand.buffer.index()];
@@ -57,7 +60,7 @@ impl Plan {
                     writeln!(out, "     shader {}  {groups} workgroup{plural}  {constants}", dispatch.shader.name());
             }
         }
-        let kinds: [(&str, fn(&BufferKind) -> bool); 4] = [
+        let kinds: [(&str, IsKind); 4] = [
             ("variables", |kind| matches!(kind, BufferKind::Variable(_))),
             ("inputs", |kind| matches!(kind, BufferKind::Input(_))),
             ("constants", |kind| matches!(kind, BufferKind::Constant(_))),
