@@ -35,7 +35,7 @@ pub struct Launch {
 impl Launch {
     /// Bytes read and written if every element moves once.
     pub fn bytes(&self) -> u64 {
-        self.inputs.iter().chain(&self.outputs).map(|o| (o.view.shape.elements() * o.dtype.size()) as u64).sum()
+        self.inputs.iter().chain(&self.outputs).map(Operand::bytes).sum()
     }
 }
 

@@ -68,6 +68,15 @@ pub struct Operand {
     pub view: View,
 }
 
+impl Operand {
+    /// Bytes of the elements it shows; what a broadcast shows many times counts once.
+    pub fn bytes(&self) -> u64 {
+        let axes = self.view.shape.iter().zip(&self.view.strides);
+        let elements: usize = axes.map(|(&size, &stride)| if stride == 0 { size.min(1) } else { size }).product();
+        (elements * self.dtype.size()) as u64
+    }
+}
+
 /// The buffers of some operands, each once, in order.
 pub(crate) fn distinct_buffers<'a>(operands: impl IntoIterator<Item = &'a Operand>) -> Vec<BufferId> {
     let mut buffers: Vec<BufferId> = operands.into_iter().map(|o| o.buffer).collect();

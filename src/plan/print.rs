@@ -43,11 +43,15 @@ impl Plan {
             }
             for (role, operands) in [("out", &launch.outputs), ("in", &launch.inputs)] {
                 for (k, operand) in operands.iter().enumerate() {
-                    let bytes = (operand.view.shape.elements() * operand.dtype.size()) as u64;
                     let dense = operand.view.is_dense();
                     let strides = if dense { String::new() } else { format!("  strides {:?}", operand.view.strides) };
                     let role = format!("{role}{k}");
-                    let _ = writeln!(out, "     {role:<5} {}  {}{strides}", self.operand(operand), count(bytes, "B"));
+                    let _ = writeln!(
+                        out,
+                        "     {role:<5} {}  {}{strides}",
+                        self.operand(operand),
+                        count(operand.bytes(), "B")
+                    );
                 }
             }
             if let Some(target) = target {
@@ -61,10 +65,10 @@ impl Plan {
             }
         }
         let kinds: [(&str, IsKind); 4] = [
-            ("variables", |kind| matches!(kind, BufferKind::Variable(_))),
-            ("inputs", |kind| matches!(kind, BufferKind::Input(_))),
-            ("constants", |kind| matches!(kind, BufferKind::Constant(_))),
-            ("intermediate values", |kind| matches!(kind, BufferKind::Scratch)),
+            ("variable", |kind| matches!(kind, BufferKind::Variable(_))),
+            ("input", |kind| matches!(kind, BufferKind::Input(_))),
+            ("constant", |kind| matches!(kind, BufferKind::Constant(_))),
+            ("intermediate value", |kind| matches!(kind, BufferKind::Scratch)),
         ];
         let _ = writeln!(
             out,
@@ -79,7 +83,8 @@ impl Plan {
             let of_kind = self.buffers.iter().filter(|b| is(&b.kind));
             let (number, bytes) = of_kind.fold((0, 0), |(n, bytes), b| (n + 1, bytes + b.ty.bytes() as u64));
             if number > 0 {
-                let _ = writeln!(out, "  {number} {name}: {}", count(bytes, "B"));
+                let plural = if number == 1 { "" } else { "s" };
+                let _ = writeln!(out, "  {number} {name}{plural}: {}", count(bytes, "B"));
             }
         }
         out.truncate(out.trim_end().len());
