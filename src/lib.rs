@@ -3,6 +3,7 @@
 #[macro_use]
 mod array;
 mod autodiff;
+pub mod bench;
 pub mod cpu;
 pub mod data;
 mod dtype;

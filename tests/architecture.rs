@@ -38,14 +38,16 @@ fn only_the_gpu_module_names_wgpu() {
 /// Later stages know earlier ones, never the other way round.
 #[test]
 fn stages_depend_only_on_earlier_ones() {
-    let later: [(&str, &[&str]); 7] = [
-        ("graph", &["passes", "plan", "cpu", "gpu", "session", "nn", "optim", "train", "verify"]),
-        ("passes", &["plan", "cpu", "gpu", "session", "nn", "optim", "train", "verify"]),
-        ("ops", &["passes", "gpu", "session", "nn", "optim", "train", "verify"]),
-        ("plan", &["gpu", "session", "nn", "optim", "train", "verify"]),
-        ("cpu", &["gpu", "nn", "optim", "train", "verify"]),
-        ("gpu", &["cpu", "nn", "optim", "train", "verify"]),
-        ("nn", &["cpu", "gpu", "session", "optim", "train", "verify"]),
+    let later: [(&str, &[&str]); 9] = [
+        ("graph", &["passes", "plan", "cpu", "gpu", "session", "nn", "optim", "train", "verify", "bench"]),
+        ("passes", &["plan", "cpu", "gpu", "session", "nn", "optim", "train", "verify", "bench"]),
+        ("ops", &["passes", "gpu", "session", "nn", "optim", "train", "verify", "bench"]),
+        ("plan", &["gpu", "session", "nn", "optim", "train", "verify", "bench"]),
+        ("cpu", &["gpu", "nn", "optim", "train", "verify", "bench"]),
+        ("gpu", &["cpu", "nn", "optim", "train", "verify", "bench"]),
+        ("nn", &["cpu", "gpu", "session", "optim", "train", "verify", "bench"]),
+        ("train", &["cpu", "gpu", "verify", "bench"]),
+        ("verify", &["cpu", "gpu", "train", "bench"]),
     ];
     for (stage, forbidden) in later {
         for path in sources(&root().join(stage)) {

@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 a check or comparison failed; 2 the
 //! input was wrong or something could not be done.
 
+mod bench;
 mod dataset;
 mod devices;
 mod eval;
@@ -10,6 +11,7 @@ mod output;
 mod plot;
 mod predict;
 mod progress;
+mod roofline;
 mod train;
 
 use clap::{Args, Parser, Subcommand};
@@ -34,6 +36,7 @@ Examples:
   wgrad eval runs/cnn-1                        its accuracy and confusion matrix
   wgrad predict runs/cnn-1 --input x.npy --output labels.npy
   wgrad dataset mnist1d --out data             the data as .npy files
+  wgrad bench matmul conv1d                    how fast kernels are here, checked first
 
 Exit codes: 0 done; 1 a check or comparison failed; 2 the input was wrong or something could not be done.
 `wgrad COMMAND --help` explains each command's options.";
@@ -44,6 +47,7 @@ enum Command {
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
+    Bench(bench::BenchArgs),
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
 }
@@ -71,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Predict(args) => args.run(),
+        Command::Bench(args) => args.run(),
         Command::Dataset(command) => command.run(),
     };
     match result {
@@ -79,6 +84,10 @@ pub(crate) fn main() -> ExitCode {
         Err(Failure::Error(error)) => {
             note(format_args!("error: {error}"));
             ExitCode::from(2)
+        }
+        Err(Failure::Check(message)) => {
+            note(message);
+            ExitCode::FAILURE
         }
     }
 }

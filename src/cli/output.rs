@@ -10,6 +10,8 @@ use wgrad::Error;
 pub(super) enum Failure {
     /// Nobody reads our stdout any more; not an error.
     BrokenPipe,
+    /// A check or a comparison failed, and this says what came of it.
+    Check(String),
     /// Anything else.
     Error(Error),
 }

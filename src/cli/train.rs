@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use wgrad::Error;
-use wgrad::data::atomic_write;
+use wgrad::data::{Dataset, atomic_write};
 use wgrad::train::{Config, DataConfig, Metrics, Model, RunFolder, Trainer};
 
 /// Where runs go without `--out`.
@@ -53,6 +53,10 @@ pub(super) struct TrainArgs {
     /// Print metrics.json to stdout, and nothing else, instead of the summary
     #[arg(long)]
     json: bool,
+    /// Print the plan of a training step instead of training: each launch with what was fused into it, its operands, its
+    /// work, and what the step takes in all. Leaves no folder
+    #[arg(long, conflicts_with_all = ["json", "out"])]
+    explain: bool,
 }
 
 impl TrainArgs {
@@ -83,6 +87,9 @@ impl TrainArgs {
         config.data = config.data.resolved();
         config.to_toml()?;
 
+        if self.explain {
+            return self.print_plan(&config, &data);
+        }
         let target = Target::open(self.out.as_deref(), &config.name)?;
         let trainer = Trainer::new(&config, &data, self.device.device.clone());
         let trainer = trainer.inspect_err(|_| target.discard())?;
@@ -95,6 +102,23 @@ impl TrainArgs {
             Err(error) => return Err(fit.rescue(error)),
         };
         if self.json { print(metrics.to_json()?) } else { print(fit.summary(&metrics)) }
+    }
+}
+
+impl TrainArgs {
+    fn print_plan(&self, config: &Config, data: &Dataset) -> Outcome {
+        let mut trainer = Trainer::new(config, data, self.device.device.clone())?;
+        let target = trainer.session().gpu_target();
+        let device = trainer.session().device_name();
+        let Some(plan) = trainer.plan() else {
+            return Err(Error::config(
+                "device",
+                "the reference runs the graph as it is and has no plan; use cpu or gpu",
+            )
+            .into());
+        };
+        let text = plan.explain(target.as_ref())?;
+        print(format_args!("a training step of {} at batch {} on {device}\n\n{text}", config.name, config.batch))
     }
 }
 

@@ -136,6 +136,11 @@ pub fn has_hardware() -> bool {
     preferred().iter().any(|(_, info)| info.is_hardware())
 }
 
+/// What is known of the adapter that `choice` means, without opening it.
+pub fn adapter(choice: &GpuChoice) -> Result<AdapterInfo> {
+    choose(choice).map(|(_, info)| info)
+}
+
 /// The adapter that `choice` means.
 pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
     let kinds = match choice {

@@ -254,6 +254,20 @@ impl Executor for GpuExecutor {
         Ok(seconds)
     }
 
+    fn finish(&mut self) -> Result<()> {
+        self.in_flight.clear();
+        self.gpu.wait(None)
+    }
+
+    fn device_times(&mut self, program: usize, first: u32, count: u32, seed: u64) -> Result<Option<Vec<Vec<f64>>>> {
+        self.finish()?;
+        super::timestamps::measure(&self.gpu, &self.programs[program], first, count, key(seed))
+    }
+
+    fn gpu_target(&self) -> Option<crate::plan::GpuTarget> {
+        Some(self.target())
+    }
+
     fn allocated_bytes(&self) -> u64 {
         let variables: u64 = self.variables.values().map(wgpu::Buffer::size).sum();
         variables + self.programs.iter().map(|p| p.bytes).sum::<u64>()

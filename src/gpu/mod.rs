@@ -9,6 +9,7 @@ mod executor;
 mod pipeline;
 mod pipeline_cache;
 mod program;
+mod timestamps;
 
-pub use adapter::{AdapterInfo, adapters, has_hardware};
+pub use adapter::{AdapterInfo, adapter, adapters, has_hardware};
 pub use executor::{GpuExecutor, GpuOptions, Limits};

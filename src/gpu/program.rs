@@ -183,16 +183,22 @@ impl Program {
         for step in first..first + count {
             let words: [u32; IMMEDIATE_BYTES as usize / 4] = [step, key[0], key[1], 0];
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for dispatch in &self.steps[launches.clone()] {
-                pass.set_pipeline(&dispatch.pipeline);
-                pass.set_bind_group(0, &dispatch.bindings, &[]);
-                if dispatch.uses_run {
-                    pass.set_immediates(0, bytemuck::cast_slice(&words));
-                }
-                pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
+            for launch in launches.clone() {
+                self.record(&mut pass, launch, &words);
             }
         }
         encoder.finish()
+    }
+
+    /// Records one launch; `words` are the run's immediates.
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>, launch: usize, words: &[u32]) {
+        let dispatch = &self.steps[launch];
+        pass.set_pipeline(&dispatch.pipeline);
+        pass.set_bind_group(0, &dispatch.bindings, &[]);
+        if dispatch.uses_run {
+            pass.set_immediates(0, bytemuck::cast_slice(words));
+        }
+        pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
     }
 
     /// Whether a run does anything on the device.

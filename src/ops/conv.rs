@@ -408,6 +408,25 @@ impl Kernel for ConvKernel {
         let products = g.batch * g.out_channels * g.output[0] * g.output[1] * g.group_in() * g.kernel[0] * g.kernel[1];
         2 * products as u64
     }
+    fn describe(&self) -> String {
+        let g = &self.geometry;
+        let size = |[h, w]: [usize; 2]| if g.input[0] == 1 { w.to_string() } else { format!("{h}x{w}") };
+        let epilogue = self.epilogue.as_ref().map_or(String::new(), |fused| fused.describe_epilogue(2));
+        let sums = if self.row_sums { "; sums of in1 for each channel" } else { "" };
+        let groups = if g.groups == 1 { String::new() } else { format!(", {} groups", g.groups) };
+        format!(
+            "{} samples, {} channels of {} to {} of {}; kernel {}, stride {}, padding {}, dilation {}{groups}{sums}{epilogue}",
+            g.batch,
+            g.in_channels,
+            size(g.input),
+            g.out_channels,
+            size(g.output),
+            size(g.kernel),
+            size(g.stride),
+            size(g.padding),
+            size(g.dilation)
+        )
+    }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::conv::run(self, cx);
         if let Some(epilogue) = &self.epilogue {

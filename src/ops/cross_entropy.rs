@@ -188,6 +188,12 @@ impl Kernel for CrossEntropyKernel {
             (_, None) => "cross_entropy",
         }
     }
+    fn describe(&self) -> String {
+        let labels = self.labels.describe_prologue(1);
+        let upstream = |fused: &Fused| fused.describe_prologue(1 + self.labels.prologue_inputs());
+        let upstream = self.upstream.as_ref().map_or(String::new(), |fused| format!("; upstream: {}", upstream(fused)));
+        format!("{} rows of {} classes; labels: {labels}{upstream}", self.rows, self.classes)
+    }
     fn flops(&self) -> u64 {
         6 * (self.rows * self.classes) as u64
     }

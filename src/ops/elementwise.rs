@@ -204,6 +204,9 @@ impl Kernel for ElementwiseKernel {
     fn flops(&self) -> u64 {
         self.shape.elements() as u64 * arithmetic(&self.expr)
     }
+    fn describe(&self) -> String {
+        self.expr.to_string()
+    }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::elementwise::run(self, cx);
     }

@@ -218,6 +218,10 @@ impl Kernel for IndexKernel {
     fn name(&self) -> &'static str {
         if self.scatter { "scatter_add" } else { "index_select" }
     }
+    fn describe(&self) -> String {
+        let (verb, rows, index) = (if self.scatter { "adds to" } else { "picks" }, self.rows, &self.index);
+        format!("{verb} {} of {rows} slices: {}", self.count, index.describe_prologue(1))
+    }
     fn flops(&self) -> u64 {
         if self.scatter { (self.outer * self.count * self.inner) as u64 } else { 0 }
     }

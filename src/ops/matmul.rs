@@ -113,6 +113,12 @@ impl Kernel for MatmulKernel {
     fn flops(&self) -> u64 {
         2 * (self.batch.elements() * self.m * self.n * self.k) as u64
     }
+    fn describe(&self) -> String {
+        let batch = if self.batch.elements() == 1 { String::new() } else { format!("{} of ", self.batch.elements()) };
+        let epilogue = self.epilogue.as_ref().map_or(String::new(), |fused| fused.describe_epilogue(2));
+        let sums = if self.row_sums { "; sums of in0's rows" } else { "" };
+        format!("{batch}{}x{} by {}x{}{sums}{epilogue}", self.m, self.k, self.k, self.n)
+    }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::matmul::run(self, cx);
         if let Some(epilogue) = &self.epilogue {

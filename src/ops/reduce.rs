@@ -258,6 +258,11 @@ impl Kernel for ReduceKernel {
     fn flops(&self) -> u64 {
         (self.outer.elements() * self.inner.elements()) as u64 * (1 + super::elementwise::arithmetic(&self.expr))
     }
+    fn describe(&self) -> String {
+        let epilogue =
+            self.epilogue.as_ref().map_or(String::new(), |fused| fused.describe_epilogue(self.expr.inputs()));
+        format!("{} over {} for each of {} of: {}{epilogue}", self.kind.name(), self.inner, self.outer, self.expr)
+    }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::reduce::run(self, cx);
     }

@@ -99,6 +99,9 @@ impl Kernel for SoftmaxKernel {
     fn name(&self) -> &'static str {
         "softmax"
     }
+    fn describe(&self) -> String {
+        format!("{} rows of {}", self.rows, self.cols)
+    }
     fn flops(&self) -> u64 {
         5 * (self.rows * self.cols) as u64
     }

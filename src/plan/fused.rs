@@ -50,6 +50,20 @@ impl Fused {
         self.expr.inputs().saturating_sub(1)
     }
 
+    /// An epilogue for people, whose inputs are the launch's from `first` on.
+    pub fn describe_epilogue(&self, first: usize) -> String {
+        let name = |input: u16| match usize::from(input) {
+            0 => "result".to_string(),
+            k => format!("in{}", first + k - 1),
+        };
+        format!("; stores {}", self.expr.text(&name))
+    }
+
+    /// A prologue for people, whose inputs are the launch's from `first` on.
+    pub fn describe_prologue(&self, first: usize) -> String {
+        self.expr.text(&|input| format!("in{}", first + usize::from(input)))
+    }
+
     /// An epilogue as part of a shader.
     pub fn store<'a>(&'a self, region: Region, inputs: &'a [Operand], outputs: &'a [Operand]) -> Piece<'a> {
         Piece {

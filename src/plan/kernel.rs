@@ -11,6 +11,10 @@ pub trait Kernel: std::fmt::Debug + Send + Sync + std::any::Any {
     fn name(&self) -> &'static str;
     /// Floating-point operations of one launch.
     fn flops(&self) -> u64;
+    /// What it computes, with its sizes, on one line for people; empty if its operands say all there is to say.
+    fn describe(&self) -> String {
+        String::new()
+    }
     /// Runs it on the CPU.
     fn cpu(&self, cx: &mut CpuContext<'_>);
     /// How a GPU runs it: one dispatch.
@@ -54,7 +58,7 @@ impl Launch {
 
     /// Bytes read and written if every element moves once.
     pub fn bytes(&self) -> u64 {
-        self.inputs.iter().chain(&self.outputs).map(|o| (o.view.shape.elements() * o.dtype.size()) as u64).sum()
+        self.inputs.iter().chain(&self.outputs).map(Operand::bytes).sum()
     }
 }
 

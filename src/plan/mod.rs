@@ -5,6 +5,7 @@
 
 mod arena;
 mod expr;
+mod expr_print;
 mod fuse;
 mod fused;
 mod kernel;
@@ -77,6 +78,12 @@ impl Operand {
     pub fn meets(&self, other: &Operand) -> bool {
         let (a, b) = (self.view.range(), other.view.range());
         self.buffer == other.buffer && a.start < b.end && b.start < a.end
+    }
+    /// Bytes of the elements it shows; what a broadcast shows many times counts once.
+    pub fn bytes(&self) -> u64 {
+        let axes = self.view.shape.iter().zip(&self.view.strides);
+        let elements: usize = axes.map(|(&size, &stride)| if stride == 0 { size.min(1) } else { size }).product();
+        (elements * self.dtype.size()) as u64
     }
 }
 

@@ -1,7 +1,11 @@
-//! Printing a plan: one line a launch.
+//! Printing a plan: one line a launch, or all that is known of each.
 
-use super::{BufferKind, Operand, Plan};
-use std::fmt;
+use super::{BufferKind, GpuTarget, Launch, Operand, Plan};
+use crate::error::Result;
+use std::fmt::{self, Write};
+
+/// Whether a buffer is of some kind.
+type IsKind = fn(&BufferKind) -> bool;
 
 impl Plan {
     fn operand(&self, operand: &Operand) -> String {
@@ -19,6 +23,93 @@ impl Plan {
         };
         format!("{name}:{}{}", operand.dtype, operand.view.shape)
     }
+
+    /// Floating-point operations of a run.
+    pub fn flops(&self) -> u64 {
+        self.launches.iter().map(|launch| launch.kernel.flops()).sum()
+    }
+
+    /// Bytes a run reads and writes if every operand's elements move once a launch.
+    pub fn bytes(&self) -> u64 {
+        self.launches.iter().map(Launch::bytes).sum()
+    }
+
+    /// The whole plan for people: of each launch its kernel, what it computes, its operands with their sizes and how they
+    /// are looked at, its operations and bytes, and on a GPU its shader and workgroups. Then totals, and what a run's
+    /// buffers take, which is known before any is allocated.
+    pub fn explain(&self, target: Option<&GpuTarget>) -> Result<String> {
+        let mut out = String::new();
+        for (index, launch) in self.launches.iter().enumerate() {
+            let cost = format!("{}, {}", count(launch.kernel.flops(), "flop"), count(launch.bytes(), "B"));
+            let _ = writeln!(out, "{index:3}  {:<18} {cost}", launch.kernel.name());
+            let what = launch.kernel.describe();
+            if !what.is_empty() {
+                let _ = writeln!(out, "     {what}");
+            }
+            for (role, operands) in [("out", &launch.outputs), ("in", &launch.inputs)] {
+                for (k, operand) in operands.iter().enumerate() {
+                    let dense = operand.view.is_dense();
+                    let strides = if dense { String::new() } else { format!("  strides {:?}", operand.view.strides) };
+                    let role = format!("{role}{k}");
+                    let _ = writeln!(
+                        out,
+                        "     {role:<5} {}  {}{strides}",
+                        self.operand(operand),
+                        count(operand.bytes(), "B")
+                    );
+                }
+            }
+            if let Some(target) = target {
+                let dispatch = launch.kernel.gpu(launch, target)?;
+                let constants = dispatch.shader.constants.iter().map(|(name, value)| format!("{name}={value}"));
+                let constants = constants.collect::<Vec<_>>().join(" ");
+                let groups = dispatch.workgroups;
+                let plural = if groups == 1 { "" } else { "s" };
+                let _ =
+                    writeln!(out, "     shader {}  {groups} workgroup{plural}  {constants}", dispatch.shader.name());
+            }
+        }
+        let kinds: [(&str, IsKind); 4] = [
+            ("variable", |kind| matches!(kind, BufferKind::Variable(_))),
+            ("input", |kind| matches!(kind, BufferKind::Input(_))),
+            ("constant", |kind| matches!(kind, BufferKind::Constant(_))),
+            ("intermediate value", |kind| matches!(kind, BufferKind::Scratch)),
+        ];
+        let _ = writeln!(
+            out,
+            "\na run: {} launches, {}, {} moved",
+            self.launch_count(),
+            count(self.flops(), "flop"),
+            count(self.bytes(), "B")
+        );
+        let _ =
+            writeln!(out, "memory at its peak: {} in {} buffers", count(self.peak_bytes(), "B"), self.buffers.len());
+        for (name, is) in kinds {
+            let of_kind = self.buffers.iter().filter(|b| is(&b.kind));
+            let (number, bytes) = of_kind.fold((0, 0), |(n, bytes), b| (n + 1, bytes + b.ty.bytes() as u64));
+            if number > 0 {
+                let plural = if number == 1 { "" } else { "s" };
+                let _ = writeln!(out, "  {number} {name}{plural}: {}", count(bytes, "B"));
+            }
+        }
+        out.truncate(out.trim_end().len());
+        Ok(out)
+    }
+}
+
+/// 999 B, 1.23 kB, 45.6 Mflop: three digits and a decimal prefix.
+fn count(value: u64, unit: &str) -> String {
+    const PREFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
+    if value < 1000 {
+        return format!("{value} {unit}");
+    }
+    let (mut scaled, mut prefix) = (value as f64, 0);
+    while scaled >= 999.5 && prefix + 1 < PREFIXES.len() {
+        scaled /= 1000.0;
+        prefix += 1;
+    }
+    let decimals = 2 - scaled.log10().floor().clamp(0.0, 2.0) as usize;
+    format!("{scaled:.decimals$} {}{unit}", PREFIXES[prefix])
 }
 
 /// One line a launch: `3 matmul b4:f32[100, 10] <- x:f32[100, 40] fc.weight:f32[40, 10]  80 kflop 21 kB`.
@@ -37,5 +128,16 @@ impl fmt::Display for Plan {
             )?;
         }
         writeln!(f, "{} launches, {} buffers, {} bytes", self.launch_count(), self.buffers.len(), self.peak_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn counts_have_three_digits() {
+        let counts = [0, 999, 1000, 12_345, 999_499, 999_500, 123_456_789].map(|n| count(n, "B"));
+        assert_eq!(counts, ["0 B", "999 B", "1.00 kB", "12.3 kB", "999 kB", "1.00 MB", "123 MB"]);
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::ops::Op;
 use crate::ops::leaf::Leaf;
-use crate::plan::Plan;
+use crate::plan::{GpuTarget, Plan};
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
@@ -37,6 +37,19 @@ pub trait Executor {
     /// Runs `program` once with each launch timed on its own, in seconds, waiting for it to end. On a GPU that includes
     /// the submission and the wait. Empty on the reference.
     fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<f64>>;
+    /// Waits until everything asked for so far is done. A device whose runs are done when `run` returns need do nothing.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+    /// Runs `program` as `run` does, with the inputs of its last run, and gives each run's seconds for each launch by the
+    /// device's own clock; `None` (and nothing was run) if it has none.
+    fn device_times(&mut self, _program: usize, _first: u32, _count: u32, _seed: u64) -> Result<Option<Vec<Vec<f64>>>> {
+        Ok(None)
+    }
+    /// What kernels are chosen for, if it is a GPU.
+    fn gpu_target(&self) -> Option<GpuTarget> {
+        None
+    }
 }
 
 /// A compiled program of a [`Session`].
@@ -217,6 +230,32 @@ impl Session {
         let seconds = self.executor.profile(program.index, step, self.seed)?;
         self.steps[program.index] = step.wrapping_add(1);
         Ok(seconds)
+    }
+
+    /// Waits until the device has done all that was asked of it: [`Session::run_steps`] may return before that.
+    pub fn finish(&mut self) -> Result<()> {
+        self.executor.finish()
+    }
+
+    /// Runs a program `count` times, with the inputs of its last run, and gives each run's seconds for each launch by the
+    /// device's own clock: the host's part is not in them. `None`, and nothing was run, if the device has no such clock.
+    /// Like any runs these update variables and advance the step.
+    pub fn device_times(&mut self, program: &Program, count: u32) -> Result<Option<Vec<Vec<f64>>>> {
+        self.check_program(program)?;
+        let first = self.steps[program.index];
+        let Some(next) = first.checked_add(count) else {
+            return Err(Error::value("device_times", "the step index would pass 2^32"));
+        };
+        let times = self.executor.device_times(program.index, first, count, self.seed)?;
+        if times.is_some() {
+            self.steps[program.index] = next;
+        }
+        Ok(times)
+    }
+
+    /// What kernels are chosen for, if the device is a GPU.
+    pub fn gpu_target(&self) -> Option<GpuTarget> {
+        self.executor.gpu_target()
     }
 
     /// Bytes allocated on the device for variables and programs.

@@ -123,6 +123,17 @@ impl Trainer {
         Ok(least)
     }
 
+    /// Makes `count` training steps of full batches and evaluates nothing; they may still be under way on return. For timing:
+    /// they move the parameters, and no record tells of them.
+    pub fn steps(&mut self, count: u32) -> Result<()> {
+        self.session.run_steps(self.train.program(), &[], count)
+    }
+
+    /// As [`Trainer::steps`], with the seconds of each step's launches by the device's own clock, if it has one.
+    pub fn device_times(&mut self, count: u32) -> Result<Option<Vec<Vec<f64>>>> {
+        self.session.device_times(self.train.program(), count)
+    }
+
     /// The order of the next epoch's samples: epoch `e` takes the `e`-th `permutation(rows)` of NumPy's
     /// `RandomState(seed)`, so that it can be had outside wgrad too.
     fn next_order(&mut self) -> Option<Vec<u32>> {

@@ -20,6 +20,18 @@ pub struct Parity {
 }
 
 impl Parity {
+    /// Compares values with the reference's, each within its bound.
+    pub fn of(got: &[f64], expected: &[f64], bounds: &[f64]) -> Parity {
+        let mut result = Parity { worst: 0.0, at: None };
+        for (index, ((&g, &r), &b)) in got.iter().zip(expected).zip(bounds).enumerate() {
+            let error = if g == r || (g.is_nan() && r.is_nan()) { 0.0 } else { (g - r).abs() / b };
+            if error > result.worst || error.is_nan() {
+                result = Parity { worst: if error.is_nan() { f64::INFINITY } else { error }, at: Some((index, g, r)) };
+            }
+        }
+        result
+    }
+
     /// Whether every element is within its bound.
     pub fn passed(&self) -> bool {
         self.worst <= 1.0
@@ -51,12 +63,5 @@ pub fn parity(session: &mut Session, sample: &Sample, seed: u32) -> Result<Parit
     let all = evaluate_all(&graph, &[output.id()], environment)?;
     let bound = error_bounds(&graph, &all, &HashMap::new()).swap_remove(output.id().index());
     let expected = all[output.id().index()].as_ref().map(|v| v.data.clone()).unwrap_or_default();
-    let mut result = Parity { worst: 0.0, at: None };
-    for (index, ((&g, &r), &b)) in got.iter().zip(&expected).zip(&bound).enumerate() {
-        let error = if g == r || (g.is_nan() && r.is_nan()) { 0.0 } else { (g - r).abs() / b };
-        if error > result.worst || error.is_nan() {
-            result = Parity { worst: if error.is_nan() { f64::INFINITY } else { error }, at: Some((index, g, r)) };
-        }
-    }
-    Ok(result)
+    Ok(Parity::of(&got, &expected, &bound))
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used)]
 
+mod bench;
 mod refusals;
 
 use assert_cmd::Command;
@@ -109,7 +110,7 @@ fn help_and_version() {
     let place = Place::new();
     assert!(place.ok("--version").starts_with("wgrad "));
     assert!(place.ok("--help").contains("Examples:"));
-    for command in ["train", "eval", "predict", "devices", "dataset mnist1d"] {
+    for command in ["train", "eval", "predict", "devices", "dataset mnist1d", "bench", "bench train"] {
         assert!(place.ok(&format!("{command} --help")).contains("Usage: wgrad"), "{command}");
     }
     place.refuses("train --no-such-flag", &["--no-such-flag"]);

@@ -1,0 +1,127 @@
+//! What is measured: a small graph over inputs of given shapes.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::ops::samples::{Build, SampleInput};
+use crate::session::{Program, Session};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use crate::variable::Variable;
+
+/// A graph to check and time.
+pub struct Case {
+    /// Its name: the operation, a slash, and the shape.
+    pub name: String,
+    /// Its inputs, and the range of their values.
+    pub inputs: Vec<SampleInput>,
+    /// The graph. It is also built over parts of the inputs: see [`Case::along`].
+    pub build: Build,
+    /// Axes of which the check looks at a few indices only.
+    pub along: Vec<Along>,
+    /// Bytes a run has to move, if not all of the inputs and the result: see [`Case::moves`].
+    pub bytes: Option<u64>,
+}
+
+/// An axis along which a result's slices do not depend on one another: a slice of the output is what the graph gives for
+/// the slices of these inputs at the same index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Along {
+    /// The inputs that have the axis: each one's number and the axis there.
+    pub inputs: Vec<(usize, usize)>,
+    /// The axis of the output.
+    pub output: usize,
+    /// How many indices to look at. The first and the last are always among them.
+    pub picks: usize,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.name)
+    }
+}
+
+/// An `f32` input with values between -2 and 2.
+pub fn values(shape: impl Into<Shape>) -> SampleInput {
+    SampleInput { shape: shape.into(), dtype: DType::F32, range: (-2.0, 2.0) }
+}
+
+/// An `f16` input with values between -2 and 2.
+pub fn halves(shape: impl Into<Shape>) -> SampleInput {
+    SampleInput { dtype: DType::F16, ..values(shape) }
+}
+
+/// A `u32` input with values below `below`.
+pub fn indices(shape: impl Into<Shape>, below: usize) -> SampleInput {
+    SampleInput { shape: shape.into(), dtype: DType::U32, range: (0.0, below as f64) }
+}
+
+impl Case {
+    /// A case whose check computes the whole result in f64, until [`Case::along`] says how to do with less.
+    pub fn new(
+        name: impl Into<String>,
+        inputs: Vec<SampleInput>,
+        build: impl for<'g> Fn(&'g Graph, &[Tensor<'g>]) -> Tensor<'g> + Send + Sync + 'static,
+    ) -> Self {
+        Case { name: name.into(), inputs, build: Box::new(build), along: Vec::new(), bytes: None }
+    }
+
+    /// The same with a check that looks at `picks` indices of an axis: see [`Along`].
+    pub fn along(mut self, inputs: &[(usize, usize)], output: usize, picks: usize) -> Self {
+        self.along.push(Along { inputs: inputs.to_vec(), output, picks });
+        self
+    }
+
+    /// The same with the bytes a run has to move at least, where that is not its inputs and its result: a look-up reads only
+    /// what it is asked for.
+    pub fn moves(mut self, bytes: u64) -> Self {
+        self.bytes = Some(bytes);
+        self
+    }
+
+    /// The kernel's group: what stands before the first slash.
+    pub fn group(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+
+    /// Reproducible values for the inputs.
+    pub(super) fn arrays(&self) -> Result<Vec<Array>> {
+        let each = self.inputs.iter().enumerate().map(|(k, input)| {
+            let (low, high) = input.range;
+            let unit = |i: usize| f64::from(hash(i as u32 ^ ((k as u32 + 1) << 27)) >> 8) / f64::from(1u32 << 24);
+            let data: Vec<f64> = (0..input.shape.elements()).map(|i| low + (high - low) * unit(i)).collect();
+            Array::from_f64(input.shape.clone(), &data, input.dtype)
+        });
+        each.collect()
+    }
+
+    /// Puts the inputs on the device, as variables so that runs need not upload them, and compiles the graph.
+    pub(super) fn prepare(&self, session: &mut Session) -> Result<Prepared> {
+        let arrays = self.arrays()?;
+        let graph = Graph::new();
+        let variables = arrays.iter().enumerate().map(|(k, array)| Variable::new(format!("in{k}"), array.clone()));
+        let inputs: Vec<Tensor<'_>> = variables.map(|variable| graph.variable(&variable)).collect();
+        let output = (self.build)(&graph, &inputs);
+        graph.check().map_err(|error| Error::value(format!("case `{}`", self.name), error))?;
+        let result = output.tensor_type().bytes();
+        let whole = arrays.iter().map(|a| a.bytes().len()).sum::<usize>() + result;
+        let program = session.compile(&graph, &[output])?;
+        Ok(Prepared { arrays, program, bytes: self.bytes.unwrap_or(whole as u64) })
+    }
+}
+
+/// A case on a device.
+pub(super) struct Prepared {
+    pub(super) arrays: Vec<Array>,
+    pub(super) program: Program,
+    /// What has to move at least.
+    pub(super) bytes: u64,
+}
+
+/// Spreads integers over all 32 bits (Wellons' lowbias32).
+pub(super) fn hash(x: u32) -> u32 {
+    let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+    let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
+}

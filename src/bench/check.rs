@@ -1,0 +1,111 @@
+//! Whether a case's result is right: against the f64 reference, within the bounds that follow from its conditioning.
+//!
+//! The reference of a large product takes minutes. A slice of the result along an independent axis is the result of a
+//! smaller problem over slices of the inputs, so the reference computes that one: some rows times some columns, a few
+//! samples by a few channels.
+
+use super::case::{Case, Prepared, hash};
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::reference::{Environment, RefTensor, evaluate_all};
+use crate::session::Session;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use crate::verify::{Parity, error_bounds};
+use std::collections::HashMap;
+
+/// Axes with the indices to keep of each.
+type Picks<'a> = Vec<(usize, &'a [usize])>;
+
+/// `picks` of `size` indices: the first, the last, and some between, in order.
+fn choose(size: usize, picks: usize, salt: u32) -> Vec<usize> {
+    if picks >= size {
+        return (0..size).collect();
+    }
+    let ends = [0, size - 1];
+    let between = (0..picks.saturating_sub(2)).map(|k| hash(k as u32 ^ (salt << 20)) as usize % size);
+    let mut chosen: Vec<usize> = ends.into_iter().chain(between).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}
+
+/// The elements at the chosen indices of some axes, and at all indices of the others.
+fn take(shape: &Shape, picks: &Picks<'_>, data: &[f64]) -> RefTensorParts {
+    let kept: Vec<Vec<usize>> = shape
+        .iter()
+        .enumerate()
+        .map(|(axis, &size)| match picks.iter().find(|(picked, _)| *picked == axis) {
+            Some((_, indices)) => indices.to_vec(),
+            None => (0..size).collect(),
+        })
+        .collect();
+    let sizes: Shape = kept.iter().map(Vec::len).collect::<Vec<_>>().into();
+    let mut offsets = vec![0usize];
+    for (indices, stride) in kept.iter().zip(shape.strides()) {
+        offsets = offsets.iter().flat_map(|o| indices.iter().map(move |i| o + i * stride as usize)).collect();
+    }
+    (sizes, offsets.into_iter().map(|o| data[o]).collect())
+}
+
+type RefTensorParts = (Shape, Vec<f64>);
+
+impl Prepared {
+    /// Runs the case once and compares its result, or the chosen part of it, with the reference's.
+    pub(super) fn check(&self, session: &mut Session, case: &Case) -> Result<Parity> {
+        let step = session.step(&self.program)?;
+        let result = session.run(&self.program, &[])?.swap_remove(0);
+        let chosen: Vec<Vec<usize>> = (case.along.iter().enumerate())
+            .map(|(k, along)| choose(result.shape().get(along.output).copied().unwrap_or(0), along.picks, k as u32))
+            .collect();
+        let output = case.along.iter().zip(&chosen).map(|(along, indices)| (along.output, &indices[..])).collect();
+        let (_, got) = take(result.shape(), &output, &result.to_f64());
+
+        let graph = Graph::new();
+        let mut feed = HashMap::new();
+        let mut inputs: Vec<Tensor<'_>> = Vec::new();
+        for (k, array) in self.arrays.iter().enumerate() {
+            let axis_of =
+                |along: &super::Along| along.inputs.iter().find(|(input, _)| *input == k).map(|(_, axis)| *axis);
+            let picks =
+                case.along.iter().zip(&chosen).filter_map(|(along, indices)| Some((axis_of(along)?, &indices[..])));
+            let (shape, data) = take(array.shape(), &picks.collect(), &array.to_f64());
+            let name = format!("in{k}");
+            inputs.push(graph.input(&name, &shape, array.dtype()));
+            feed.insert(name, RefTensor { shape, dtype: array.dtype(), data });
+        }
+        let output = (case.build)(&graph, &inputs);
+        graph.check()?;
+        let environment = Environment { inputs: &feed, variables: &HashMap::new(), step, seed: session.seed() };
+        let all = evaluate_all(&graph, &[output.id()], environment)?;
+        let bound = error_bounds(&graph, &all, &HashMap::new()).swap_remove(output.id().index());
+        let expected = all[output.id().index()].as_ref().map(|v| v.data.clone()).unwrap_or_default();
+        if expected.len() != got.len() {
+            let (name, parts, whole) = (&case.name, expected.len(), got.len());
+            let message = format!("its graph gives {parts} elements over parts of the inputs, and {whole} were picked");
+            return Err(crate::Error::value(format!("case `{name}`"), message));
+        }
+        Ok(Parity::of(&got, &expected, &bound))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_keep_the_chosen_indices() {
+        let data: Vec<f64> = (0..12).map(f64::from).collect();
+        let (shape, part) = take(&[3, 4].into(), &vec![(0, &[0, 2]), (1, &[1])], &data);
+        assert_eq!((&shape[..], &part[..]), (&[2, 1][..], &[1.0, 9.0][..]));
+        assert_eq!(take(&[3, 4].into(), &vec![], &data).1, data);
+    }
+
+    #[test]
+    fn the_ends_are_always_looked_at() {
+        let chosen = choose(1000, 8, 3);
+        assert!(chosen.len() <= 8 && chosen[0] == 0 && chosen.last() == Some(&999), "{chosen:?}");
+        assert_eq!(choose(3, 8, 0), [0, 1, 2]);
+        assert!(choose(0, 8, 0).is_empty());
+    }
+}

@@ -1,0 +1,94 @@
+//! What was measured on.
+
+use crate::session::Session;
+use serde::{Deserialize, Serialize};
+
+/// A device and the machine around it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The device as asked for.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// The GPU's driver and its version; empty on the CPU.
+    pub driver: String,
+    /// Whether the GPU's launches can be timed by its own clock.
+    pub timestamps: bool,
+    /// Threads the CPU device computes with; on a GPU, what the host has.
+    pub threads: usize,
+    /// The host's processor.
+    pub cpu: String,
+    /// Operating system and architecture.
+    pub system: String,
+}
+
+impl Machine {
+    /// The machine of a session.
+    pub fn of(session: &Session) -> Self {
+        let name = session.device_name();
+        let is_gpu = session.gpu_target().is_some();
+        let (driver, timestamps) = adapter(session);
+        let host = std::thread::available_parallelism().map_or(1, usize::from);
+        Machine {
+            device: session.device().to_string(),
+            name,
+            driver,
+            timestamps,
+            // The CPU executor runs on the caller's thread.
+            threads: if is_gpu { host } else { 1 },
+            cpu: processor(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        }
+    }
+
+    /// Why times taken on `other` cannot be compared with this machine's; `None` if they can.
+    pub fn differs(&self, other: &Machine) -> Option<String> {
+        let fields = [
+            ("device", &self.name, &other.name),
+            ("driver", &self.driver, &other.driver),
+            ("processor", &self.cpu, &other.cpu),
+            ("system", &self.system, &other.system),
+        ];
+        let threads = [self, other].map(|m| m.threads.to_string());
+        let mut all = fields.into_iter().chain([("number of threads", &threads[0], &threads[1])]);
+        all.find(|(_, a, b)| a != b)
+            .map(|(what, here, there)| format!("the {what} was `{there}`, and here is `{here}`"))
+    }
+
+    /// One line for people.
+    pub fn label(&self) -> String {
+        let threads = if self.threads == 1 { "1 thread".to_string() } else { format!("{} threads", self.threads) };
+        match self.driver.as_str() {
+            "" => format!("{} ({}, {threads})", self.name, self.cpu),
+            driver => format!("{}, {driver}; host {} ({threads})", self.name, self.cpu),
+        }
+    }
+}
+
+/// The driver of a GPU session, and whether it has a clock.
+#[cfg(feature = "gpu")]
+fn adapter(session: &Session) -> (String, bool) {
+    use crate::session::{Device, GpuChoice};
+    if session.gpu_target().is_none() {
+        return Default::default();
+    }
+    let choice = match session.device() {
+        Device::Gpu(choice) => choice.clone(),
+        _ => GpuChoice::Fastest,
+    };
+    let found = crate::gpu::adapter(&choice).ok();
+    found
+        .map_or_else(Default::default, |a| (format!("{} {}", a.driver, a.driver_info).trim().to_string(), a.timestamps))
+}
+
+#[cfg(not(feature = "gpu"))]
+fn adapter(_: &Session) -> (String, bool) {
+    Default::default()
+}
+
+/// The processor's name where the system tells it.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    model.map_or_else(|| "unknown processor".to_string(), |(_, name)| name.trim().to_string())
+}

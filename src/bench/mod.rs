@@ -1,0 +1,101 @@
+//! Benchmarks: kernels over named shapes and training steps, against what the machine was measured to be capable of.
+//!
+//! A kernel's result is checked before its time is reported: one that is wrong gets no number. Times are medians of many
+//! samples with their spread, by the device's own clock where it has one and by the host's always. They are set against
+//! the roof: the least time the machine's fused multiply-adds and its memory, both measured first, allow for the work.
+//!
+//! ```
+//! use wgrad::bench::{Case, Options, run_case, values};
+//! use wgrad::{Device, Session};
+//! let case = Case::new("double/1000", vec![values([1000])], |_, t| t[0] * 2.0);
+//! let mut session = Session::new(Device::cpu())?;
+//! let options = Options { samples: 3, min_time: 0.0 };
+//! let result = run_case(&mut session, &case, options)?;
+//! assert!(!result.wrong && result.wall.is_some());
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+
+mod case;
+mod cases;
+mod check;
+mod compare;
+mod machine;
+mod report;
+mod roof;
+mod roof_ops;
+mod timing;
+mod train;
+
+pub use case::{Along, Case, halves, indices, values};
+pub use cases::all;
+pub use compare::{Change, Comparison, compare};
+pub use machine::Machine;
+pub use report::{CaseResult, Report, SCHEMA};
+pub use roof::{Roof, Stream};
+pub use timing::Timing;
+pub use train::{BatchSize, TrainReport, train};
+
+use crate::error::{Error, Result};
+use crate::session::{Program, Session};
+use serde::{Deserialize, Serialize};
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Samples of each time, at least 1. A case whose runs are long gets fewer, but three if that many are asked for.
+    pub samples: usize,
+    /// Seconds the samples of a case take together, about. A run takes as long as it takes.
+    pub min_time: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { samples: 20, min_time: 0.5 }
+    }
+}
+
+/// Checks a case on the session's device, and times it if it is right.
+///
+/// A case the device cannot run for want of 16-bit floats, memory or limits is skipped, with the reason.
+pub fn run_case(session: &mut Session, case: &Case, options: Options) -> Result<CaseResult> {
+    match measure(session, case, options) {
+        Err(Error::Device(reason)) if reason.contains("SHADER_F16") => Ok(CaseResult::skipped(case, &reason)),
+        Err(error @ (Error::Limit { .. } | Error::OutOfMemory(_))) => Ok(CaseResult::skipped(case, &error.to_string())),
+        result => result,
+    }
+}
+
+fn measure(session: &mut Session, case: &Case, options: Options) -> Result<CaseResult> {
+    let subject = |message: &str| Error::value(format!("case `{}`", case.name), message);
+    let prepared = case.prepare(session)?;
+    let program = &prepared.program;
+    let plan = session.plan(program).ok_or_else(|| subject("the reference device is not there to be timed"))?;
+    let (launches, flops) = (plan.launch_count(), plan.flops());
+    let parity = prepared.check(session, case)?;
+    let mut result = CaseResult {
+        name: case.name.clone(),
+        launches,
+        flops,
+        bytes: prepared.bytes,
+        // JSON has no infinity.
+        worst_error: parity.worst.min(f64::MAX),
+        at: parity.at.map(|(index, got, expected)| format!("element {index} is {got:e}, and should be {expected:e}")),
+        wrong: !parity.passed(),
+        skipped: None,
+        wall: None,
+        device: None,
+    };
+    if !result.wrong {
+        result.wall = Some(timing::wall(session, program, options)?);
+        result.device = timing::device(session, program, options, result.wall.as_ref())?;
+    }
+    Ok(result)
+}
+
+/// Waits for the runs of a program to end and says how long they took in all.
+fn seconds_of(session: &mut Session, program: &Program, runs: u32) -> Result<f64> {
+    let start = std::time::Instant::now();
+    session.run_steps(program, &[], runs)?;
+    session.finish()?;
+    Ok(start.elapsed().as_secs_f64())
+}

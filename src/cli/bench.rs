@@ -1,0 +1,361 @@
+//! `wgrad bench`: how fast kernels and training steps are, after a check that they are right.
+
+use super::DeviceArg;
+use super::output::{Failure, Outcome, bytes, duration, grouped, note, print};
+use super::roofline;
+use clap::{Args, Subcommand};
+use std::fmt::Write;
+use std::path::PathBuf;
+use wgrad::bench::{self, BatchSize, Case, CaseResult, Change, Comparison, Machine, Options, Report, Roof, Timing};
+use wgrad::data::atomic_write;
+use wgrad::train::Config;
+use wgrad::{Error, Session};
+
+/// Measure kernels, or training steps, against what the machine is capable of
+///
+/// First the device's rate of fused multiply-adds and its bandwidth are measured: the roof. Then each case is checked
+/// against the f64 reference, and if it is right, timed. A case that is wrong gets no number. A figure is the median of
+/// many samples, by the device's own clock where it has one; ± is the spread (a standard deviation, from the median distance
+/// to the median). `% roof` is the least time that the roof allows as a part of the time taken; error is the largest found,
+/// in units of what is allowed. The roof is that of f32, also for f16. Above 100 % of it: the roof was measured while something
+/// else ran, or the data are in a nearer cache than the one measured.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    command: Option<BenchCommand>,
+    /// Measure only cases whose name contains one of these; --list shows the names
+    #[arg(value_name = "PATTERN")]
+    patterns: Vec<String>,
+    #[command(flatten)]
+    device: DeviceArg,
+    #[command(flatten)]
+    time: TimeArgs,
+    /// Write every figure to a file, with the device, driver, date and method
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Compare with an earlier --json file of the same machine; exit with 1 if a case has become slower
+    ///
+    /// A change counts if it is more than 5 % and more than three times the spread of both measurements together.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Draw the cases under the roof
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Print the names of the cases instead
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    Train(TrainArgs),
+}
+
+/// How long to measure.
+#[derive(Debug, Args)]
+struct TimeArgs {
+    /// Samples of each time; a case whose runs are long gets fewer
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    samples: u32,
+    /// Seconds that the samples of a case take together, about
+    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = seconds, allow_negative_numbers = true)]
+    min_time: f64,
+}
+
+impl TimeArgs {
+    fn options(&self) -> Options {
+        Options { samples: self.samples as usize, min_time: self.min_time }
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let parsed = text.parse().ok().filter(|s| (0.0..=3600.0).contains(s));
+    parsed.ok_or_else(|| "must be a number of seconds from 0 to 3600".to_string())
+}
+
+/// The cases whose names contain one of the patterns; all, without patterns.
+fn chosen(patterns: &[String]) -> Result<Vec<Case>, Error> {
+    let mut cases = bench::all();
+    for pattern in patterns {
+        if !cases.iter().any(|case| case.name.contains(pattern.as_str())) {
+            let mut groups: Vec<&str> = cases.iter().map(Case::group).collect();
+            groups.dedup();
+            let message = format!("no case's name contains `{pattern}`; the kernels are {}", groups.join(", "));
+            return Err(Error::config("PATTERN", format!("{message}; --list shows every name")));
+        }
+    }
+    cases.retain(|case| patterns.is_empty() || patterns.iter().any(|p| case.name.contains(p.as_str())));
+    Ok(cases)
+}
+
+impl BenchArgs {
+    pub(super) fn run(&self) -> Outcome {
+        if let Some(BenchCommand::Train(args)) = &self.command {
+            return args.run();
+        }
+        let cases = chosen(&self.patterns)?;
+        if self.list {
+            let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+            return print(names.join("\n"));
+        }
+        let machine = Machine::of(&self.open()?);
+        let baseline = self.baseline.as_ref().map(Report::read).transpose()?;
+        if let (Some(before), Some(path)) = (&baseline, &self.baseline)
+            && let Some(difference) = machine.differs(&before.machine)
+        {
+            let message = format!("was measured on another machine: {difference}; measure a baseline here");
+            return Err(Error::file(path, message).into());
+        }
+        let options = self.time.options();
+        note("measuring the roof");
+        let roof = Roof::measure(&self.device.device, options)?;
+        let mut report = Report::new(machine, options, roof);
+        let width = cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
+        print(heading(&report, width))?;
+        for (index, case) in cases.iter().enumerate() {
+            note(format_args!("{}/{}  {}", index + 1, cases.len(), case.name));
+            // A session of its own: what a case allocates is free afterwards.
+            let result = bench::run_case(&mut self.open()?, case, options)?;
+            print(line(&result, &report.roof, width))?;
+            report.cases.push(result);
+        }
+        self.finish(&report, baseline.as_ref())
+    }
+
+    fn open(&self) -> Result<Session, Error> {
+        let session = Session::new(self.device.device.clone())?;
+        if self.device.device == wgrad::Device::reference() {
+            return Err(Error::config("device", "the reference is not there to be timed; use cpu or gpu"));
+        }
+        Ok(session)
+    }
+
+    fn finish(&self, report: &Report, baseline: Option<&Report>) -> Outcome {
+        if let Some(path) = &self.json {
+            let text = report.to_json()?;
+            atomic_write(path, |file| writeln!(file, "{text}"))?;
+        }
+        if let Some(path) = &self.plot {
+            let picture = roofline::svg(report);
+            atomic_write(path, |file| file.write_all(picture.as_bytes()))?;
+        }
+        let mut failures = Vec::new();
+        let wrong: Vec<&str> = report.cases.iter().filter(|c| c.wrong).map(|c| c.name.as_str()).collect();
+        if !wrong.is_empty() {
+            failures.push(format!("{} wrong: {}", wrong.len(), wrong.join(", ")));
+        }
+        if let Some(before) = baseline {
+            let comparisons = bench::compare(before, report)?;
+            print(verdict(before, &comparisons))?;
+            let slower: Vec<&str> =
+                comparisons.iter().filter(|c| c.change == Change::Slower).map(|c| c.name.as_str()).collect();
+            if !slower.is_empty() {
+                failures.push(format!("{} slower than the baseline: {}", slower.len(), slower.join(", ")));
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(Failure::Check(failures.join("\n"))) }
+    }
+}
+
+/// 1.23 ms, 45.6 µs: three digits.
+fn time(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s >= 1.0 => (s, "s"),
+        s if s >= 1e-3 => (s * 1e3, "ms"),
+        s if s >= 1e-6 => (s * 1e6, "µs"),
+        s => (s * 1e9, "ns"),
+    };
+    format!("{} {unit}", digits(value))
+}
+
+/// 1.23, 12.3, 123, 1234.
+fn digits(value: f64) -> String {
+    let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.decimals$}")
+}
+
+fn spread(timing: &Timing) -> String {
+    format!("{:.1} %", 100.0 * timing.spread())
+}
+
+fn rate(per_second: f64) -> String {
+    digits(per_second * 1e-9)
+}
+
+fn heading(report: &Report, width: usize) -> String {
+    let streams = report.roof.streams.iter().map(|s| format!("{} of {}", rate(s.bytes_per_second), bytes(s.bytes)));
+    let clock =
+        if report.machine.timestamps { "the device's clock, and the host's (wall)" } else { "the host's clock" };
+    let Options { samples, min_time } = report.options;
+    format!(
+        "device  {}\nroof    {} GFLOP/s (f32 multiply-adds); GB/s (a + b): {}\ntimes   medians by {clock}; {samples} samples in \
+         about {min_time} s\n\n{:<width$} {:>9} {:>7} {:>9} {:>9} {:>8} {:>7} {:>7} {:>6}",
+        report.machine.label(),
+        rate(report.roof.flops_per_second),
+        streams.collect::<Vec<_>>().join(", "),
+        "case",
+        "median",
+        "±",
+        "least",
+        "wall",
+        "GFLOP/s",
+        "GB/s",
+        "% roof",
+        "error",
+    )
+}
+
+fn line(result: &CaseResult, roof: &Roof, width: usize) -> String {
+    let name = &result.name;
+    if let Some(reason) = &result.skipped {
+        return format!("{name:<width$} skipped: {reason}");
+    }
+    let (Some(timing), Some(wall)) = (result.time(), &result.wall) else {
+        let at = result.at.as_deref().unwrap_or_default();
+        return format!("{name:<width$} WRONG: the error is {:.3e} times what is allowed: {at}", result.worst_error);
+    };
+    let flops =
+        if result.flops == 0 { "-".to_string() } else { result.flops_per_second().map(rate).unwrap_or_default() };
+    format!(
+        "{name:<width$} {:>9} {:>7} {:>9} {:>9} {flops:>8} {:>7} {:>7} {:>6.3}",
+        time(timing.median),
+        spread(timing),
+        time(timing.min),
+        time(wall.median),
+        result.bytes_per_second().map(rate).unwrap_or_default(),
+        result.percent_of(roof).map(|p| format!("{p:.1}")).unwrap_or_default(),
+        result.worst_error,
+    )
+}
+
+fn verdict(before: &Report, comparisons: &[Comparison]) -> String {
+    let mut out = format!("\nagainst the baseline of {} (wgrad {})\n", before.date, before.version);
+    let width = comparisons.iter().map(|c| c.name.len()).max().unwrap_or(0);
+    for c in comparisons {
+        let _ = writeln!(
+            out,
+            "{:<width$} {:<6} {:>9} -> {:>9}  {:.2} times as long; beyond {:.0} % counts",
+            c.name,
+            c.change.name(),
+            time(c.before),
+            time(c.after),
+            c.ratio(),
+            100.0 * c.threshold
+        );
+    }
+    if comparisons.is_empty() {
+        out.push_str("no case has a figure in both\n");
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Measure training steps
+///
+/// For each batch size: a step's time over many steps, its launches, the host's part (encoding and submitting) and the
+/// device's, samples a second, the time of an epoch with its evaluation, and the set-up.
+#[derive(Debug, Args)]
+struct TrainArgs {
+    /// A preset (cnn, mlp, logistic) or a .toml file of settings
+    #[arg(value_name = "PRESET|FILE.toml", default_value = "cnn")]
+    settings: String,
+    #[command(flatten)]
+    device: DeviceArg,
+    #[command(flatten)]
+    time: TimeArgs,
+    /// Samples a step, one size after the other [default: the settings', a quarter, a half, and twice of it]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    batch_sizes: Vec<usize>,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl TrainArgs {
+    fn run(&self) -> Outcome {
+        let config = Config::resolve(&self.settings)?;
+        config.check()?;
+        let data = config.data.load()?;
+        config.check_data(&data)?;
+        let rows = data.train.rows;
+        let mut sizes = self.batch_sizes.clone();
+        if sizes.is_empty() {
+            let of = [config.batch / 4, config.batch / 2, config.batch, 2 * config.batch];
+            sizes = of.into_iter().filter(|size| (1..=rows).contains(size)).collect();
+        }
+        if let Some(size) = sizes.iter().find(|size| !(1..=rows).contains(*size)) {
+            let message = format!("{size} is no batch of a training set of {rows} samples; use 1 to {rows}");
+            return Err(Error::config("batch-sizes", message).into());
+        }
+        let progress = |batch: usize| note(format_args!("{} at batch {batch}", config.name));
+        let report = bench::train(&config, &data, &self.device.device, &sizes, self.time.options(), progress)?;
+        if self.json {
+            return super::output::print_json(&report);
+        }
+        let mut out = format!(
+            "network {}, {} parameters, {} training samples\ndevice  {}\n\n{:>6} {:>10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>11} {:>10} {:>9} {:>9}\n",
+            report.network,
+            grouped(report.parameters as u64),
+            grouped(report.rows as u64),
+            report.machine.label(),
+            "batch",
+            "step",
+            "±",
+            "launches",
+            "a launch",
+            "host",
+            "device",
+            "samples/s",
+            "epoch",
+            "set-up",
+            "memory",
+        );
+        for size in &report.batch_sizes {
+            let _ = writeln!(out, "{}", batch_line(size));
+        }
+        out.push_str("\nAn epoch is all steps and a pass over the training and the validation set. The host's part of a step is to");
+        out.push_str("\nencode and submit it; the device's is what its own clock says of each launch, added up.");
+        print(out)
+    }
+}
+
+fn batch_line(size: &BatchSize) -> String {
+    let part = |timing: &Option<Timing>| timing.as_ref().map_or("-".to_string(), |t| time(t.median));
+    format!(
+        "{:>6} {:>10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>11} {:>10} {:>9} {:>9}",
+        size.batch,
+        time(size.step.median),
+        spread(&size.step),
+        size.launches,
+        time(size.step.median / size.launches.max(1) as f64),
+        part(&size.host),
+        part(&size.device),
+        grouped(size.samples_per_second as u64),
+        time(size.epoch.median),
+        duration(size.setup_seconds),
+        bytes(size.allocated_bytes),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_a_unit() {
+        let texts = [2.5, 0.01234, 9.996e-6, 4.5e-7].map(time);
+        assert_eq!(texts, ["2.50 s", "12.3 ms", "10.0 µs", "450 ns"]);
+    }
+
+    #[test]
+    fn patterns_choose_cases() {
+        let names = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+            chosen(&patterns).map(|cases| cases.len()).map_err(|e| e.to_string())
+        };
+        assert_eq!(names(&[]), Ok(bench::all().len()));
+        assert_eq!(names(&["conv2d"]), Ok(3));
+        assert!(names(&["conv2d", "dance"]).is_err_and(|e| e.contains("dance") && e.contains("matmul")));
+    }
+}
