@@ -182,6 +182,8 @@ mod tests {
     use super::*;
     use crate::ops::conv::{Conv, ConvKind};
     use crate::{ConvOptions, Shape};
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn values(n: usize, seed: f32) -> Vec<f32> {
         (0..n).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
@@ -241,6 +243,42 @@ mod tests {
         assert!(lines > 3000, "{lines}");
         // Without vector instructions the direct form is not used.
         assert!(direct > 1000 && patches > 100 || super::super::simd::lane_count() == 1, "{direct} {patches}");
+    }
+
+    /// Threads take whole parts, and what the parts are does not depend on the threads.
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        for (stride, padding) in [(2, 0), (1, 1)] {
+            let options = ConvOptions::new().stride(stride).padding(padding);
+            let (x, w): (Shape, Shape) = ([101, 15, 19].into(), [15, 15, 3].into());
+            let g = Conv { kind: ConvKind::Forward, options }.geometry(&x, &w).unwrap();
+            let (x, w) = (values(x.elements(), 0.1), values(w.elements(), 0.2));
+            let y = values(g.batch * g.out_channels * g.output[1], 0.3);
+            let passes = [
+                (ConvPass::Forward, &x, &w, y.len()),
+                (ConvPass::InputGrad, &y, &w, x.len()),
+                (ConvPass::WeightGrad, &x, &y, w.len()),
+            ];
+            for (pass, a, b, n) in passes {
+                let run = || {
+                    let (mut out, mut panels) = (vec![f32::NAN; n], Default::default());
+                    let kernel = ConvKernel { pass, geometry: g };
+                    let done = AtomicUsize::new(0);
+                    let finish = |range: Range<usize>, block: &mut [f32]| {
+                        assert_eq!(range.len(), block.len());
+                        done.fetch_add(block.len(), Ordering::Relaxed);
+                    };
+                    into(&kernel, a, b, &mut out, &mut panels, &finish);
+                    assert_eq!(done.into_inner(), n, "{pass:?}");
+                    out
+                };
+                let (alone, together) = (run(), super::super::threads::region(run));
+                let mut one = vec![0.0; n];
+                by_sample(pass, &g, a, b, &mut one, &mut Vec::new());
+                assert!(alone == together, "{pass:?} {stride}");
+                assert!(alone.iter().zip(&one).all(|(a, b)| (a - b).abs() < 2e-3), "{pass:?} {stride}");
+            }
+        }
     }
 
     /// Two dimensions, groups, gaps, and enough work for several threads.

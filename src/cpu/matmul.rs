@@ -164,3 +164,45 @@ fn product(
 fn work(m: usize, n: usize, k: usize) -> usize {
     2 * m * k * n.next_multiple_of(lane_count())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::threads::region;
+    use super::*;
+
+    /// Small products, large ones and batches, transposed or not: right, and the same bits with threads.
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let cases =
+            [(1, 100, 40, 100), (1, 100, 100, 10), (1, 3, 5, 7), (1, 300, 150, 290), (5, 60, 60, 60), (2, 1, 9, 33)];
+        for (batch, m, k, n) in cases {
+            let view = |rows: usize, columns: usize, transposed: bool| {
+                let shape = if transposed { [batch, columns, rows] } else { [batch, rows, columns] };
+                let view = View::dense(shape);
+                if transposed { view.permute(&[0, 2, 1]) } else { view }
+            };
+            let data =
+                |len: usize, seed: f32| -> Vec<f32> { (0..len).map(|i| (i as f32 * 0.7 + seed).sin()).collect() };
+            let (x, y) = (data(batch * m * k, 0.1), data(batch * k * n, 0.2));
+            for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+                let (va, vb) = (view(m, k, ta), view(k, n, tb));
+                let a = Side { data: &x, strides: Strides::View(&va), offset: 0 };
+                let b = Side { data: &y, strides: Strides::View(&vb), offset: 0 };
+                let kernel = MatmulKernel { batch: [batch].into(), m, n, k };
+                let run = || {
+                    let mut c = vec![f32::NAN; batch * m * n];
+                    product(&kernel, &a, &b, &mut c, &mut Vec::new(), &no_finish);
+                    c
+                };
+                let (alone, together) = (run(), region(run));
+                assert!(alone == together, "{batch} {m} {k} {n}");
+                for (index, &c) in alone.iter().enumerate().step_by(7) {
+                    let (i, j, of) = (index / n % m, index % n, index / (m * n));
+                    let term = |p: usize| x[va.index((of * m + i) * k + p)] * y[vb.index((of * k + p) * n + j)];
+                    let sum: f32 = (0..k).map(term).sum();
+                    assert!((c - sum).abs() < 1e-3, "{batch} {m} {k} {n}: {c} {sum}");
+                }
+            }
+        }
+    }
+}
