@@ -1,5 +1,6 @@
-//! Convolutions. The common one-dimensional ones are done for a whole batch at once, in `conv_line`; the others as
-//! matrix products over patches: for a sample and a group, `columns[(c, q), p]` holds the input
+//! Convolutions. One-dimensional ones with few channels are in `conv_direct`, those with many channels in
+//! `conv_patches`, what is left of one-dimensional ones is done for a whole batch at once in `conv_line`, and the others
+//! as matrix products over patches: for a sample and a group, `columns[(c, q), p]` holds the input
 //! element that kernel position `q` meets at output position `p` in channel `c`, or 0 in the padding. Then
 //! - forward: `y[o, p] = Σ w[o, (c, q)] · columns[(c, q), p]`,
 //! - weight gradient: `dw[o, (c, q)] = Σ dy[o, p] · columns[(c, q), p]`, summed over the samples,
@@ -8,22 +9,47 @@
 use super::CpuContext;
 use super::context::{floats, floats_mut, sized};
 use super::gemm::{Layout, gemm};
-use super::{conv_direct, conv_line};
+use super::threads::{Finish, MOST, no_finish, parts, split, with_panels};
+use super::{conv_direct, conv_line, conv_patches};
 use crate::ops::conv::{ConvGeometry, ConvKernel, ConvPass};
 
 /// Runs the kernel.
 pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
-    let g = &kernel.geometry;
     cx.dense(|[a, b], out, scratch| {
-        let (a, b, out) = (floats(a), floats(b), floats_mut(out));
-        if conv_direct::suits(kernel.pass, g) {
-            conv_direct::run(kernel.pass, g, a, b, out, &mut scratch.panels);
-        } else if conv_line::suits(g) {
-            conv_line::run(kernel.pass, g, a, b, out, &mut scratch.panels);
-        } else {
-            by_sample(kernel.pass, g, a, b, out, &mut scratch.panels[0]);
-        }
+        into(kernel, floats(a), floats(b), floats_mut(out), &mut scratch.panels, &no_finish);
     });
+}
+
+/// The result, and each block of it handed to `finish` as soon as it is done: whole samples, or a whole weight gradient.
+pub(super) fn into(
+    kernel: &ConvKernel,
+    a: &[f32],
+    b: &[f32],
+    out: &mut [f32],
+    panels: &mut [Vec<f32>; 3],
+    finish: Finish<'_>,
+) {
+    let (pass, g) = (kernel.pass, &kernel.geometry);
+    if conv_direct::suits(pass, g) {
+        conv_direct::run(pass, g, a, b, out, panels, finish);
+    } else if conv_patches::suits(pass, g) {
+        conv_patches::run(pass, g, a, b, out, panels, finish);
+    } else if conv_line::suits(g) {
+        conv_line::run(pass, g, a, b, out, panels);
+        finish(0..out.len(), out);
+    } else if pass == ConvPass::WeightGrad || out.is_empty() {
+        by_sample(pass, g, a, b, out, &mut panels[0]);
+        finish(0..out.len(), out);
+    } else {
+        let (x, y) = (g.in_channels * g.input[0] * g.input[1], g.out_channels * g.output[0] * g.output[1]);
+        let (from, to) = if pass == ConvPass::Forward { (x, y) } else { (y, x) };
+        let flops = conv_patches::flops(g);
+        split(out, to, parts(flops, g.batch.min(MOST)), flops, &|first, block| {
+            let part = ConvGeometry { batch: block.len() / to, ..*g };
+            with_panels(|[columns, ..]| by_sample(pass, &part, &a[first * from..], b, block, columns));
+            finish(first * to..first * to + block.len(), block);
+        });
+    }
 }
 
 /// A patch matrix for each sample and group.
@@ -151,10 +177,13 @@ impl<'a> Patches<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::ops::conv::{Conv, ConvKind};
     use crate::{ConvOptions, Shape};
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn values(n: usize, seed: f32) -> Vec<f32> {
         (0..n).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
@@ -165,7 +194,7 @@ mod tests {
     fn whole_batches_agree_with_single_samples() {
         let lengths = (1..9).chain([19, 40, 57]);
         let sizes = lengths.flat_map(|length| (1..6).map(move |kernel| (length, kernel)));
-        let (mut lines, mut direct) = (0, 0);
+        let (mut lines, mut direct, mut patches) = (0, 0, 0);
         for ((length, kernel), [inputs, outputs]) in sizes.flat_map(|s| [(s, [2, 5]), (s, [9, 15]), (s, [12, 20])]) {
             for (stride, padding) in (1..4).flat_map(|s| (0..7).map(move |p| (s, p))) {
                 let conv =
@@ -198,15 +227,100 @@ mod tests {
                     lines += 1;
                     if conv_direct::suits(pass, &g) {
                         let (mut three, mut panels) = stale();
-                        conv_direct::run(pass, &g, a, b, &mut three, &mut panels);
+                        conv_direct::run(pass, &g, a, b, &mut three, &mut panels, &no_finish);
                         agrees(&three);
                         direct += 1;
+                    }
+                    if conv_patches::suits(pass, &g) {
+                        let (mut four, mut panels) = stale();
+                        conv_patches::run(pass, &g, a, b, &mut four, &mut panels, &no_finish);
+                        agrees(&four);
+                        patches += 1;
                     }
                 }
             }
         }
         assert!(lines > 3000, "{lines}");
         // Without vector instructions the direct form is not used.
-        assert!(direct > 1000 || super::super::simd::lane_count() == 1, "{direct}");
+        assert!(direct > 1000 && patches > 100 || super::super::simd::lane_count() == 1, "{direct} {patches}");
+    }
+
+    /// Threads take whole parts, and what the parts are does not depend on the threads.
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        for (stride, padding) in [(2, 0), (1, 1)] {
+            let options = ConvOptions::new().stride(stride).padding(padding);
+            let (x, w): (Shape, Shape) = ([101, 15, 19].into(), [15, 15, 3].into());
+            let g = Conv { kind: ConvKind::Forward, options }.geometry(&x, &w).unwrap();
+            let (x, w) = (values(x.elements(), 0.1), values(w.elements(), 0.2));
+            let y = values(g.batch * g.out_channels * g.output[1], 0.3);
+            let passes = [
+                (ConvPass::Forward, &x, &w, y.len()),
+                (ConvPass::InputGrad, &y, &w, x.len()),
+                (ConvPass::WeightGrad, &x, &y, w.len()),
+            ];
+            for (pass, a, b, n) in passes {
+                let run = || {
+                    let (mut out, mut panels) = (vec![f32::NAN; n], Default::default());
+                    let kernel = ConvKernel { pass, geometry: g };
+                    let done = AtomicUsize::new(0);
+                    let finish = |range: Range<usize>, block: &mut [f32]| {
+                        assert_eq!(range.len(), block.len());
+                        done.fetch_add(block.len(), Ordering::Relaxed);
+                    };
+                    into(&kernel, a, b, &mut out, &mut panels, &finish);
+                    assert_eq!(done.into_inner(), n, "{pass:?}");
+                    out
+                };
+                let (alone, together) = (run(), super::super::threads::region(run));
+                let mut one = vec![0.0; n];
+                by_sample(pass, &g, a, b, &mut one, &mut Vec::new());
+                assert!(alone == together, "{pass:?} {stride}");
+                assert!(alone.iter().zip(&one).all(|(a, b)| (a - b).abs() < 2e-3), "{pass:?} {stride}");
+            }
+        }
+    }
+
+    /// Two dimensions, groups, gaps, and enough work for several threads.
+    #[test]
+    fn patches_in_panels_agree_with_single_samples() {
+        let two = |h, w| (ConvOptions::new(), [3, 16, h, w], [24, 16, 3, 3]);
+        let mut cases = vec![two(9, 9), two(5, 40), two(17, 16)];
+        cases.push((ConvOptions::new().padding([1, 2]), [2, 16, 9, 23], [16, 16, 3, 5]));
+        cases.push((ConvOptions::new().padding(1).stride(2), [3, 8, 19, 23], [20, 8, 3, 3]));
+        cases.push((ConvOptions::new().padding([0, 3]).stride([1, 3]), [3, 8, 9, 60], [20, 8, 2, 4]));
+        cases.push((ConvOptions::new().padding(2).dilation(2), [2, 9, 21, 22], [17, 9, 3, 3]));
+        cases.push((ConvOptions::new().padding(1).groups(2), [2, 32, 14, 14], [48, 16, 3, 3]));
+        cases.push((ConvOptions::new(), [4, 64, 8, 8], [64, 64, 1, 1]));
+        cases.push((ConvOptions::new().padding(1), [9, 32, 16, 16], [32, 32, 3, 3]));
+        for (options, x, w) in cases {
+            let (x, w): (Shape, Shape) = (x.into(), w.into());
+            let conv = Conv { kind: ConvKind::Forward, options };
+            let g = conv.geometry(&x, &w).unwrap();
+            let (x, w) = (values(x.elements(), 0.1), values(w.elements(), 0.2));
+            let y = values(g.batch * g.out_channels * g.output[0] * g.output[1], 0.3);
+            let passes = [
+                (ConvPass::Forward, &x, &w, y.len()),
+                (ConvPass::InputGrad, &y, &w, x.len()),
+                (ConvPass::WeightGrad, &x, &y, w.len()),
+            ];
+            for (pass, a, b, n) in passes {
+                if !conv_patches::suits(pass, &g) {
+                    continue;
+                }
+                let (mut one, mut columns) = (vec![f32::NAN; n], Vec::new());
+                by_sample(pass, &g, a, b, &mut one, &mut columns);
+                let run = || {
+                    let (mut two, mut panels) = (vec![f32::NAN; n], [(); 3].map(|()| vec![f32::NAN; 50_000]));
+                    conv_patches::run(pass, &g, a, b, &mut two, &mut panels, &no_finish);
+                    two
+                };
+                let (two, threads) = (run(), super::super::threads::region(run));
+                for (one, two) in one.iter().zip(&two) {
+                    assert!((one - two).abs() < 2e-3, "{pass:?} {g:?}: {one} {two}");
+                }
+                assert!(two == threads, "{pass:?} {g:?}: with threads");
+            }
+        }
     }
 }

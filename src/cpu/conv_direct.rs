@@ -8,9 +8,10 @@
 //!
 //! Sums are taken in a fixed order.
 
-use super::context::aligned;
+use super::context::{aligned, sized};
 use super::lanes::{COPY, from_lanes, pack, packed_len, pad_rows, to_lanes, with_constant};
 use super::simd::lane_count;
+use super::threads::{Finish, MOST, parts, split, with_panels};
 use crate::ops::conv::{ConvGeometry, ConvPass};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -31,9 +32,52 @@ pub(super) fn suits(pass: ConvPass, g: &ConvGeometry) -> bool {
     line && shape && sizes && small && kernel_fits && width > 1 && lanes.next_multiple_of(width) <= 2 * lanes
 }
 
-/// Runs the pass, where [`suits`] holds.
-pub(super) fn run(pass: ConvPass, g: &ConvGeometry, a: &[f32], b: &[f32], out: &mut [f32], panels: &mut [Vec<f32>; 3]) {
-    Arch::new().dispatch(Run { pass, g, a, b, out, panels });
+/// Runs the pass, where [`suits`] holds: samples, or partial sums over samples, on several threads.
+pub(super) fn run(
+    pass: ConvPass,
+    g: &ConvGeometry,
+    a: &[f32],
+    b: &[f32],
+    out: &mut [f32],
+    panels: &mut [Vec<f32>; 3],
+    finish: Finish<'_>,
+) {
+    let (x, y) = (g.in_channels * g.input[1], g.out_channels * g.output[1]);
+    // Besides the products, elements are moved between lines and lanes.
+    let products = 2 * g.batch * g.in_channels.max(lane_count()) * g.out_channels * g.kernel[1] * g.output[1];
+    let work = products + 16 * g.batch * (x + y);
+    if pass == ConvPass::WeightGrad {
+        let parts = parts(work, g.batch.min(MOST));
+        let part = |first: usize, end: usize, sums: &mut [f32], panels: &mut [Vec<f32>; 3]| {
+            let (g, a, b) = (ConvGeometry { batch: end - first, ..*g }, &a[first * x..end * x], &b[first * y..end * y]);
+            Arch::new().dispatch(Run { pass, g: &g, a, b, out: sums, panels });
+        };
+        if parts == 1 {
+            part(0, g.batch, out, panels);
+        } else {
+            let (size, first) = (out.len(), |part: usize| g.batch * part / parts);
+            let sums = sized(&mut panels[2], size * parts);
+            split(sums, size, parts, work, &|start, block| {
+                for (i, sums) in block.chunks_exact_mut(size).enumerate() {
+                    with_panels(|panels| part(first(start + i), first(start + i + 1), sums, panels));
+                }
+            });
+            out.copy_from_slice(&sums[..size]);
+            for sums in sums[size..].chunks_exact(size) {
+                out.iter_mut().zip(sums).for_each(|(to, &x)| *to += x);
+            }
+        }
+        finish(0..out.len(), out);
+        return;
+    }
+    let (from, to) = if pass == ConvPass::Forward { (x, y) } else { (y, x) };
+    // Two samples at once.
+    split(out, 2 * to, parts(work, (g.batch / 2).min(MOST)), work, &|first, block| {
+        let (start, batch) = (2 * first, block.len() / to);
+        let (g, a) = (ConvGeometry { batch, ..*g }, &a[start * from..][..batch * from]);
+        with_panels(|panels| Arch::new().dispatch(Run { pass, g: &g, a, b, out: block, panels }));
+        finish(start * to..start * to + block.len(), block);
+    });
 }
 
 struct Run<'a> {

@@ -2,11 +2,12 @@
 
 use super::CpuContext;
 use super::context::{SPARES, Scratch};
+use super::threads::region;
 use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::passes::Passes;
-use crate::plan::{BufferKind, Operand, Placement, Plan, Storage, Target, lower};
+use crate::plan::{BufferKind, Launch, Operand, Placement, Plan, Storage, Target, lower};
 use crate::session::Executor;
 use crate::session::reference::unused;
 use crate::shape::TensorType;
@@ -110,11 +111,19 @@ impl Executor for CpuExecutor {
             }
         }
         program.swap_variables(&mut self.variables);
-        for step in first..first + count {
-            for launch in &program.plan.launches {
-                let (buffers, scratch) = (&mut program.buffers[..], &mut self.scratch);
-                launch.kernel.cpu(&mut CpuContext { buffers, launch, step, seed, scratch });
+        let scratch = &mut self.scratch;
+        let mut steps = || {
+            for step in first..first + count {
+                for launch in &program.plan.launches {
+                    let buffers = &mut program.buffers[..];
+                    launch.kernel.cpu(&mut CpuContext { buffers, launch, step, seed, scratch });
+                }
             }
+        };
+        if count > 1 {
+            region(steps)
+        } else {
+            steps()
         }
         program.swap_variables(&mut self.variables);
         Ok(())
@@ -157,13 +166,13 @@ impl Executor for CpuExecutor {
     fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<f64>> {
         let program = &mut self.programs[program];
         program.swap_variables(&mut self.variables);
-        let mut seconds = Vec::with_capacity(program.plan.launch_count());
-        for launch in &program.plan.launches {
-            let (buffers, scratch) = (&mut program.buffers[..], &mut self.scratch);
+        let (plan, buffers, scratch) = (&program.plan, &mut program.buffers[..], &mut self.scratch);
+        let time = |launch: &Launch| {
             let start = std::time::Instant::now();
             launch.kernel.cpu(&mut CpuContext { buffers, launch, step, seed, scratch });
-            seconds.push(start.elapsed().as_secs_f64());
-        }
+            start.elapsed().as_secs_f64()
+        };
+        let seconds = region(|| plan.launches.iter().map(time).collect());
         program.swap_variables(&mut self.variables);
         Ok(seconds)
     }

@@ -3,7 +3,10 @@
 use super::CpuContext;
 use super::context::{floats, floats_mut, sized};
 use super::gemm::{Layout, gemm};
+use super::simd::lane_count;
 use super::strided::Walk;
+use super::threads::{Finish, MOST, no_finish, parts, split};
+use super::tiles::{Packed, Product, Rows};
 use crate::dtype::DType;
 use crate::ops::matmul::MatmulKernel;
 use crate::plan::Operand;
@@ -12,22 +15,37 @@ use half::f16;
 
 /// Runs the kernel.
 pub fn run(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
-    let (inputs, output) = (&cx.launch.inputs, &cx.launch.outputs[0]);
+    let output = &cx.launch.outputs[0];
     let mut target = std::mem::take(&mut cx.buffers[output.buffer.index()]);
-    let [wide_a, wide_b, wide_c] = &mut cx.scratch.panels;
-    let a = Side::new(&inputs[0], cx.buffers, wide_a);
-    let b = Side::new(&inputs[1], cx.buffers, wide_b);
     let elements = output.view.shape.elements();
     if output.dtype == DType::F16 {
-        let c = sized(wide_c, elements);
-        product(kernel, &a, &b, c);
+        let mut wide = std::mem::take(&mut cx.scratch.panels[2]);
+        let c = sized(&mut wide, elements);
+        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, &no_finish);
         let halves: &mut [f16] = bytemuck::cast_slice_mut(&mut target);
         let halves = &mut halves[output.view.offset..][..elements];
         halves.iter_mut().zip(c).for_each(|(h, &mut x)| *h = f16::from_f32(x));
+        cx.scratch.panels[2] = wide;
     } else {
-        product(kernel, &a, &b, &mut floats_mut(&mut target)[output.view.offset..][..elements]);
+        let c = &mut floats_mut(&mut target)[output.view.offset..][..elements];
+        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, &no_finish);
     }
     cx.buffers[output.buffer.index()] = target;
+}
+
+/// The product as dense `f32`, and each block of whole rows handed to `finish` as soon as it is done.
+pub(super) fn into(
+    kernel: &MatmulKernel,
+    inputs: &[Operand],
+    buffers: &[Vec<u32>],
+    panels: &mut [Vec<f32>; 3],
+    c: &mut [f32],
+    finish: Finish<'_>,
+) {
+    let [wide_a, wide_b, packed] = panels;
+    let a = Side::new(&inputs[0], buffers, wide_a);
+    let b = Side::new(&inputs[1], buffers, wide_b);
+    product(kernel, &a, &b, c, packed, finish);
 }
 
 /// An operand in `f32`.
@@ -85,14 +103,106 @@ impl<'a> Side<'a> {
     }
 }
 
-fn product(kernel: &MatmulKernel, a: &Side<'_>, b: &Side<'_>, c: &mut [f32]) {
+/// Operations of a product for which [`tiles`](super::tiles) are used: they beat `gemm` where an axis is short and draw
+/// with it otherwise, while everything fits in the second-level cache.
+const SMALL: usize = 1 << 22;
+/// Rows of a large product that are worth packing its right side for.
+const ROWS: usize = 256;
+
+fn product(
+    kernel: &MatmulKernel,
+    a: &Side<'_>,
+    b: &Side<'_>,
+    c: &mut [f32],
+    packed: &mut Vec<f32>,
+    finish: Finish<'_>,
+) {
     let (m, n, k, batch) = (kernel.m, kernel.n, kernel.k, kernel.batch.elements());
-    if batch > 1 && b.is_shared() && a.is_stacked() {
-        gemm([batch * m, k, n], (c, Layout::dense(n)), false, (a.data, a.layout(0)), (b.data, b.layout(0)));
+    if c.is_empty() {
         return;
     }
-    for index in 0..batch {
-        let lc = Layout::dense(n).at(index * m * n);
-        gemm([m, k, n], (&mut *c, lc), false, (a.data, a.layout(index)), (b.data, b.layout(index)));
+    let one = batch == 1 || (b.is_shared() && a.is_stacked());
+    if !one {
+        let flops = work(m, n, k) * batch;
+        split(c, m * n, parts(flops, batch.min(MOST)), flops, &|first, block| {
+            for (i, c) in block.chunks_exact_mut(m * n).enumerate() {
+                let (index, dense) = (first + i, Layout::dense(n));
+                gemm([m, k, n], (c, dense), false, (a.data, a.layout(index)), (b.data, b.layout(index)));
+            }
+            finish(first * m * n..first * m * n + block.len(), block);
+        });
+        return;
+    }
+    let (m, la, lb, flops) = (m * batch, a.layout(0), b.layout(0), work(m * batch, n, k));
+    let down = |first: usize| la.at((la.offset as isize + first as isize * la.rows) as usize);
+    let rows = match (usize::try_from(la.rows), usize::try_from(la.columns)) {
+        (Ok(stride), Ok(1)) => Some(Rows::Dense { stride }),
+        (Ok(1), Ok(stride)) => Some(Rows::Transposed { stride }),
+        _ => None,
+    };
+    match rows.filter(|_| 2 * m * n * k <= SMALL && k > 0 && lane_count() > 1) {
+        Some(rows) => {
+            let b = Packed::new(k, n, b.data, lb, packed);
+            split(c, n, parts(flops, (m / 16).min(MOST)), flops, &|first, block| {
+                let (a, m) = (&a.data[down(first).offset..], block.len() / n);
+                Product { m, a, rows, b, c: block, ldc: n, accumulate: false }.run();
+                finish(first * n..first * n + block.len(), block);
+            });
+        }
+        None => {
+            let parts = if m < 64 { 1 } else { parts(flops, (m / ROWS).clamp(2, MOST)) };
+            split(c, n, parts, flops, &|first, block| {
+                let dense = (&mut *block, Layout::dense(n));
+                gemm([dense.0.len() / n, k, n], dense, false, (a.data, down(first)), (b.data, lb));
+                finish(first * n..first * n + block.len(), block);
+            });
+        }
+    }
+}
+
+/// Operations, counting for those of a short last vector too.
+fn work(m: usize, n: usize, k: usize) -> usize {
+    2 * m * k * n.next_multiple_of(lane_count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::threads::region;
+    use super::*;
+
+    /// Small products, large ones and batches, transposed or not: right, and the same bits with threads.
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let cases =
+            [(1, 100, 40, 100), (1, 100, 100, 10), (1, 3, 5, 7), (1, 300, 150, 290), (5, 60, 60, 60), (2, 1, 9, 33)];
+        for (batch, m, k, n) in cases {
+            let view = |rows: usize, columns: usize, transposed: bool| {
+                let shape = if transposed { [batch, columns, rows] } else { [batch, rows, columns] };
+                let view = View::dense(shape);
+                if transposed { view.permute(&[0, 2, 1]) } else { view }
+            };
+            let data =
+                |len: usize, seed: f32| -> Vec<f32> { (0..len).map(|i| (i as f32 * 0.7 + seed).sin()).collect() };
+            let (x, y) = (data(batch * m * k, 0.1), data(batch * k * n, 0.2));
+            for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+                let (va, vb) = (view(m, k, ta), view(k, n, tb));
+                let a = Side { data: &x, strides: Strides::View(&va), offset: 0 };
+                let b = Side { data: &y, strides: Strides::View(&vb), offset: 0 };
+                let kernel = MatmulKernel { batch: [batch].into(), m, n, k, epilogue: None, row_sums: false };
+                let run = || {
+                    let mut c = vec![f32::NAN; batch * m * n];
+                    product(&kernel, &a, &b, &mut c, &mut Vec::new(), &no_finish);
+                    c
+                };
+                let (alone, together) = (run(), region(run));
+                assert!(alone == together, "{batch} {m} {k} {n}");
+                for (index, &c) in alone.iter().enumerate().step_by(7) {
+                    let (i, j, of) = (index / n % m, index % n, index / (m * n));
+                    let term = |p: usize| x[va.index((of * m + i) * k + p)] * y[vb.index((of * k + p) * n + j)];
+                    let sum: f32 = (0..k).map(term).sum();
+                    assert!((c - sum).abs() < 1e-3, "{batch} {m} {k} {n}: {c} {sum}");
+                }
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! The CPU executor: runs a plan on the host, on one thread.
+//! The CPU executor: runs a plan on the host, on the machine's cores where that pays.
 
 pub mod context;
 pub mod conv;
 mod conv_direct;
 mod conv_line;
+mod conv_patches;
 pub mod cross_entropy;
 pub mod elementwise;
 mod executor;
@@ -17,6 +18,8 @@ pub mod row_sums;
 mod simd;
 pub mod softmax;
 mod strided;
+mod threads;
+mod tiles;
 
 pub use context::CpuContext;
 pub use executor::{CpuExecutor, CpuOptions};

@@ -1,0 +1,185 @@
+//! Work on several threads.
+//!
+//! There is one pool for the process, of as many threads as the machine has cores; the environment variable
+//! `WGRAD_THREADS`, read once, sets another number, and 1 does everything on the caller's thread. Work is divided by its
+//! size alone, never by the number of threads or by who is idle, and a sum is never divided: results are the same to the
+//! last bit for any number of threads.
+//!
+//! A launch of some microseconds is too short to wake a sleeping thread for. During a [`region`] (a run of several
+//! steps) the other threads therefore stay awake and look for work.
+
+use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Floating-point operations, or work that takes as long, that pay for a hand-off to a thread that is awake.
+const AWAKE: usize = 400_000;
+/// The same where threads must be woken.
+const ASLEEP: usize = 20_000_000;
+/// Parts that work is divided into at most.
+pub(super) const MOST: usize = 16;
+/// Failed looks for work before a waiting thread lets others have its core.
+const PATIENCE: u32 = 1 << 12;
+
+/// What is done to each block of a result as soon as it is there, while it is in the cache: the block's elements are
+/// given with their range in the dense result. It is called on any thread, once for each block.
+pub(super) type Finish<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
+
+/// Leaves a block as it is.
+pub(super) fn no_finish(_: Range<usize>, _: &mut [f32]) {}
+
+/// The pool, unless everything is to be done on one thread.
+fn pool() -> Option<&'static ThreadPool> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    let make = || {
+        let given = std::env::var("WGRAD_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+        let threads = given.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+        // Without threads there is still the caller's.
+        let build = || ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("wgrad-{i}")).build().ok();
+        if threads > 1 { build() } else { None }
+    };
+    POOL.get_or_init(make).as_ref()
+}
+
+/// Runs `f` on a thread of the pool, and keeps the others awake meanwhile.
+pub(super) fn region<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    let Some(pool) = pool() else { return f() };
+    let active = Arc::new(AtomicBool::new(true));
+    for _ in 1..pool.current_num_threads() {
+        let active = Arc::clone(&active);
+        pool.spawn(move || wait_for_work(&active));
+    }
+    /// Ends the waiting, also when a kernel panics.
+    struct End(Arc<AtomicBool>);
+    impl Drop for End {
+        fn drop(&mut self) {
+            self.0.store(false, Ordering::Release);
+        }
+    }
+    let _end = End(active);
+    pool.install(f)
+}
+
+/// Does what work there is until the region ends.
+fn wait_for_work(active: &AtomicBool) {
+    let mut idle = 0;
+    while active.load(Ordering::Acquire) {
+        if matches!(rayon::yield_now(), Some(Yield::Executed)) {
+            idle = 0;
+            continue;
+        }
+        idle += 1;
+        std::hint::spin_loop();
+        if idle > PATIENCE {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// How many parts work of this many floating-point operations is worth dividing into, 1 or a power of two: each has
+/// at least half of `AWAKE`. Does not depend on the number of threads.
+pub(super) fn parts(flops: usize, most: usize) -> usize {
+    let parts = (flops / (AWAKE / 2)).clamp(1, most.max(1));
+    1 << parts.ilog2()
+}
+
+/// Calls `f(first unit, units' elements)` for consecutive blocks of `out`: `parts` blocks of as equal numbers of units
+/// as can be, on several threads if `flops` pay for it.
+pub(super) fn split<T: Send>(
+    out: &mut [T],
+    unit: usize,
+    parts: usize,
+    flops: usize,
+    f: &(impl Fn(usize, &mut [T]) + Sync),
+) {
+    let units = out.len() / unit.max(1);
+    let parts = parts.clamp(1, units.max(1));
+    let blocks = Blocks { units, parts, unit };
+    match pool().filter(|_| parts > 1 && flops >= AWAKE) {
+        Some(pool) if pool.current_thread_index().is_some() => blocks.each(out, 0..parts, true, f),
+        Some(pool) if flops >= ASLEEP => pool.install(|| blocks.each(out, 0..parts, true, f)),
+        _ => blocks.each(out, 0..parts, false, f),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Blocks {
+    units: usize,
+    parts: usize,
+    unit: usize,
+}
+
+impl Blocks {
+    fn first(self, part: usize) -> usize {
+        self.units * part / self.parts
+    }
+    fn each<T: Send>(self, out: &mut [T], parts: Range<usize>, threads: bool, f: &(impl Fn(usize, &mut [T]) + Sync)) {
+        if parts.len() <= 1 {
+            return f(self.first(parts.start), out);
+        }
+        let middle = parts.start + parts.len() / 2;
+        let (low, high) = out.split_at_mut((self.first(middle) - self.first(parts.start)) * self.unit);
+        let mut low = || self.each(low, parts.start..middle, threads, f);
+        let mut high = || self.each(high, middle..parts.end, threads, f);
+        if threads {
+            rayon::join(low, high);
+        } else {
+            low();
+            high();
+        }
+    }
+}
+
+thread_local! {
+    static PANELS: Cell<[Vec<f32>; 3]> = const { Cell::new([const { Vec::new() }; 3]) };
+}
+
+/// Calls `f` with memory of this thread's own, kept for the next call. `f` must not divide its work further: the
+/// memory would be missing to what this thread does while it waits.
+pub(super) fn with_panels<R>(f: impl FnOnce(&mut [Vec<f32>; 3]) -> R) -> R {
+    PANELS.with(|cell| {
+        let mut panels = cell.take();
+        let result = f(&mut panels);
+        cell.set(panels);
+        result
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_is_done_once_with_and_without_threads() {
+        for flops in [0, AWAKE, ASLEEP] {
+            for (units, parts) in [(0, 1), (1, 4), (7, 2), (7, 3), (64, 8), (5, 100)] {
+                for asleep in [false, true] {
+                    let mut out = vec![0u32; units * 3];
+                    let mut work = || {
+                        split(&mut out, 3, parts, flops, &|first, block| {
+                            for (i, x) in block.iter_mut().enumerate() {
+                                *x += (first * 3 + i) as u32 + 1;
+                            }
+                        });
+                    };
+                    if asleep {
+                        work()
+                    } else {
+                        region(work)
+                    }
+                    assert!(out.iter().enumerate().all(|(i, &x)| x == i as u32 + 1), "{units} {parts} {out:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn work_is_divided_by_its_size() {
+        assert_eq!(parts(0, 8), 1);
+        assert_eq!(parts(AWAKE, 8), 2);
+        assert_eq!(parts(1 << 40, 8), 8);
+        assert_eq!(parts(1 << 40, 0), 1);
+    }
+}
