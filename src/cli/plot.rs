@@ -260,6 +260,7 @@ mod tests {
     fn run(values: &[f64], val: bool) -> Metrics {
         let history = values.iter().zip(1..).map(|(&v, epoch)| EpochRecord {
             epoch,
+            running_loss: v,
             train_loss: v,
             train_error: v,
             val_loss: val.then_some(v * 1.5),
@@ -273,6 +274,7 @@ mod tests {
             epochs: values.len() as u32,
             steps: 1,
             parameters: 1,
+            running_loss: 1.0,
             train_loss: 1.0,
             train_error: 1.0,
             val_loss: None,

@@ -13,11 +13,9 @@ impl Plan {
         let name = match &buffer.kind {
             BufferKind::Constant(_) => format!("const{}", operand.buffer.0),
             BufferKind::Input(name) => name.clone(),
-            BufferKind::Variable(storage) => match storage.at(operand.view.offset) {
-                Some(variable) if operand.view.shape.elements() <= variable.tensor_type().shape.elements() => {
-                    variable.name().to_string()
-                }
-                _ => format!("{}…", storage.slots[0].0.name()),
+            BufferKind::Variable(storage) => match storage.holder(&operand.view.range()) {
+                Some(variable) => variable.name().to_string(),
+                None => format!("{}…", storage.slots[0].0.name()),
             },
             BufferKind::Scratch => format!("b{}", operand.buffer.0),
         };

@@ -3,6 +3,7 @@
 use crate::shape::TensorType;
 use crate::variable::Variable;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Variables' storage: one variable, or several of one dtype side by side.
@@ -27,9 +28,12 @@ impl Storage {
     pub fn offset(&self, variable: &Variable) -> Option<usize> {
         self.slots.iter().find(|(v, _)| v == variable).map(|&(_, offset)| offset)
     }
-    /// The variable whose elements `position` is among.
-    pub fn at(&self, position: usize) -> Option<&Variable> {
-        self.slots.iter().rev().find(|&&(_, offset)| offset <= position).map(|(variable, _)| variable)
+    /// The variable that all elements of a range belong to.
+    pub fn holder(&self, range: &Range<usize>) -> Option<&Variable> {
+        let holds = |(variable, offset): &&(Variable, usize)| {
+            *offset <= range.start && range.end <= offset + variable.tensor_type().shape.elements()
+        };
+        self.slots.iter().find(holds).map(|(variable, _)| variable)
     }
 }
 

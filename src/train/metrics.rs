@@ -9,6 +9,9 @@ use std::fmt::Write;
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: u32,
+    /// Mean over the epoch's batches of the loss each had when the parameters moved: dropout and all.
+    #[serde(default)]
+    pub running_loss: f64,
     /// Mean loss over the training set.
     pub train_loss: f64,
     /// Per cent of the training set that is misclassified.
@@ -68,13 +71,14 @@ impl Metrics {
 
     /// The history as CSV with a header line.
     pub fn to_csv(&self) -> String {
-        let mut out = String::from("epoch,train_loss,train_error,val_loss,val_error,lr,seconds\n");
+        let mut out = String::from("epoch,running_loss,train_loss,train_error,val_loss,val_error,lr,seconds\n");
         for r in &self.history {
             let optional = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
             let _ = writeln!(
                 out,
-                "{},{},{},{},{},{},{}",
+                "{},{},{},{},{},{},{},{}",
                 r.epoch,
+                r.running_loss,
                 r.train_loss,
                 r.train_error,
                 optional(r.val_loss),

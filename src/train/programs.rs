@@ -54,6 +54,8 @@ pub(super) struct TrainPrograms {
     full: Program,
     tail: Option<Program>,
     order: Variable,
+    /// The sum, over the epoch's batches so far, of each one's mean loss times its part of the samples.
+    running_loss: Variable,
     rows: usize,
     batch: usize,
 }
@@ -71,6 +73,7 @@ impl TrainPrograms {
     ) -> Result<Self> {
         let identity: Vec<u32> = (0..split.rows as u32).collect();
         let order = Variable::new("order", Array::new([split.rows], identity)?);
+        let running_loss = Variable::new("running_loss", 0.0f32);
         let batch = config.batch;
         let steps = split.rows.div_ceil(batch);
         let mut program = |first: usize, size: usize| {
@@ -92,12 +95,18 @@ impl TrainPrograms {
             let moment = if per_step { step } else { epoch };
             let lr = g.variable(rates).index_select(0, moment.reshape([1])).reshape(());
             optimizer.minimize(mean, lr);
+            let before = g.variable(&running_loss);
+            let starts = within.eq(g.scalar(0.0, DType::U32));
+            g.update(
+                &running_loss,
+                starts.select(0.0, before) + mean.cast(DType::F32) * (size as f64 / split.rows as f64),
+            );
             session.compile(&g, &[])
         };
         let full = program(0, batch)?;
         let rest = split.rows % batch;
         let tail = if rest == 0 { None } else { Some(program(split.rows - rest, rest)?) };
-        Ok(TrainPrograms { full, tail, order, rows: split.rows, batch })
+        Ok(TrainPrograms { full, tail, order, running_loss, rows: split.rows, batch })
     }
 
     /// Samples of an epoch.
@@ -110,8 +119,9 @@ impl TrainPrograms {
         self.rows.div_ceil(self.batch) as u32
     }
 
-    /// Runs epoch `epoch` (counted from 0) over the samples in `order`.
-    pub(super) fn epoch(&self, session: &mut Session, epoch: u32, order: Option<Vec<u32>>) -> Result<()> {
+    /// Runs epoch `epoch` (counted from 0) over the samples in `order`; gives the mean of their losses, each as it was when
+    /// the parameters moved.
+    pub(super) fn epoch(&self, session: &mut Session, epoch: u32, order: Option<Vec<u32>>) -> Result<f64> {
         if let Some(order) = order {
             session.write(&self.order, &Array::new([self.rows], order)?)?;
         }
@@ -123,7 +133,7 @@ impl TrainPrograms {
             session.set_step(tail, first + full)?;
             session.run_steps(tail, &[], 1)?;
         }
-        Ok(())
+        session.read(&self.running_loss)?.item()
     }
 
     /// Kernel launches of a full step; `None` on the reference.

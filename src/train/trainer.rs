@@ -149,7 +149,7 @@ impl Trainer {
         }
         let start = Instant::now();
         let order = self.next_order();
-        self.train.epoch(&mut self.session, epoch, order)?;
+        let running_loss = self.train.epoch(&mut self.session, epoch, order)?;
         let (train_loss, train_error) = self.train_eval.evaluate(&mut self.session, "training")?;
         let val = match &self.val_eval {
             Some(programs) => Some(programs.evaluate(&mut self.session, "validation")?),
@@ -159,6 +159,7 @@ impl Trainer {
         let moment = if self.config.schedule.unit() == Unit::Step { last_step } else { epoch };
         let record = EpochRecord {
             epoch: epoch + 1,
+            running_loss,
             train_loss,
             train_error,
             val_loss: val.map(|v| v.0),
