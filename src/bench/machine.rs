@@ -34,8 +34,7 @@ impl Machine {
             name,
             driver,
             timestamps,
-            // The CPU executor runs on the caller's thread.
-            threads: if is_gpu { host } else { 1 },
+            threads: if is_gpu { host } else { crate::cpu::threads::count() },
             cpu: processor(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         }

@@ -55,7 +55,7 @@ impl Roof {
         let session = Session::new(device.clone())?;
         // Enough for all of a device's threads to have work for some time, and no more.
         let fma = match session.gpu_target() {
-            None => FusedMultiplyAdd { threads: 64, turns: 1024 },
+            None => FusedMultiplyAdd { threads: 1024, turns: 1024 },
             Some(target) if target.software => FusedMultiplyAdd { threads: 1 << 12, turns: 256 },
             Some(_) => FusedMultiplyAdd { threads: 1 << 18, turns: 512 },
         };

@@ -2,6 +2,7 @@
 
 use crate::cpu::CpuContext;
 use crate::cpu::context::{floats, floats_mut};
+use crate::cpu::threads::{MOST, split};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::elementwise::ElementwiseKernel;
@@ -17,6 +18,8 @@ use pulp::{Arch, Simd, WithSimd};
 /// Vectors a thread works on, each of which waits for nothing but itself: enough for the units' latency, few enough for
 /// their registers.
 const CHAINS: usize = 12;
+/// Elements of a thread's smallest part: whole chains, however wide the vectors are.
+const UNIT: usize = 16 * CHAINS;
 /// Rounds of a turn of the shader's loop.
 const ROUNDS_A_TURN: usize = 4;
 
@@ -76,7 +79,11 @@ impl Kernel for FusedMultiplyAdd {
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         let rounds = self.rounds();
         cx.dense::<1>(|[x], y, _| {
-            Arch::new().dispatch(Rounds { x: floats(x), y: floats_mut(y), rounds, a: -1.0, b: 3.0 });
+            let x = floats(x);
+            split(floats_mut(y), UNIT, MOST, self.flops() as usize, &|first, y| {
+                let x = &x[first * UNIT..][..y.len()];
+                Arch::new().dispatch(Rounds { x, y, rounds, a: -1.0, b: 3.0 });
+            });
         });
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
@@ -165,8 +172,12 @@ impl Kernel for AddKernel {
     }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         cx.dense::<2>(|[a, b], y, _| {
-            let (a, b, y) = (floats(a), floats(b), floats_mut(y));
-            Arch::new().dispatch(|| y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a + b));
+            let (a, b) = (floats(a), floats(b));
+            // An element takes about as long as some operations.
+            split(floats_mut(y), 1, MOST, 8 * self.elements, &|first, y| {
+                let (a, b) = (&a[first..][..y.len()], &b[first..][..y.len()]);
+                Arch::new().dispatch(|| y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a + b));
+            });
         });
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {

@@ -18,7 +18,7 @@ pub mod row_sums;
 mod simd;
 pub mod softmax;
 mod strided;
-mod threads;
+pub mod threads;
 mod tiles;
 
 pub use context::CpuContext;

@@ -19,7 +19,7 @@ const AWAKE: usize = 400_000;
 /// The same where threads must be woken.
 const ASLEEP: usize = 20_000_000;
 /// Parts that work is divided into at most.
-pub(super) const MOST: usize = 16;
+pub(crate) const MOST: usize = 16;
 /// Failed looks for work before a waiting thread lets others have its core.
 const PATIENCE: u32 = 1 << 12;
 
@@ -41,6 +41,11 @@ fn pool() -> Option<&'static ThreadPool> {
         if threads > 1 { build() } else { None }
     };
     POOL.get_or_init(make).as_ref()
+}
+
+/// How many threads there are to work on.
+pub fn count() -> usize {
+    pool().map_or(1, ThreadPool::current_num_threads)
 }
 
 /// Runs `f` on a thread of the pool, and keeps the others awake meanwhile.
@@ -87,7 +92,7 @@ pub(super) fn parts(flops: usize, most: usize) -> usize {
 
 /// Calls `f(first unit, units' elements)` for consecutive blocks of `out`: `parts` blocks of as equal numbers of units
 /// as can be, on several threads if `flops` pay for it.
-pub(super) fn split<T: Send>(
+pub(crate) fn split<T: Send>(
     out: &mut [T],
     unit: usize,
     parts: usize,
