@@ -139,9 +139,11 @@ impl Kernel for MatmulKernel {
     fn own_inputs(&self) -> usize {
         2
     }
+    fn epilogue(&self) -> Option<&Fused> {
+        self.epilogue.as_ref()
+    }
     fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
-        let plain = self.epilogue.is_none() && !self.row_sums;
-        plain.then(|| Arc::new(MatmulKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
+        (!self.row_sums).then(|| Arc::new(MatmulKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
     }
     fn absorb(&self, own: &Launch, other: &Launch) -> Option<Launch> {
         let (a, plain) = (&own.inputs[0], self.epilogue.is_none() && !self.row_sums);

@@ -272,8 +272,11 @@ impl Kernel for ReduceKernel {
     fn own_inputs(&self) -> usize {
         self.expr.inputs()
     }
+    fn epilogue(&self) -> Option<&Fused> {
+        self.epilogue.as_ref()
+    }
     fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
-        self.epilogue.is_none().then(|| Arc::new(ReduceKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
+        Some(Arc::new(ReduceKernel { epilogue: Some(epilogue), ..self.clone() }))
     }
     fn updates_in_place(&self) -> bool {
         true

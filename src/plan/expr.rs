@@ -274,6 +274,10 @@ impl Lazy {
         let lookups = self.expr.instrs.iter().filter(|i| matches!(i, Instr::Gather { .. })).count();
         lookups <= MOST_LOOKUPS && !self.expr.instrs.iter().any(|i| matches!(i, Instr::Load { .. }))
     }
+    /// Whether it depends on a point's index along some axis.
+    pub fn has_iota(&self) -> bool {
+        self.expr.instrs.iter().any(|i| matches!(i, Instr::Iota { .. }))
+    }
     /// Whether it depends on where a point lies in the iteration space, other than through its loads.
     pub fn is_positional(&self) -> bool {
         self.expr.instrs.iter().any(|i| matches!(i, Instr::Iota { .. } | Instr::Random { .. }))

@@ -4,13 +4,12 @@
 //! Both move a launch to where another is. That is safe if no launch in between writes what the moved one reads or writes,
 //! or reads what it writes.
 
-use super::{BufferId, BufferKind, Fused, Launch, Operand, Plan, distinct_buffers};
+use super::{BufferId, BufferKind, Fused, Instr, Launch, Operand, Plan, Slot, distinct_buffers};
 use crate::ops::elementwise::ElementwiseKernel;
 use crate::ops::reduce::ReduceKernel;
 use crate::passes::Passes;
 use crate::shape::View;
 use std::any::Any;
-use std::sync::Arc;
 
 fn touches(operands: &[Operand], buffer: BufferId) -> bool {
     operands.iter().any(|o| o.buffer == buffer)
@@ -62,91 +61,141 @@ fn find_absorber(launches: &[Launch], other: usize) -> Option<(usize, usize, Lau
     None
 }
 
-/// Joins elementwise launches with the launch whose result they take.
+/// Steps an epilogue may have: longer ones make shaders that take long to compile.
+const MAX_STEPS: usize = 256;
+
+/// Joins elementwise launches with a launch whose result they take.
 pub(super) fn epilogues(plan: &mut Plan, max_buffers: usize) {
     let mut position = 0;
     while position < plan.launches.len() {
         match find_producer(plan, position, max_buffers) {
-            Some((producer, launch)) => {
-                plan.launches[position] = launch;
-                plan.launches.remove(producer);
+            Some((producer, joined, down)) => {
+                // Where the later one was, or where the earlier one was.
+                let (place, gone) = if down { (position, producer) } else { (producer, position) };
+                plan.launches[place] = joined;
+                plan.launches.remove(gone);
+                position = if down { position } else { producer };
             }
             None => position += 1,
         }
     }
 }
 
-/// The launch whose result only the one at `position` takes, and the two as one.
-fn find_producer(plan: &Plan, position: usize, max_buffers: usize) -> Option<(usize, Launch)> {
+/// A launch that can do the work of the one at `position` as it stores its result; the two as one, and whether that goes
+/// to the place of the later one.
+fn find_producer(plan: &Plan, position: usize, max_buffers: usize) -> Option<(usize, Launch, bool)> {
     let launch = &plan.launches[position];
-    let kernel: &ElementwiseKernel = (launch.kernel.as_ref() as &dyn Any).downcast_ref()?;
-    let candidates = launch.inputs.iter().enumerate().filter_map(|(k, operand)| {
-        let producer = sole_producer(plan, position, operand)?;
-        Some((producer, k))
-    });
+    (launch.kernel.as_ref() as &dyn Any).is::<ElementwiseKernel>().then_some(())?;
+    let candidates = (0..launch.inputs.len()).filter_map(|k| Some((producer(plan, position, k)?, k)));
     // The latest, so that it moves the least.
     let mut candidates: Vec<(usize, usize)> = candidates.collect();
     candidates.sort_unstable_by(|a, b| b.cmp(a));
     candidates.into_iter().find_map(|(producer, k)| {
-        let joined = join(&plan.launches[producer], launch, kernel, k, max_buffers)?;
-        may_pass(&plan.launches[producer], &plan.launches[producer + 1..position]).then_some((producer, joined))
+        let kept = |buffer: BufferId| {
+            let read = |(other, l): (usize, &Launch)| other != position && touches(&l.inputs, buffer);
+            plan.launches.iter().enumerate().any(read) || touches(&plan.outputs, buffer)
+        };
+        let joined = join(&plan.launches[producer], launch, k, &kept, max_buffers)?;
+        let between = &plan.launches[producer + 1..position];
+        let stays = plan.launches[producer].outputs.iter().any(|o| kept(o.buffer));
+        if !stays && may_pass(&plan.launches[producer], between) {
+            return Some((producer, joined, true));
+        }
+        may_pass(launch, between).then_some((producer, joined, false))
     })
 }
 
-/// The launch before `reader` that writes all of `operand`'s buffer and nothing else, if only `reader` reads it.
-fn sole_producer(plan: &Plan, reader: usize, operand: &Operand) -> Option<usize> {
+/// The launch before `reader` that alone writes the whole buffer of its `k`-th input, if that is read as it is written.
+fn producer(plan: &Plan, reader: usize, k: usize) -> Option<usize> {
+    let inputs = &plan.launches[reader].inputs;
+    let operand = &inputs[k];
     let buffer = &plan.buffers[operand.buffer.index()];
     let whole =
         |view: &View| view.is_dense() && view.offset == 0 && view.shape.elements() == buffer.ty.shape.elements();
-    if !matches!(buffer.kind, BufferKind::Scratch) || !whole(&operand.view) || touches(&plan.outputs, operand.buffer) {
+    let once = inputs.iter().filter(|o| o.buffer == operand.buffer).count() == 1;
+    if !matches!(buffer.kind, BufferKind::Scratch) || !whole(&operand.view) || !once {
         return None;
     }
-    let mut producer = None;
-    for (position, launch) in plan.launches.iter().enumerate() {
-        if position != reader && touches(&launch.inputs, operand.buffer) {
-            return None;
-        }
-        if touches(&launch.outputs, operand.buffer) {
-            let alone = launch.outputs.len() == 1 && whole(&launch.outputs[0].view);
-            if producer.is_some() || !alone || position >= reader {
-                return None;
-            }
-            producer = Some(position);
-        }
-    }
-    let loads = plan.launches[reader].inputs.iter().filter(|o| o.buffer == operand.buffer).count();
-    producer.filter(|_| loads == 1)
+    let mut writers = plan.launches.iter().enumerate().filter(|(_, l)| touches(&l.outputs, operand.buffer));
+    let (position, writer) = writers.next()?;
+    let all = writer.outputs.iter().filter(|o| o.buffer == operand.buffer).all(|o| whole(&o.view));
+    (writers.next().is_none() && all && position < reader).then_some(position)
 }
 
-/// `producer` with the expression of `launch`, whose `k`-th input is its result, as epilogue.
+/// `producer` with the expression of `launch`, whose `k`-th input is one of its outputs, as (a further part of) its
+/// epilogue. Outputs that nothing else needs, as `kept` tells, are no longer written.
 fn join(
     producer: &Launch,
     launch: &Launch,
-    kernel: &ElementwiseKernel,
     k: usize,
+    kept: &dyn Fn(BufferId) -> bool,
     max_buffers: usize,
 ) -> Option<Launch> {
-    let others = || launch.inputs.iter().enumerate().filter(|&(other, _)| other != k).map(|(_, o)| o);
-    let (result, output) = (&launch.inputs[k], &launch.outputs[0]);
-    let in_place = launch.outputs.iter().any(|o| touches(&launch.inputs, o.buffer));
-    // Other kernels write their result where the epilogue's first output goes.
-    let direct =
-        producer.kernel.updates_in_place() || (output.view.is_dense() && output.dtype == result.dtype && !in_place);
-    let disjoint = launch.outputs.iter().all(|o| !touches(&producer.inputs, o.buffer));
-    let buffers = producer.kernel.own_inputs().min(producer.inputs.len())
-        + distinct_buffers(others().chain(&launch.outputs)).len();
-    if !direct || !disjoint || buffers > max_buffers {
+    let kernel: &ElementwiseKernel = (launch.kernel.as_ref() as &dyn Any).downcast_ref()?;
+    let taken = &launch.inputs[k];
+    let own = producer.kernel.own_inputs().min(producer.inputs.len());
+    let before = match producer.kernel.epilogue() {
+        Some(fused) => fused.clone(),
+        None if producer.outputs.len() == 1 => Fused::result(&taken.view.shape, taken.dtype),
+        None => return None,
+    };
+    // An input's root in the epilogue, if it is an output; the elements must be read in the order they are written.
+    let root = |operand: &Operand| {
+        let output = producer.outputs.iter().position(|o| o.buffer == operand.buffer)?;
+        let written = &producer.outputs[output].view;
+        let same = operand.view.is_dense() && written.is_dense() && operand.view.range() == written.range();
+        Some(same.then_some(before.expr.roots[output]))
+    };
+    let space = &before.space.shape;
+    let mut expr = before.expr.clone();
+    let is_iota = |instr: &Instr| matches!(instr, Instr::Iota { .. });
+    if *space != kernel.shape && (expr.instrs.iter().any(is_iota) || kernel.expr.instrs.iter().any(is_iota)) {
         return None;
     }
-    let mut expr = kernel.expr.clone();
-    for instr in &mut expr.instrs {
-        if let Some(input) = instr.input() {
-            let input = usize::from(input);
-            *instr = instr.with_input(if input == k { 0 } else { input + usize::from(input < k) } as u16);
-        }
+    let mut loads = producer.inputs[own..].to_vec();
+    let mut slots: Vec<Slot> = Vec::with_capacity(kernel.expr.instrs.len());
+    for instr in &kernel.expr.instrs {
+        let moved = instr.map_slots(|slot| slots[usize::from(slot)]);
+        let slot = match instr.input().map(usize::from) {
+            Some(input) if root(&launch.inputs[input]).is_some() => root(&launch.inputs[input])??,
+            Some(input) => {
+                let operand = &launch.inputs[input];
+                let operand = Operand { view: operand.view.reshape(space)?, ..operand.clone() };
+                let at = loads.iter().position(|o| *o == operand).unwrap_or_else(|| {
+                    loads.push(operand);
+                    loads.len() - 1
+                });
+                expr.push(moved.with_input(at as u16 + 1))
+            }
+            None => expr.push(moved),
+        };
+        slots.push(slot);
     }
-    let epilogue = Fused { space: View::dense(&kernel.shape), expr };
-    let kernel = producer.kernel.with_epilogue(epilogue)?;
-    let inputs = producer.inputs.iter().chain(others()).cloned().collect();
-    Some(Launch { kernel: Arc::clone(&kernel), inputs, outputs: launch.outputs.clone() })
+    // All are seen in the epilogue's space.
+    let in_space = |o: &Operand| Some(Operand { view: o.view.reshape(space)?, ..o.clone() });
+    let before_roots = producer.outputs.iter().zip(&before.expr.roots).filter(|(o, _)| kept(o.buffer));
+    let after_roots = launch.outputs.iter().zip(&kernel.expr.roots);
+    let (mut outputs, mut roots) = (Vec::new(), Vec::new());
+    for (operand, &root) in before_roots {
+        outputs.push(in_space(operand)?);
+        roots.push(root);
+    }
+    for (operand, &root) in after_roots {
+        outputs.push(in_space(operand)?);
+        roots.push(slots[usize::from(root)]);
+    }
+    expr.roots = roots;
+    let in_place = outputs.iter().any(|o| touches(&loads, o.buffer));
+    // But for those that update in place, kernels write their result where the epilogue's first output goes.
+    let result = Operand { dtype: before.result_dtype(), ..taken.clone() };
+    let direct = producer.kernel.updates_in_place()
+        || (outputs[0].view.is_dense() && outputs[0].dtype == result.dtype && !in_place);
+    let disjoint = outputs.iter().all(|o| !touches(&producer.inputs[..own], o.buffer));
+    let buffers = own + distinct_buffers(loads.iter().chain(&outputs)).len();
+    if !direct || !disjoint || buffers > max_buffers || expr.instrs.len() > MAX_STEPS {
+        return None;
+    }
+    let kernel = producer.kernel.with_epilogue(Fused { space: before.space, expr })?;
+    let inputs = producer.inputs[..own].iter().cloned().chain(loads).collect();
+    Some(Launch { kernel, inputs, outputs })
 }

@@ -23,7 +23,11 @@ pub trait Kernel: std::fmt::Debug + Send + Sync + std::any::Any {
     fn own_inputs(&self) -> usize {
         usize::MAX
     }
-    /// The same kernel with an expression applied to each element of its result, if it can do that.
+    /// The expression it applies to each element of its result.
+    fn epilogue(&self) -> Option<&Fused> {
+        None
+    }
+    /// The same kernel with this expression applied to each element of its result, if it can do that.
     fn with_epilogue(&self, _epilogue: Fused) -> Option<Arc<dyn Kernel>> {
         None
     }

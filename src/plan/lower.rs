@@ -15,6 +15,7 @@ use crate::graph::{Graph, Node, NodeId};
 use crate::ops::Op;
 use crate::ops::elementwise::ElementwiseKernel;
 use crate::ops::leaf::Leaf;
+use crate::ops::movement::Movement;
 use crate::passes::{self, Passes, Program};
 use crate::shape::{Shape, TensorType, View};
 use std::sync::Arc;
@@ -246,9 +247,11 @@ impl Lowering<'_> {
     /// Applies a view to a value: to a stored one for nothing; to an expression by changing its loads' views, or by
     /// storing it first where that cannot be.
     pub fn map_view(&mut self, k: usize, shape: &Shape, expands: bool, f: impl Fn(&View) -> Option<View>) -> Value {
+        // Random draws follow the row-major number of a point, which a reshape keeps.
+        let reshapes = matches!(&self.current().op, Op::Movement(Movement::Reshape(_)));
         if let Value::Lazy(lazy) = self.value(k) {
             let recomputes = expands && !lazy.is_free();
-            if !lazy.is_positional()
+            if (!lazy.is_positional() || (reshapes && !lazy.has_iota()))
                 && !recomputes
                 && let Some(mapped) = lazy.map_views(shape, &f)
             {
