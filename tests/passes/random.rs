@@ -3,7 +3,7 @@
 use super::{Case, cpu};
 use proptest::prelude::*;
 use wgrad::passes::Passes;
-use wgrad::{Array, Axes, DType, Graph, Tensor};
+use wgrad::{Array, Axes, DType, Graph, Session, Tensor};
 
 /// One more value from two earlier ones. Calls that do not fit are turned into ones that do.
 fn grow<'g>(call: usize, a: Tensor<'g>, b: Tensor<'g>, k: usize) -> Tensor<'g> {
@@ -45,29 +45,56 @@ fn grow<'g>(call: usize, a: Tensor<'g>, b: Tensor<'g>, k: usize) -> Tensor<'g> {
     }
 }
 
+/// What to call, on which of the latest values, and a number.
+type Call = (usize, usize, usize, usize);
+
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    prop::collection::vec((0usize..29, 0usize..99, 0usize..99, 0usize..6), 1..14)
+}
+
+/// Builds the program and compares its last values in every session with the reference.
+fn check(calls: Vec<Call>, sessions: &mut [(String, Session)]) {
+    let g = Graph::new();
+    let data = |n: usize| (0..12).map(|i| ((i * 7 + n) as f32 * 0.9).sin() * 2.0).collect::<Vec<_>>();
+    let inputs: Vec<(String, Array)> = vec![
+        ("x".into(), Array::new([3, 4], data(1)).unwrap()),
+        ("y".into(), Array::new([1, 4], data(2)[..4].to_vec()).unwrap()),
+    ];
+    let mut values: Vec<Tensor<'_>> = inputs.iter().map(|(n, v)| g.input(n, v.shape(), v.dtype())).collect();
+    for (call, a, b, k) in calls {
+        // Later values are likelier, so that chains grow; products and pads stay small.
+        let pick = |n: usize| values[values.len() - 1 - n % values.len().min(4)];
+        let (a, b) = (pick(a), pick(b));
+        let matrix = a.shape().rank() >= 2 && b.shape().rank() >= 2;
+        let large = a.shape().elements() > 200 || a.shape().rank() > 4;
+        let call = if large || (!matrix && (14..=15).contains(&call)) { call % 13 } else { call };
+        values.push(grow(call, a, b, k));
+    }
+    let outputs: Vec<Tensor<'_>> = values.iter().rev().take(3).copied().collect();
+    g.check().unwrap();
+    Case { name: g.to_string(), graph: &g, outputs, inputs, variables: Vec::new() }.check(sessions);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
-    fn random_programs_agree(calls in prop::collection::vec((0usize..29, 0usize..99, 0usize..99, 0usize..6), 1..14)) {
-        let g = Graph::new();
-        let data = |n: usize| (0..12).map(|i| ((i * 7 + n) as f32 * 0.9).sin() * 2.0).collect::<Vec<_>>();
-        let inputs: Vec<(String, Array)> = vec![
-            ("x".into(), Array::new([3, 4], data(1)).unwrap()),
-            ("y".into(), Array::new([1, 4], data(2)[..4].to_vec()).unwrap()),
-        ];
-        let mut values: Vec<Tensor<'_>> = inputs.iter().map(|(n, v)| g.input(n, v.shape(), v.dtype())).collect();
-        for (call, a, b, k) in calls {
-            // Later values are likelier, so that chains grow; products and pads stay small.
-            let pick = |n: usize| values[values.len() - 1 - n % values.len().min(4)];
-            let (a, b) = (pick(a), pick(b));
-            let matrix = a.shape().rank() >= 2 && b.shape().rank() >= 2;
-            let large = a.shape().elements() > 200 || a.shape().rank() > 4;
-            let call = if large || (!matrix && (14..=15).contains(&call)) { call % 13 } else { call };
-            values.push(grow(call, a, b, k));
-        }
-        let outputs: Vec<Tensor<'_>> = values.iter().rev().take(3).copied().collect();
-        g.check().unwrap();
-        let mut sessions = [("all".to_string(), cpu(Passes::all())), ("none".to_string(), cpu(Passes::none()))];
-        Case { name: g.to_string(), graph: &g, outputs, inputs, variables: Vec::new() }.check(&mut sessions);
+    fn random_programs_agree(calls in calls()) {
+        check(calls, &mut [("all".to_string(), cpu(Passes::all())), ("none".to_string(), cpu(Passes::none()))]);
     }
+}
+
+/// Few, since each has kernels of its own to compile.
+#[cfg(feature = "gpu")]
+#[test]
+fn random_programs_agree_on_a_gpu() {
+    let sessions = std::cell::RefCell::new(super::gpu_sessions());
+    if sessions.borrow().is_empty() {
+        return;
+    }
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(40));
+    let result = runner.run(&calls(), |calls| {
+        check(calls, &mut sessions.borrow_mut());
+        Ok(())
+    });
+    result.unwrap();
 }
