@@ -289,8 +289,8 @@ fn join(sum: vec4<f32>, part: u32, thread: u32) -> vec4<f32> {
 // [end]
 
 // [store]
-// `i` is the element's row-major number in the dense result.
-fn store(i: u32, value: f32) {
+// `i` is the element's row-major number in the dense result, `at` is (j0, the row counted through all groups, (jy, jx)).
+fn store(i: u32, at: vec3<u32>, value: f32) {
     c[p.c_offset + i] = T(value);
 }
 // [end]
@@ -303,18 +303,20 @@ fn store_sum(i: u32, value: f32) {
 }
 // [end]
 
-fn store_rows(at: u32, row: u32, values: vec4<f32>) {
+// `at` is the first row's; `i` the number of the column's first element.
+fn store_rows(i: u32, at: vec3<u32>, row: u32, values: vec4<f32>) {
+    let one = vec3<u32>(0u, 1u, 0u);
     if row < p.m {
-        store(at + row * p.c_row, values.x);
+        store(i + row * p.c_row, at, values.x);
     }
     if row + 1u < p.m {
-        store(at + (row + 1u) * p.c_row, values.y);
+        store(i + (row + 1u) * p.c_row, at + one, values.y);
     }
     if row + 2u < p.m {
-        store(at + (row + 2u) * p.c_row, values.z);
+        store(i + (row + 2u) * p.c_row, at + 2u * one, values.z);
     }
     if row + 3u < p.m {
-        store(at + (row + 3u) * p.c_row, values.w);
+        store(i + (row + 3u) * p.c_row, at + 3u * one, values.w);
     }
 }
 
@@ -427,9 +429,10 @@ fn main(
 
     // The k this thread brings to workgroup memory, counted from the tile's first, and its parts.
     let k = thread % DEPTH;
-    var k0 = k / (across.k_size * down.k_size);
-    var ky = k / across.k_size % down.k_size;
-    var kx = k % across.k_size;
+    let k_line = k / across.k_size;
+    var kx = k - k_line * across.k_size;
+    var k0 = k_line / down.k_size;
+    var ky = k_line - k0 * down.k_size;
     let w_first = p.w_offset + g * p.w_group + down.k_first * p.w_ky + across.k_first * p.w_kx;
     let w_apart = k_apart * vec2<u32>(p.w_ky, p.w_kx);
 
@@ -483,16 +486,17 @@ fn main(
     }
     if part == 0u && column < columns {
         let position = (down.first + jy * apart.x) * p.jx_size + across.first + jx * apart.y;
-        let at = g * p.c_group + j0 * p.c_j0 + position;
-        store_rows(at, row, sums.s0);
+        let i = g * p.c_group + j0 * p.c_j0 + position;
+        let at = vec3<u32>(j0, g * p.m + row, position);
+        store_rows(i, at, row, sums.s0);
         if ROWS > 4u {
-            store_rows(at, row + 4u, sums.s1);
+            store_rows(i, at + vec3<u32>(0u, 4u, 0u), row + 4u, sums.s1);
         }
         if ROWS > 8u {
-            store_rows(at, row + 8u, sums.s2);
+            store_rows(i, at + vec3<u32>(0u, 8u, 0u), row + 8u, sums.s2);
         }
         if ROWS > 12u {
-            store_rows(at, row + 12u, sums.s3);
+            store_rows(i, at + vec3<u32>(0u, 12u, 0u), row + 12u, sums.s3);
         }
     }
     if (ROW_SUMS == 1u) & (part == 0u) & (column == columns) {

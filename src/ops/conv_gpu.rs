@@ -56,6 +56,17 @@ fn gcd(a: usize, b: usize) -> usize {
     if a.is_multiple_of(b) { b } else { gcd(b, a % b) }
 }
 
+/// The result's axes, and which component of the shader's coordinates (j0, row, position) each is.
+pub(super) fn axes(kernel: &ConvKernel) -> [(usize, u8); 3] {
+    let g = &kernel.geometry;
+    let area = |s: [usize; 2]| s[0] * s[1];
+    match kernel.pass {
+        ConvPass::Forward => [(g.batch, 0), (g.out_channels, 1), (area(g.output), 2)],
+        ConvPass::InputGrad => [(g.batch, 0), (g.in_channels, 1), (area(g.input), 2)],
+        ConvPass::WeightGrad => [(g.out_channels, 1), (g.group_in(), 0), (area(g.kernel), 2)],
+    }
+}
+
 /// The dispatch of a convolution or a gradient.
 pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget) -> Dispatch {
     let g = &kernel.geometry;

@@ -73,6 +73,8 @@ impl Fused {
             expr: &self.expr,
             loads: std::iter::once(None).chain(inputs.iter().map(Some)).collect(),
             outputs: outputs.iter().collect(),
+            natural: &[],
+            quads: false,
         }
     }
 
@@ -85,6 +87,8 @@ impl Fused {
             expr: &self.expr,
             loads: inputs.iter().map(Some).collect(),
             outputs: Vec::new(),
+            natural: &[],
+            quads: false,
         }
     }
 }
