@@ -443,7 +443,7 @@ impl Kernel for ConvKernel {
             target,
         );
         let axes = super::conv_gpu::axes(self);
-        let stores = wgsl::Stores { axes: &axes, quads: None };
+        let stores = wgsl::Stores { axes: &axes, quads: None, held: true };
         Ok(wgsl::store(dispatch, &["x", "w", "c"], launch, 2, self.epilogue.as_ref(), stores))
     }
     fn own_inputs(&self) -> usize {

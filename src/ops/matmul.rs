@@ -135,7 +135,7 @@ impl Kernel for MatmulKernel {
             target,
         );
         let axes = [(self.batch.elements(), 0), (self.m, 1), (self.n, 2)];
-        let stores = wgsl::Stores { axes: &axes, quads: Some(launch.inputs[0].dtype) };
+        let stores = wgsl::Stores { axes: &axes, quads: Some(launch.inputs[0].dtype), held: false };
         Ok(wgsl::store(dispatch, &["a", "b", "c"], launch, 2, self.epilogue.as_ref(), stores))
     }
     fn own_inputs(&self) -> usize {

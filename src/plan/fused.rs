@@ -75,6 +75,7 @@ impl Fused {
             outputs: outputs.iter().collect(),
             natural: &[],
             quads: false,
+            held: false,
         }
     }
 
@@ -89,6 +90,7 @@ impl Fused {
             outputs: Vec::new(),
             natural: &[],
             quads: false,
+            held: false,
         }
     }
 }

@@ -160,6 +160,8 @@ pub struct Piece<'a> {
     pub natural: &'a [(usize, u8)],
     /// Whether to compute four neighbouring points at a time, if the operands are such.
     pub quads: bool,
+    /// See [`Stores::held`].
+    pub held: bool,
 }
 
 impl Piece<'_> {
@@ -206,13 +208,31 @@ impl Piece<'_> {
         let threads = if wide && self.region == Region::Elementwise { points / 4 } else { points };
         let mut words = vec![threads as u32, self.inner.iter().product::<usize>() as u32];
         words.extend(sizes.iter().map(|&n| n as u32));
+        // Floats that only a row's coordinate, component 1, tells apart.
+        let row = natural.iter().position(|&component| component == 1);
+        let mut held_so_far = 0;
+        let mut held = |k: usize| {
+            let only_row = |(axis, &stride): (usize, &isize)| (stride != 0) == (Some(axis) == row);
+            let fits = self.held
+                && k < operands.len() - self.outputs.len()
+                && patterns[k] == Pattern::Strided
+                && operands[k].dtype.is_float()
+                && strides[k].iter().enumerate().all(only_row)
+                && held_so_far < 4;
+            held_so_far += u8::from(fits);
+            fits.then(|| held_so_far - 1)
+        };
         let mut accesses = operands.iter().enumerate().map(|(k, operand)| {
-            let access =
-                Access { binding: binding(operand), pattern: patterns[k], vector: wide && quads[k] == Some(true) };
+            let access = Access {
+                binding: binding(operand),
+                pattern: patterns[k],
+                vector: wide && quads[k] == Some(true),
+                held: held(k),
+            };
             push_access(&mut words, &access, &operand.view, &strides[k]);
             access
         });
-        let result = Access { binding: 0, pattern: Pattern::Result, vector: wide };
+        let result = Access { binding: 0, pattern: Pattern::Result, vector: wide, held: None };
         let loads = self.loads.iter().map(|load| if load.is_some() { accesses.next() } else { Some(result) });
         let loads = loads.map(|access| access.unwrap_or(result)).collect();
         let outputs = accesses.collect();
@@ -229,6 +249,7 @@ impl Piece<'_> {
             inner_rank: inner_sizes.len() as u8,
             natural,
             wide,
+            held: self.held,
         };
         (part, words)
     }
@@ -257,11 +278,7 @@ fn without_sizes(expr: &Expr) -> Expr {
 }
 
 /// The dispatch of a launch whose shader is generated from `pieces`, the first of which says how many points there are.
-fn generate(
-    launch: &Launch,
-    pieces: &[Piece<'_>],
-    shader: impl FnOnce(Generated) -> (Shader, u64),
-) -> Dispatch {
+fn generate(launch: &Launch, pieces: &[Piece<'_>], shader: impl FnOnce(Generated) -> (Shader, u64)) -> Dispatch {
     let (bindings, mut buffers) = bind(launch);
     let (mut parts, mut params) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -333,6 +350,8 @@ pub struct Stores<'a> {
     /// For a shader whose result has the element type `C`, and which can store four elements at a time, in aligned places: its
     /// dtype.
     pub quads: Option<DType>,
+    /// Whether the shader asks `hold` once for what a row (component 1 of the coordinates) has in common, and hands it to `store`.
+    pub held: bool,
 }
 
 /// Puts an epilogue, if there is one, in the region `store` of a shader; its loads are the launch's inputs from `first` on.
@@ -356,6 +375,7 @@ pub fn store(
     let piece = Piece {
         natural: stores.axes,
         quads: aligned && stores.quads.is_some(),
+        held: stores.held,
         ..fused.store(Region::Store, &launch.inputs[first..], outputs)
     };
     let mut dispatch = fuse(dispatch, named, launch, &[piece]);
@@ -380,6 +400,7 @@ pub fn elementwise(kernel: &ElementwiseKernel, launch: &Launch, target: &GpuTarg
         natural: &[],
         // Where there are few points, a GPU rather has more threads.
         quads: target.software || points >= 1 << 16,
+        held: false,
     };
     Ok(generate(launch, &[piece], |generated| {
         let threads = if generated.parts[0].wide { points / 4 } else { points };
@@ -403,6 +424,7 @@ pub fn reduce(kernel: &ReduceKernel, launch: &Launch, target: &GpuTarget) -> Res
         outputs: Vec::new(),
         natural: &[],
         quads: false,
+        held: false,
     };
     let plain = Fused::result(&launch.outputs[0].view.shape, kernel.dtype);
     let store = kernel.epilogue.as_ref().unwrap_or(&plain).store(Region::Reduced(kernel.kind), more, &launch.outputs);

@@ -37,6 +37,8 @@ pub struct Access {
     pub pattern: Pattern,
     /// For a part that computes four points at a time: whether theirs are an aligned vector. If not, they are the same.
     pub vector: bool,
+    /// The component of `held` that has its value: see [`Stores::held`].
+    pub held: Option<u8>,
 }
 
 /// A storage binding.
@@ -81,6 +83,8 @@ pub struct Part {
     pub natural: Vec<u8>,
     /// Whether it computes four neighbouring points at a time.
     pub wide: bool,
+    /// For a region `store`: whether the kernel asks for what a row has in common.
+    pub held: bool,
 }
 
 /// A region of a shader.

@@ -86,7 +86,10 @@ impl<'a> Writer<'a> {
             Region::Store if part.wide => {
                 text.insert_str(0, "fn store4(i: u32, at: vec3<u32>, result: vec4<f32>) {\n");
             }
-            Region::Store => text.insert_str(0, "fn store(i: u32, at: vec3<u32>, result: f32) {\n"),
+            Region::Store => {
+                let held = if part.held { "held: vec4<f32>, " } else { "" };
+                text.insert_str(0, &format!("{}fn store(i: u32, at: vec3<u32>, {held}result: f32) {{\n", self.hold()));
+            }
             _ => {}
         }
         self.steps(&mut text);
@@ -108,9 +111,28 @@ impl<'a> Writer<'a> {
         match part.region {
             // The kernel calls one of the two.
             Region::Store if part.wide => text.push_str("}\nfn store(i: u32, at: vec3<u32>, result: f32) {\n}\n"),
+            Region::Store if part.held => text.push_str("}\n"),
             Region::Store => text.push_str("}\nfn store4(i: u32, at: vec3<u32>, result: vec4<f32>) {\n}\n"),
             _ => {}
         }
+        text
+    }
+
+    /// The function that fetches what a row's elements have in common.
+    fn hold(&self) -> String {
+        if !self.part.held {
+            return String::new();
+        }
+        let mut text = "fn hold(row: u32) -> vec4<f32> {\n    var held = vec4<f32>();\n".to_string();
+        for (k, access) in self.part.loads.iter().enumerate() {
+            if let (Some(component), Some(axis)) = (access.held, self.part.natural.iter().position(|&c| c == 1)) {
+                let start = self.layout.loads[k];
+                let position = format!("{} + row * {}", self.word(start), self.word(start + 1 + axis));
+                let (component, element) = (COMPONENTS[usize::from(component)], self.element(access, &position));
+                let _ = writeln!(text, "    held.{component} = f32({element});");
+            }
+        }
+        text.push_str("    return held;\n}\n");
         text
     }
 
@@ -203,6 +225,10 @@ impl<'a> Writer<'a> {
             _ => self.point.to_string(),
         };
         match part.expr.instrs[s] {
+            Instr::Load { input, .. } if part.loads[usize::from(input)].held.is_some() => {
+                let component = part.loads[usize::from(input)].held.unwrap_or(0);
+                format!("held.{}", COMPONENTS[usize::from(component)])
+            }
             Instr::Load { input, dtype } => {
                 let access = &part.loads[usize::from(input)];
                 let element = match (access.pattern, lane) {
