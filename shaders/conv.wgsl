@@ -9,7 +9,8 @@
 //     positions (jy, jx) of one residue class modulo the stride: these meet the same kernel positions, every period-th
 //     along an axis, and the others, which the stride rules out, are never visited.
 //
-// A thread computes ROWS rows of one column in registers, so an element of X, fetched once, feeds ROWS multiply-adds.
+// A thread computes ROWS rows of PER columns in registers, so an element of X, fetched once, feeds ROWS multiply-adds, and
+// one of `w` PER.
 // All threads of a workgroup read the same elements of `w`, from workgroup memory, where they come DEPTH at a time together
 // with what k contributes to a position in `x`: nothing is divided inside the loops. SPLIT threads share a column, each
 // with a part of the k, and add their sums in a fixed order: no atomics, so the result is the same bits every time.
@@ -18,6 +19,7 @@
 // Bindings: 0 the sizes and strides, 1 `x`, 2 `w`, 3 `c`, and with ROW_SUMS 4 `row_sums`, dense from an offset.
 // Constants:
 //   COLUMNS     threads along columns; COLUMNS · SPLIT at most 256.
+//   PER         1 or 2: columns a thread computes, COLUMNS apart.
 //   SPLIT       threads that share a column: at most 16.
 //   ROWS        rows a thread computes: 4, 8, 12 or 16.
 //   TURN        k a thread visits between barriers: 4, 8 or 16, and a divisor of COLUMNS. DEPTH = TURN · SPLIT of them are
@@ -38,6 +40,7 @@
 //   tile do nothing.
 
 const COLUMNS: u32 = 64u;
+const PER: u32 = 1u;
 const SPLIT: u32 = 1u;
 const ROWS: u32 = 16u;
 const TURN: u32 = 16u;
@@ -52,52 +55,19 @@ const EXTRA: u32 = 1u;
 alias T = f32;
 
 struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    groups: u32,
-    tiles_m: u32,
-    tiles_n: u32,
+    m: u32, n: u32, k: u32, groups: u32, tiles_m: u32, tiles_n: u32,
     // Strides of `w`: of a group, of a row, and of the three parts of k.
-    w_offset: u32,
-    w_group: u32,
-    w_row: u32,
-    w_k0: u32,
-    w_ky: u32,
-    w_kx: u32,
+    w_offset: u32, w_group: u32, w_row: u32, w_k0: u32, w_ky: u32, w_kx: u32,
     // Strides of `x`: of a group and of k0 and j0; the sizes of its planes.
-    x_offset: u32,
-    x_group: u32,
-    x_k0: u32,
-    x_j0: u32,
-    x_height: u32,
-    x_width: u32,
+    x_offset: u32, x_group: u32, x_k0: u32, x_j0: u32, x_height: u32, x_width: u32,
     // Strides of `c`: of a group, of a row and of j0.
-    c_offset: u32,
-    c_group: u32,
-    c_row: u32,
-    c_j0: u32,
-    pad_y: u32,
-    pad_x: u32,
+    c_offset: u32, c_group: u32, c_row: u32, c_j0: u32, pad_y: u32, pad_x: u32,
     // Sizes of the inner parts of k and j, and how far one of them moves in `x`.
-    ky_size: u32,
-    kx_size: u32,
-    ky_step: u32,
-    kx_step: u32,
-    jy_size: u32,
-    jx_size: u32,
-    jy_step: u32,
-    jx_step: u32,
+    ky_size: u32, kx_size: u32, ky_step: u32, kx_step: u32, jy_size: u32, jx_size: u32, jy_step: u32, jx_step: u32,
     // DEPTH as parts of k.
-    depth_k0: u32,
-    depth_ky: u32,
-    depth_kx: u32,
+    depth_k0: u32, depth_ky: u32, depth_kx: u32,
     // Where GATHER is 2: the kernel positions a residue class meets are this far apart.
-    period_y: u32,
-    period_x: u32,
-    sums_offset: u32,
-    unused1: u32,
-    unused2: u32,
+    period_y: u32, period_x: u32, sums_offset: u32, unused1: u32, unused2: u32,
     // Words of a replaced region `store`.
     extra: array<vec4<u32>, EXTRA>,
 }
@@ -112,6 +82,7 @@ var<workgroup> w_tile: array<vec4<f32>, max(ROWS / 4u * DEPTH, THREADS)>;
 // What k adds to a position: in memory, then along y and x.
 var<workgroup> k_tile: array<vec4<u32>, DEPTH>;
 
+// Four of four rows: sums, weights, or one of each of four rows.
 struct Sums {
     s0: vec4<f32>,
     s1: vec4<f32>,
@@ -153,119 +124,86 @@ fn load_x(j: vec4<u32>, k: vec4<u32>) -> f32 {
     return value;
 }
 
-struct Weights {
-    w0: vec4<f32>,
-    w1: vec4<f32>,
-    w2: vec4<f32>,
-    w3: vec4<f32>,
-}
-
-fn weights(k: u32) -> Weights {
-    var all = Weights();
-    all.w0 = w_tile[k];
+fn weights(k: u32) -> Sums {
+    var all = Sums();
+    all.s0 = w_tile[k];
     if ROWS > 4u {
-        all.w1 = w_tile[DEPTH + k];
+        all.s1 = w_tile[DEPTH + k];
     }
     if ROWS > 8u {
-        all.w2 = w_tile[2u * DEPTH + k];
+        all.s2 = w_tile[2u * DEPTH + k];
     }
     if ROWS > 12u {
-        all.w3 = w_tile[3u * DEPTH + k];
+        all.s3 = w_tile[3u * DEPTH + k];
     }
     return all;
 }
 
-fn multiply(sums: ptr<function, Sums>, j: vec4<u32>, k: vec4<u32>, all: Weights) {
-    let element = load_x(j, k);
-    (*sums).s0 += element * all.w0;
+fn add(sums: ptr<function, Sums>, element: f32, all: Sums) {
+    (*sums).s0 += element * all.s0;
     if ROWS > 4u {
-        (*sums).s1 += element * all.w1;
+        (*sums).s1 += element * all.s1;
     }
     if ROWS > 8u {
-        (*sums).s2 += element * all.w2;
+        (*sums).s2 += element * all.s2;
     }
     if ROWS > 12u {
-        (*sums).s3 += element * all.w3;
+        (*sums).s3 += element * all.s3;
+    }
+}
+
+// One k for both columns, which start at `j` and `l`.
+fn multiply(sums: ptr<function, Sums>, more: ptr<function, Sums>, j: vec4<u32>, l: vec4<u32>, k: vec4<u32>, all: Sums) {
+    add(sums, load_x(j, k), all);
+    if PER > 1u {
+        add(more, load_x(l, k), all);
     }
 }
 
 // With WIDE 1 the region below is replaced: `fromI` gives the value that lane I of the subgroup has.
 // [broadcast]
-fn from0(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-fn from1(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-fn from2(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-fn from3(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-fn from4(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-fn from5(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-fn from6(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-fn from7(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-fn at_from0(v: vec4<u32>) -> vec4<u32> {
-    return v;
-}
-fn at_from1(v: vec4<u32>) -> vec4<u32> {
-    return v;
-}
-fn at_from2(v: vec4<u32>) -> vec4<u32> {
-    return v;
-}
-fn at_from3(v: vec4<u32>) -> vec4<u32> {
-    return v;
-}
-fn at_from4(v: vec4<u32>) -> vec4<u32> {
-    return v;
-}
-fn at_from5(v: vec4<u32>) -> vec4<u32> {
-    return v;
-}
-fn at_from6(v: vec4<u32>) -> vec4<u32> {
-    return v;
-}
-fn at_from7(v: vec4<u32>) -> vec4<u32> {
-    return v;
-}
+fn from0(v: vec4<u32>) -> vec4<u32> { return v; }
+fn from1(v: vec4<u32>) -> vec4<u32> { return v; }
+fn from2(v: vec4<u32>) -> vec4<u32> { return v; }
+fn from3(v: vec4<u32>) -> vec4<u32> { return v; }
+fn from4(v: vec4<u32>) -> vec4<u32> { return v; }
+fn from5(v: vec4<u32>) -> vec4<u32> { return v; }
+fn from6(v: vec4<u32>) -> vec4<u32> { return v; }
+fn from7(v: vec4<u32>) -> vec4<u32> { return v; }
 // [end]
 
+fn bits(v: vec4<f32>) -> vec4<u32> { return bitcast<vec4<u32>>(v); }
+fn floats(v: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(v); }
+
 // The next k: eight, or four where TURN is 4.
-fn eight(sums: ptr<function, Sums>, j: vec4<u32>, k: u32, lane: u32) {
+fn eight(sums: ptr<function, Sums>, more: ptr<function, Sums>, j: vec4<u32>, l: vec4<u32>, k: u32, lane: u32) {
     if WIDE == 1u {
         let w = weights(k + lane);
+        let w0 = bits(w.s0);
+        let w1 = bits(w.s1);
+        let w2 = bits(w.s2);
+        let w3 = bits(w.s3);
         let at = k_tile[k + lane];
-        multiply(sums, j, at_from0(at), Weights(from0(w.w0), from0(w.w1), from0(w.w2), from0(w.w3)));
-        multiply(sums, j, at_from1(at), Weights(from1(w.w0), from1(w.w1), from1(w.w2), from1(w.w3)));
-        multiply(sums, j, at_from2(at), Weights(from2(w.w0), from2(w.w1), from2(w.w2), from2(w.w3)));
-        multiply(sums, j, at_from3(at), Weights(from3(w.w0), from3(w.w1), from3(w.w2), from3(w.w3)));
+        multiply(sums, more, j, l, from0(at), Sums(floats(from0(w0)), floats(from0(w1)), floats(from0(w2)), floats(from0(w3))));
+        multiply(sums, more, j, l, from1(at), Sums(floats(from1(w0)), floats(from1(w1)), floats(from1(w2)), floats(from1(w3))));
+        multiply(sums, more, j, l, from2(at), Sums(floats(from2(w0)), floats(from2(w1)), floats(from2(w2)), floats(from2(w3))));
+        multiply(sums, more, j, l, from3(at), Sums(floats(from3(w0)), floats(from3(w1)), floats(from3(w2)), floats(from3(w3))));
         if TURN > 4u {
-            multiply(sums, j, at_from4(at), Weights(from4(w.w0), from4(w.w1), from4(w.w2), from4(w.w3)));
-            multiply(sums, j, at_from5(at), Weights(from5(w.w0), from5(w.w1), from5(w.w2), from5(w.w3)));
-            multiply(sums, j, at_from6(at), Weights(from6(w.w0), from6(w.w1), from6(w.w2), from6(w.w3)));
-            multiply(sums, j, at_from7(at), Weights(from7(w.w0), from7(w.w1), from7(w.w2), from7(w.w3)));
+            multiply(sums, more, j, l, from4(at), Sums(floats(from4(w0)), floats(from4(w1)), floats(from4(w2)), floats(from4(w3))));
+            multiply(sums, more, j, l, from5(at), Sums(floats(from5(w0)), floats(from5(w1)), floats(from5(w2)), floats(from5(w3))));
+            multiply(sums, more, j, l, from6(at), Sums(floats(from6(w0)), floats(from6(w1)), floats(from6(w2)), floats(from6(w3))));
+            multiply(sums, more, j, l, from7(at), Sums(floats(from7(w0)), floats(from7(w1)), floats(from7(w2)), floats(from7(w3))));
         }
     } else {
-        multiply(sums, j, k_tile[k + 0u], weights(k + 0u));
-        multiply(sums, j, k_tile[k + 1u], weights(k + 1u));
-        multiply(sums, j, k_tile[k + 2u], weights(k + 2u));
-        multiply(sums, j, k_tile[k + 3u], weights(k + 3u));
+        multiply(sums, more, j, l, k_tile[k + 0u], weights(k + 0u));
+        multiply(sums, more, j, l, k_tile[k + 1u], weights(k + 1u));
+        multiply(sums, more, j, l, k_tile[k + 2u], weights(k + 2u));
+        multiply(sums, more, j, l, k_tile[k + 3u], weights(k + 3u));
         if TURN > 4u {
-            multiply(sums, j, k_tile[k + 4u], weights(k + 4u));
-            multiply(sums, j, k_tile[k + 5u], weights(k + 5u));
-            multiply(sums, j, k_tile[k + 6u], weights(k + 6u));
-            multiply(sums, j, k_tile[k + 7u], weights(k + 7u));
+            multiply(sums, more, j, l, k_tile[k + 4u], weights(k + 4u));
+            multiply(sums, more, j, l, k_tile[k + 5u], weights(k + 5u));
+            multiply(sums, more, j, l, k_tile[k + 6u], weights(k + 6u));
+            multiply(sums, more, j, l, k_tile[k + 7u], weights(k + 7u));
         }
     }
 }
@@ -284,16 +222,53 @@ fn join(sum: vec4<f32>, part: u32, thread: u32) -> vec4<f32> {
     return total;
 }
 
+fn join_all(sums: Sums, part: u32, thread: u32) -> Sums {
+    var all = Sums();
+    all.s0 = join(sums.s0, part, thread);
+    if ROWS > 4u {
+        all.s1 = join(sums.s1, part, thread);
+    }
+    if ROWS > 8u {
+        all.s2 = join(sums.s2, part, thread);
+    }
+    if ROWS > 12u {
+        all.s3 = join(sums.s3, part, thread);
+    }
+    return all;
+}
+
 // What a replaced region `store` declares.
 // [extra]
 // [end]
 
 // [store]
-// `i` is the element's row-major number in the dense result.
-fn store(i: u32, value: f32) {
+// What a row's elements have in common, for `store`.
+fn hold(row: u32) -> vec4<f32> {
+    return vec4<f32>();
+}
+
+// `i` is the element's row-major number in the dense result, `at` is (j0, the row counted through all groups, (jy, jx)).
+fn store(i: u32, at: vec3<u32>, held: vec4<f32>, value: f32) {
     c[p.c_offset + i] = T(value);
 }
 // [end]
+
+// `hold` of four rows: with WIDE, lanes have a row each.
+fn held_low(own: vec4<f32>, row: u32, last: u32) -> Sums {
+    if WIDE == 1u {
+        let v = bits(own);
+        return Sums(floats(from0(v)), floats(from1(v)), floats(from2(v)), floats(from3(v)));
+    }
+    return Sums(hold(min(row, last)), hold(min(row + 1u, last)), hold(min(row + 2u, last)), hold(min(row + 3u, last)));
+}
+
+fn held_high(own: vec4<f32>, row: u32, last: u32) -> Sums {
+    if WIDE == 1u {
+        let v = bits(own);
+        return Sums(floats(from4(v)), floats(from5(v)), floats(from6(v)), floats(from7(v)));
+    }
+    return held_low(own, row, last);
+}
 
 // [row_sums]
 @group(0) @binding(4) var<storage, read_write> row_sums: array<T>;
@@ -303,18 +278,20 @@ fn store_sum(i: u32, value: f32) {
 }
 // [end]
 
-fn store_rows(at: u32, row: u32, values: vec4<f32>) {
+// `at` is the first row's; `i` the number of the column's first element.
+fn store_rows(i: u32, at: vec3<u32>, row: u32, held: Sums, values: vec4<f32>) {
+    let one = vec3<u32>(0u, 1u, 0u);
     if row < p.m {
-        store(at + row * p.c_row, values.x);
+        store(i + row * p.c_row, at, held.s0, values.x);
     }
     if row + 1u < p.m {
-        store(at + (row + 1u) * p.c_row, values.y);
+        store(i + (row + 1u) * p.c_row, at + one, held.s1, values.y);
     }
     if row + 2u < p.m {
-        store(at + (row + 2u) * p.c_row, values.z);
+        store(i + (row + 2u) * p.c_row, at + 2u * one, held.s2, values.z);
     }
     if row + 3u < p.m {
-        store(at + (row + 3u) * p.c_row, values.w);
+        store(i + (row + 3u) * p.c_row, at + 3u * one, held.s3, values.w);
     }
 }
 
@@ -364,6 +341,49 @@ fn axis(residue: u32, stride: u32, period: u32, dilation: u32, pad: u32, size: u
     );
 }
 
+// Where a column's elements begin.
+struct Place {
+    // In `x`, as `load_x` takes it.
+    j: vec4<u32>,
+    // In the result: j0 and the position.
+    at: vec2<u32>,
+    column: u32,
+}
+
+fn place(column: u32, columns: u32, g: u32, across: Axis, down: Axis, apart: vec2<u32>) -> Place {
+    let last = min(column, max(columns, 1u) - 1u);
+    let line = last / max(across.size, 1u);
+    let jx = last - line * across.size;
+    let j0 = line / max(down.size, 1u);
+    let jy = line - j0 * down.size;
+    var j = vec4<u32>(p.x_offset + g * p.x_group + j0 * p.x_j0, 0u, 0u, select(0u, 1u, column == columns));
+    if GATHER == 0u {
+        j.x += jy * p.jy_step * p.x_width + jx * p.jx_step;
+    } else {
+        j.y = jy * p.jy_step + down.base;
+        j.z = jx * p.jx_step + across.base;
+    }
+    return Place(j, vec2<u32>(j0, (down.first + jy * apart.x) * p.jx_size + across.first + jx * apart.y), column);
+}
+
+// Stores four rows of a column, or, for the column after the last, their sums.
+fn store_four(here: Place, columns: u32, g: u32, row: u32, held: Sums, sums: vec4<f32>) {
+    if here.column < columns {
+        let i = g * p.c_group + here.at.x * p.c_j0 + here.at.y;
+        store_rows(i, vec3<u32>(here.at.x, g * p.m + row, here.at.y), row, held, sums);
+    }
+    if (ROW_SUMS == 1u) & (here.column == columns) {
+        store_sums(g * p.m, row, sums);
+    }
+}
+
+fn store_both(here: Place, there: Place, columns: u32, g: u32, row: u32, held: Sums, sums: vec4<f32>, more: vec4<f32>) {
+    store_four(here, columns, g, row, held, sums);
+    if PER > 1u {
+        store_four(there, columns, g, row, held, more);
+    }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(local_invocation_index) thread: u32,
@@ -372,7 +392,7 @@ fn main(
 ) {
     let tile = workgroup.y * workgroups.x + workgroup.x;
     let row = tile % p.tiles_m * ROWS;
-    let first_column = tile / p.tiles_m % p.tiles_n * COLUMNS;
+    let first_column = tile / p.tiles_m % p.tiles_n * (COLUMNS * PER);
     var g = tile / (p.tiles_m * p.tiles_n);
     var across = Axis(0u, p.jx_size, 0u - p.pad_x, 0u, p.kx_size);
     var down = Axis(0u, p.jy_size, 0u - p.pad_y, 0u, p.ky_size);
@@ -411,29 +431,20 @@ fn main(
     let part = select(thread / COLUMNS, 0u, SPLIT == 1u);
     let column = first_column + select(thread % COLUMNS, thread, SPLIT == 1u);
 
-    // The column's position.
-    let last_column = min(column, max(columns, 1u) - 1u);
-    let rest = last_column / max(across.size, 1u);
-    let j0 = rest / max(down.size, 1u);
-    let jy = rest - j0 * down.size;
-    let jx = last_column - rest * across.size;
-    var j = vec4<u32>(p.x_offset + g * p.x_group + j0 * p.x_j0, 0u, 0u, select(0u, 1u, column == columns));
-    if GATHER == 0u {
-        j.x += jy * p.jy_step * p.x_width + jx * p.jx_step;
-    } else {
-        j.y = jy * p.jy_step + down.base;
-        j.z = jx * p.jx_step + across.base;
-    }
+    let here = place(column, columns, g, across, down, apart);
+    let there = place(column + COLUMNS, columns, g, across, down, apart);
 
     // The k this thread brings to workgroup memory, counted from the tile's first, and its parts.
     let k = thread % DEPTH;
-    var k0 = k / (across.k_size * down.k_size);
-    var ky = k / across.k_size % down.k_size;
-    var kx = k % across.k_size;
+    let k_line = k / across.k_size;
+    var kx = k - k_line * across.k_size;
+    var k0 = k_line / down.k_size;
+    var ky = k_line - k0 * down.k_size;
     let w_first = p.w_offset + g * p.w_group + down.k_first * p.w_ky + across.k_first * p.w_kx;
     let w_apart = k_apart * vec2<u32>(p.w_ky, p.w_kx);
 
     var sums = Sums();
+    var more = Sums();
     for (var start = 0u; start < terms; start += DEPTH) {
         if start > 0u {
             workgroupBarrier();
@@ -463,48 +474,44 @@ fn main(
         workgroupBarrier();
         // Written out, since drivers do not unroll loops that are guarded against running for ever.
         let first = part * TURN;
-        eight(&sums, j, first, lane);
+        eight(&sums, &more, here.j, there.j, first, lane);
         if TURN > 8u {
-            eight(&sums, j, first + 8u, lane);
+            eight(&sums, &more, here.j, there.j, first + 8u, lane);
         }
     }
 
     if SPLIT > 1u {
-        sums.s0 = join(sums.s0, part, thread);
-        if ROWS > 4u {
-            sums.s1 = join(sums.s1, part, thread);
-        }
-        if ROWS > 8u {
-            sums.s2 = join(sums.s2, part, thread);
-        }
-        if ROWS > 12u {
-            sums.s3 = join(sums.s3, part, thread);
+        sums = join_all(sums, part, thread);
+        if PER > 1u {
+            more = join_all(more, part, thread);
         }
     }
-    if part == 0u && column < columns {
-        let position = (down.first + jy * apart.x) * p.jx_size + across.first + jx * apart.y;
-        let at = g * p.c_group + j0 * p.c_j0 + position;
-        store_rows(at, row, sums.s0);
-        if ROWS > 4u {
-            store_rows(at, row + 4u, sums.s1);
-        }
+    // Rows counted through all groups; lanes fetch what one has, before threads part.
+    let first_row = g * p.m + row;
+    let last = g * p.m + p.m - 1u;
+    let lane_row = first_row + thread % 8u;
+    var own = vec4<f32>();
+    var own8 = vec4<f32>();
+    if WIDE == 1u {
+        own = hold(min(lane_row, last));
         if ROWS > 8u {
-            store_rows(at, row + 8u, sums.s2);
-        }
-        if ROWS > 12u {
-            store_rows(at, row + 12u, sums.s3);
+            own8 = hold(min(lane_row + 8u, last));
         }
     }
-    if (ROW_SUMS == 1u) & (part == 0u) & (column == columns) {
-        store_sums(g * p.m, row, sums.s0);
+    let held0 = held_low(own, first_row, last);
+    let held1 = held_high(own, first_row + 4u, last);
+    let held2 = held_low(own8, first_row + 8u, last);
+    let held3 = held_high(own8, first_row + 12u, last);
+    if part == 0u {
+        store_both(here, there, columns, g, row, held0, sums.s0, more.s0);
         if ROWS > 4u {
-            store_sums(g * p.m, row + 4u, sums.s1);
+            store_both(here, there, columns, g, row + 4u, held1, sums.s1, more.s1);
         }
         if ROWS > 8u {
-            store_sums(g * p.m, row + 8u, sums.s2);
+            store_both(here, there, columns, g, row + 8u, held2, sums.s2, more.s2);
         }
         if ROWS > 12u {
-            store_sums(g * p.m, row + 12u, sums.s3);
+            store_both(here, there, columns, g, row + 12u, held3, sums.s3, more.s3);
         }
     }
 }

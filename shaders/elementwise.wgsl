@@ -7,6 +7,8 @@
 // Layout: every buffer is bound once, read_write if written, and is seen through views. The iteration space's axes are
 //   merged where every view allows it; an operand is then read at `offset + i`, at `offset` (a scalar), or at
 //   `offset + Σ coordinate_k · stride_k` with u32 wrap-around, so strides may be zero or negative.
+//   Where each operand is such that four neighbouring points have an aligned vector or the same element, a thread computes four
+//   points, buffers are bound as vectors, and `params` holds a quarter of the number of points.
 // Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds the number of points, axis sizes, and
 //   for each operand its offset and strides. Expressions that use the run's index or its seed also declare
 //   `var<immediate> run: Run`.

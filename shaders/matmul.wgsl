@@ -20,10 +20,12 @@
 //   B_VECTOR   the same for four columns of `b` (1) or four k of it (2).
 //   A_BY_K     1: neighbouring threads read neighbouring k of `a`; 0: neighbouring rows.
 //   B_BY_K     1: neighbouring threads read neighbouring k of `b`; 0: neighbouring columns.
+//   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: n and the offset are multiples of 4; the
+//              region `store` is replaced. 0: C is a scalar.
 //   ROW_SUMS   1: row_sums[z, i] = Σ_k a[z, i, k] too, by the workgroups of the first columns.
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
-//   A, B, T    the element types in memory: f32 or f16, or vectors of four. Sums are f32.
-// Regions: `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
+//   A, B, C, T the element types in memory: f32 or f16, or vectors of four. Sums are f32.
+// Regions: `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once. `row_sums` is replaced by a
 //   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
 // Bounds: rows, columns and k beyond the matrices count as 0 and read the first element of the matrix instead; they are not
 //   stored; workgroups beyond the last tile do nothing. A vector lies within the view where its first element does, by the
@@ -38,6 +40,7 @@ const A_VECTOR: u32 = 0u;
 const B_VECTOR: u32 = 0u;
 const A_BY_K: u32 = 1u;
 const B_BY_K: u32 = 0u;
+const C_VECTOR: u32 = 0u;
 const ROW_SUMS: u32 = 0u;
 const EXTRA: u32 = 1u;
 const PART: u32 = TX * TY;
@@ -51,6 +54,7 @@ const BLOCKS: u32 = A_BLOCKS + XS * DEPTH / 4u;
 alias A = f32;
 alias B = f32;
 alias T = f32;
+alias C = f32;
 alias V = vec4<T>;
 
 struct Params {
@@ -80,7 +84,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<A>;
 @group(0) @binding(2) var<storage, read> b: array<B>;
-@group(0) @binding(3) var<storage, read_write> c: array<T>;
+@group(0) @binding(3) var<storage, read_write> c: array<C>;
 
 // `a` as [k][four rows], then `b` as [k][four columns]; at the end the sums of the parts.
 var<workgroup> tile: array<vec4<f32>, DEPTH * (YS + XS)>;
@@ -273,9 +277,12 @@ fn join(sum: vec4<f32>, thread: u32) -> vec4<f32> {
 // [end]
 
 // [store]
-// `i` is the element's row-major number in the dense result.
-fn store(i: u32, value: f32) {
-    c[p.c_offset + i] = T(value);
+// `i` is the element's row-major number in the dense result, `at` its (z, i, j); with C_VECTOR `store4` is called instead.
+fn store(i: u32, at: vec3<u32>, value: f32) {
+    c[p.c_offset + i] = C(value);
+}
+
+fn store4(i: u32, at: vec3<u32>, values: vec4<f32>) {
 }
 // [end]
 
@@ -287,29 +294,35 @@ fn store_sum(i: u32, value: f32) {
 }
 // [end]
 
-fn store_row(base: u32, row: u32, column: u32, values: vec4<f32>) {
+fn store_row(z: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < p.m {
-        let first = base + row * p.n + column;
+        let first = (z * p.m + row) * p.n + column;
+        if C_VECTOR == 1u {
+            if column < p.n {
+                store4(first, vec3<u32>(z, row, column), values);
+            }
+            return;
+        }
         if column < p.n {
-            store(first, values.x);
+            store(first, vec3<u32>(z, row, column), values.x);
         }
         if column + 1u < p.n {
-            store(first + 1u, values.y);
+            store(first + 1u, vec3<u32>(z, row, column + 1u), values.y);
         }
         if column + 2u < p.n {
-            store(first + 2u, values.z);
+            store(first + 2u, vec3<u32>(z, row, column + 2u), values.z);
         }
         if column + 3u < p.n {
-            store(first + 3u, values.w);
+            store(first + 3u, vec3<u32>(z, row, column + 3u), values.w);
         }
     }
 }
 
-fn store_rows(base: u32, row: u32, column: u32, sums: Sums) {
-    store_row(base, row, column, sums.r0);
-    store_row(base, row + 1u, column, sums.r1);
-    store_row(base, row + 2u, column, sums.r2);
-    store_row(base, row + 3u, column, sums.r3);
+fn store_rows(z: u32, row: u32, column: u32, sums: Sums) {
+    store_row(z, row, column, sums.r0);
+    store_row(z, row + 1u, column, sums.r1);
+    store_row(z, row + 2u, column, sums.r2);
+    store_row(z, row + 3u, column, sums.r3);
 }
 
 fn store_sums(base: u32, row: u32, values: vec4<f32>) {
@@ -398,14 +411,13 @@ fn main(
     if part > 0u {
         return;
     }
-    let result = z * p.m * p.n;
     let row = first_row + 4u * ty;
     let column = first_column + 4u * tx;
-    store_rows(result, row, column, all.s00);
+    store_rows(z, row, column, all.s00);
     if R > 1u {
-        store_rows(result, row, column + 4u * TX, all.s01);
-        store_rows(result, row + 4u * TY, column, all.s10);
-        store_rows(result, row + 4u * TY, column + 4u * TX, all.s11);
+        store_rows(z, row, column + 4u * TX, all.s01);
+        store_rows(z, row + 4u * TY, column, all.s10);
+        store_rows(z, row + 4u * TY, column + 4u * TX, all.s11);
     }
     if (ROW_SUMS == 1u) & (column == 0u) {
         store_sums(z * p.m, row, all.rows0);

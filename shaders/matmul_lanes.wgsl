@@ -15,11 +15,13 @@
 //   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the offset and
 //              all other strides are multiples of 4. 0: A is a scalar.
 //   B_VECTOR   the same for four columns of `b` (1) or four k of it (2).
+//   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: n and the offset are multiples of 4; the
+//              region `store` is replaced. 0: C is a scalar.
 //   ROW_SUMS   1: row_sums[z, i] = Σ_k a[z, i, k] too, by the workgroups of the first columns.
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
-//   A, B, T    the element types in memory: f32 or f16, or vectors of four. Sums are f32.
+//   A, B, C, T the element types in memory: f32 or f16, or vectors of four. Sums are f32.
 // Needs: subgroups of 8 or more threads, full ones, numbered as the threads are.
-// Regions: `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
+// Regions: `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once. `row_sums` is replaced by a
 //   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
 // Bounds: rows and columns beyond the last repeat it and are not stored; k beyond the last repeat it and count as 0 on both
 //   sides; workgroups beyond the last tile do nothing. k = 0 gives zeros. A vector lies within the view where its first
@@ -31,11 +33,13 @@ const WIDE: u32 = 0u;
 const A_VECTOR: u32 = 0u;
 const B_VECTOR: u32 = 0u;
 const QUADS: u32 = 1u;
+const C_VECTOR: u32 = 0u;
 const ROW_SUMS: u32 = 0u;
 const EXTRA: u32 = 1u;
 alias A = f32;
 alias B = f32;
 alias T = f32;
+alias C = f32;
 alias V = vec4<T>;
 
 struct Params {
@@ -65,7 +69,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<A>;
 @group(0) @binding(2) var<storage, read> b: array<B>;
-@group(0) @binding(3) var<storage, read_write> c: array<T>;
+@group(0) @binding(3) var<storage, read_write> c: array<C>;
 
 // [broadcast]
 fn from0(v: f32) -> f32 {
@@ -177,9 +181,12 @@ fn four(sums: ptr<function, Sums>, left: vec4<f32>, right: mat4x4<f32>) {
 // [end]
 
 // [store]
-// `i` is the element's row-major number in the dense result.
-fn store(i: u32, value: f32) {
-    c[p.c_offset + i] = T(value);
+// `i` is the element's row-major number in the dense result, `at` its (z, i, j); with C_VECTOR `store4` is called instead.
+fn store(i: u32, at: vec3<u32>, value: f32) {
+    c[p.c_offset + i] = C(value);
+}
+
+fn store4(i: u32, at: vec3<u32>, values: vec4<f32>) {
 }
 // [end]
 
@@ -191,33 +198,39 @@ fn store_sum(i: u32, value: f32) {
 }
 // [end]
 
-fn store_row(base: u32, row: u32, column: u32, values: vec4<f32>) {
+fn store_row(z: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < p.m {
-        let first = base + row * p.n + column;
+        let first = (z * p.m + row) * p.n + column;
+        if C_VECTOR == 1u {
+            if column < p.n {
+                store4(first, vec3<u32>(z, row, column), values);
+            }
+            return;
+        }
         if column < p.n {
-            store(first, values.x);
+            store(first, vec3<u32>(z, row, column), values.x);
         }
         if column + 1u < p.n {
-            store(first + 1u, values.y);
+            store(first + 1u, vec3<u32>(z, row, column + 1u), values.y);
         }
         if column + 2u < p.n {
-            store(first + 2u, values.z);
+            store(first + 2u, vec3<u32>(z, row, column + 2u), values.z);
         }
         if column + 3u < p.n {
-            store(first + 3u, values.w);
+            store(first + 3u, vec3<u32>(z, row, column + 3u), values.w);
         }
     }
 }
 
-fn store_rows(base: u32, row: u32, column: u32, values: Sums) {
-    store_row(base, row, column, values[0]);
-    store_row(base, row + 1u, column, values[1]);
-    store_row(base, row + 2u, column, values[2]);
-    store_row(base, row + 3u, column, values[3]);
-    store_row(base, row + 4u, column, values[4]);
-    store_row(base, row + 5u, column, values[5]);
-    store_row(base, row + 6u, column, values[6]);
-    store_row(base, row + 7u, column, values[7]);
+fn store_rows(z: u32, row: u32, column: u32, values: Sums) {
+    store_row(z, row, column, values[0]);
+    store_row(z, row + 1u, column, values[1]);
+    store_row(z, row + 2u, column, values[2]);
+    store_row(z, row + 3u, column, values[3]);
+    store_row(z, row + 4u, column, values[4]);
+    store_row(z, row + 5u, column, values[5]);
+    store_row(z, row + 6u, column, values[6]);
+    store_row(z, row + 7u, column, values[7]);
 }
 
 @compute @workgroup_size(THREADS)
@@ -300,38 +313,37 @@ fn main(
             }
         }
     }
-    let base = z * p.m * p.n;
     {
-        store_rows(base, first_row, column, sums0);
+        store_rows(z, first_row, column, sums0);
         if QUADS > 1u {
-            store_rows(base, first_row, column + 4u * THREADS, more0);
+            store_rows(z, first_row, column + 4u * THREADS, more0);
         }
         if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row < p.m) {
             store_sum(z * p.m + row, row_total.x);
         }
     }
     if ROWS > 8u {
-        store_rows(base, first_row + 8u, column, sums1);
+        store_rows(z, first_row + 8u, column, sums1);
         if QUADS > 1u {
-            store_rows(base, first_row + 8u, column + 4u * THREADS, more1);
+            store_rows(z, first_row + 8u, column + 4u * THREADS, more1);
         }
         if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 8u < p.m) {
             store_sum(z * p.m + row + 8u, row_total.y);
         }
     }
     if ROWS > 16u {
-        store_rows(base, first_row + 16u, column, sums2);
+        store_rows(z, first_row + 16u, column, sums2);
         if QUADS > 1u {
-            store_rows(base, first_row + 16u, column + 4u * THREADS, more2);
+            store_rows(z, first_row + 16u, column + 4u * THREADS, more2);
         }
         if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 16u < p.m) {
             store_sum(z * p.m + row + 16u, row_total.z);
         }
     }
     if ROWS > 24u {
-        store_rows(base, first_row + 24u, column, sums3);
+        store_rows(z, first_row + 24u, column, sums3);
         if QUADS > 1u {
-            store_rows(base, first_row + 24u, column + 4u * THREADS, more3);
+            store_rows(z, first_row + 24u, column + 4u * THREADS, more3);
         }
         if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 24u < p.m) {
             store_sum(z * p.m + row + 24u, row_total.w);

@@ -442,7 +442,9 @@ impl Kernel for ConvKernel {
             &launch.first(2, launch.outputs.len().min(1 + usize::from(self.row_sums))),
             target,
         );
-        Ok(wgsl::store(dispatch, &["x", "w", "c"], launch, 2, self.epilogue.as_ref()))
+        let axes = super::conv_gpu::axes(self);
+        let stores = wgsl::Stores { axes: &axes, quads: None, held: true };
+        Ok(wgsl::store(dispatch, &["x", "w", "c"], launch, 2, self.epilogue.as_ref(), stores))
     }
     fn own_inputs(&self) -> usize {
         2

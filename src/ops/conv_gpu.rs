@@ -12,6 +12,8 @@ struct Tile {
     split: usize,
     /// Rows a thread computes.
     rows: usize,
+    /// Columns a thread computes.
+    per: usize,
 }
 
 /// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 turns in all, and 16 steps
@@ -28,11 +30,14 @@ impl Tile {
         let all_rows = m.div_ceil(4).min(4) * 4;
         let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
         if target.software {
-            let columns = (n * groups).div_ceil(2).next_multiple_of(8).clamp(8, (threads / long).min(128));
-            return Tile { columns, split: long, rows: all_rows };
+            // Two columns a thread, so that an entry of `w` feeds two: what is read from workgroup memory is dear too.
+            // Where there are few columns, their threads are also needed to fetch `w`.
+            let per = if n * groups >= 256 { 2 } else { 1 };
+            let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / long).min(128));
+            return Tile { columns, split: long, rows: all_rows, per };
         }
         let workgroups = |t: Tile| groups * m.div_ceil(t.rows) * n.div_ceil(t.columns);
-        let tile = |columns, rows| Tile { columns, split: 1, rows };
+        let tile = |columns, rows| Tile { columns, split: 1, rows, per: 1 };
         let wide = [tile(64, all_rows), tile(64, all_rows.min(8)), tile(64, 4)];
         if let Some(&found) = wide.iter().find(|&&t| workgroups(t) >= 128 && k <= LONGEST) {
             return found;
@@ -47,13 +52,24 @@ impl Tile {
         };
         let columns = if split == 16 { 16 } else { 32 };
         let split = split.max(long).min(threads / columns);
-        Tile { columns, split, rows: 4 }
+        Tile { columns, split, rows: 4, per: 1 }
     }
 }
 
 /// The greatest common divisor; neither is 0.
 fn gcd(a: usize, b: usize) -> usize {
     if a.is_multiple_of(b) { b } else { gcd(b, a % b) }
+}
+
+/// The result's axes, and which component of the shader's coordinates (j0, row, position) each is.
+pub(super) fn axes(kernel: &ConvKernel) -> [(usize, u8); 3] {
+    let g = &kernel.geometry;
+    let area = |s: [usize; 2]| s[0] * s[1];
+    match kernel.pass {
+        ConvPass::Forward => [(g.batch, 0), (g.out_channels, 1), (area(g.output), 2)],
+        ConvPass::InputGrad => [(g.batch, 0), (g.in_channels, 1), (area(g.input), 2)],
+        ConvPass::WeightGrad => [(g.out_channels, 1), (g.group_in(), 0), (area(g.kernel), 2)],
+    }
 }
 
 /// The dispatch of a convolution or a gradient.
@@ -120,7 +136,7 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         _ => 16,
     };
     let depth = turn * tile.split;
-    let tiles = [product.m.div_ceil(tile.rows), columns.div_ceil(tile.columns)];
+    let tiles = [product.m.div_ceil(tile.rows), columns.div_ceil(tile.columns * tile.per)];
     let gather = match kernel.pass {
         ConvPass::InputGrad => 2,
         _ => u32::from(g.padding != [0, 0]),
@@ -140,6 +156,7 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         .collect();
     let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
         .constant("COLUMNS", tile.columns as u32)
+        .constant("PER", tile.per as u32)
         .constant("SPLIT", tile.split as u32)
         .constant("ROWS", tile.rows as u32)
         .constant("TURN", turn as u32)

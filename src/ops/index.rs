@@ -230,16 +230,20 @@ impl Kernel for IndexKernel {
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
         let (values, out) = (&launch.inputs[0], &launch.outputs[0]);
-        let elements = out.view.shape.elements();
         let offsets = [values.view.offset, out.view.offset];
-        let sizes = [elements, self.rows, self.count, self.inner];
+        // Where slices are made of aligned vectors of four, those are what is copied.
+        let quads = !self.scatter && [self.inner, offsets[0], offsets[1]].iter().all(|n| n.is_multiple_of(4));
+        let unit = if quads { 4 } else { 1 };
+        let (elements, offsets) = (out.view.shape.elements() / unit, offsets.map(|offset| offset / unit));
+        let sizes = [elements, self.rows, self.count, self.inner / unit];
         let shader = if self.scatter {
             Shader::file("scatter_add", include_str!("../../shaders/scatter_add.wgsl"))
         } else {
             Shader::file("index_select", include_str!("../../shaders/index_select.wgsl"))
         };
         let workgroup = wgsl::workgroup_size(elements, target);
-        let shader = shader.constant("WORKGROUP", workgroup).alias("T", values.dtype);
+        let shader = shader.constant("WORKGROUP", workgroup);
+        let shader = if quads { shader.vector("T", values.dtype) } else { shader.alias("T", values.dtype) };
         let shader = shader.alias("I", if self.signed { DType::I32 } else { DType::U32 });
         let params = sizes.into_iter().chain(offsets).map(|size| size as u32).collect();
         let workgroups = (elements as u64).div_ceil(workgroup.into());

@@ -134,7 +134,9 @@ impl Kernel for MatmulKernel {
             &launch.first(2, launch.outputs.len().min(1 + usize::from(self.row_sums))),
             target,
         );
-        Ok(wgsl::store(dispatch, &["a", "b", "c"], launch, 2, self.epilogue.as_ref()))
+        let axes = [(self.batch.elements(), 0), (self.m, 1), (self.n, 2)];
+        let stores = wgsl::Stores { axes: &axes, quads: Some(launch.inputs[0].dtype), held: false };
+        Ok(wgsl::store(dispatch, &["a", "b", "c"], launch, 2, self.epilogue.as_ref(), stores))
     }
     fn own_inputs(&self) -> usize {
         2

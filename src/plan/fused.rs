@@ -73,6 +73,9 @@ impl Fused {
             expr: &self.expr,
             loads: std::iter::once(None).chain(inputs.iter().map(Some)).collect(),
             outputs: outputs.iter().collect(),
+            natural: &[],
+            quads: false,
+            held: false,
         }
     }
 
@@ -85,6 +88,9 @@ impl Fused {
             expr: &self.expr,
             loads: inputs.iter().map(Some).collect(),
             outputs: Vec::new(),
+            natural: &[],
+            quads: false,
+            held: false,
         }
     }
 }

@@ -36,12 +36,11 @@ pub(super) const REDUCE: &str = include_str!("../../shaders/reduce.wgsl");
 /// The region `broadcast`: in a file, `fn fromI(v: T) -> T { return v; }` and the like; with subgroups, lane I's value.
 fn broadcasts(text: &str) -> Result<String> {
     let mut lane = "";
-    let lines = region(text, "broadcast")?.lines().map(|line| match line.find("(v:") {
-        Some(at) => {
+    let lines = region(text, "broadcast")?.lines().map(|line| {
+        if let Some(at) = line.find("(v:") {
             lane = &line[at - 1..at];
-            line.to_string()
         }
-        None => line.replace("return v;", &format!("return subgroupBroadcast(v, {lane}u);")),
+        line.replace("return v;", &format!("return subgroupBroadcast(v, {lane}u);"))
     });
     let body = lines.collect::<Vec<_>>().join("\n");
     replace_region(text, "broadcast", &body)

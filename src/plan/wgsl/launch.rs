@@ -1,6 +1,6 @@
 //! From an elementwise or reduction launch to its dispatch: axes merged, access patterns found, parameters laid out.
 
-use super::{Access, Generated, Part, Pattern, Region, own_words};
+use super::{Access, Buffer, Generated, Part, Pattern, Region, own_words};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ops::elementwise::ElementwiseKernel;
@@ -10,19 +10,19 @@ use crate::plan::{Binding, BufferId, Dispatch, Expr, Fused, GpuTarget, Instr, La
 use crate::shape::View;
 
 /// The storage bindings of a launch: one for each distinct buffer, in the order they are met.
-fn bind(launch: &Launch) -> (Vec<Binding>, Vec<(DType, bool)>) {
+fn bind(launch: &Launch) -> (Vec<Binding>, Vec<Buffer>) {
     let mut bindings: Vec<Binding> = Vec::new();
-    let mut buffers = Vec::new();
+    let mut buffers: Vec<Buffer> = Vec::new();
     let operands = launch.inputs.iter().map(|o| (o, false)).chain(launch.outputs.iter().map(|o| (o, true)));
     for (operand, written) in operands {
         match bindings.iter().position(|b| b.buffer == operand.buffer) {
             Some(k) => {
                 bindings[k].written |= written;
-                buffers[k] = (operand.dtype, bindings[k].written);
+                buffers[k] = Buffer { dtype: operand.dtype, written: bindings[k].written, vector: false };
             }
             None => {
                 bindings.push(Binding { buffer: operand.buffer, written });
-                buffers.push((operand.dtype, written));
+                buffers.push(Buffer { dtype: operand.dtype, written, vector: false });
             }
         }
     }
@@ -36,14 +36,15 @@ fn binding_of(bindings: &[Binding], buffer: BufferId) -> u8 {
     }
 }
 
-/// Merges neighbouring axes wherever every view's elements stay evenly spaced, and drops axes of size 1. The strides
-/// are those of each view, by axis.
-fn merge(sizes: &[usize], strides: &[&[isize]]) -> (Vec<usize>, Vec<Vec<isize>>) {
+/// Merges neighbouring axes wherever every view's elements stay evenly spaced, but for where so many points follow as
+/// `breaks` says, and drops axes of size 1. The strides are those of each view, by axis.
+fn merge(sizes: &[usize], strides: &[&[isize]], breaks: &[usize]) -> (Vec<usize>, Vec<Vec<isize>>) {
     let mut merged: Vec<usize> = Vec::new();
     let mut out: Vec<Vec<isize>> = vec![Vec::new(); strides.len()];
     for (axis, &size) in sizes.iter().enumerate().filter(|&(_, &size)| size != 1) {
         let fits = |(done, view): (&Vec<isize>, &&[isize])| done.last() == Some(&(view[axis] * size as isize));
-        if !merged.is_empty() && out.iter().zip(strides).all(fits) {
+        let split = breaks.contains(&sizes[axis..].iter().product());
+        if !split && !merged.is_empty() && out.iter().zip(strides).all(fits) {
             if let Some(last) = merged.last_mut() {
                 *last *= size;
             }
@@ -59,6 +60,23 @@ fn merge(sizes: &[usize], strides: &[&[isize]]) -> (Vec<usize>, Vec<Vec<isize>>)
         }
     }
     (merged, out)
+}
+
+/// Four neighbouring points of an operand, if it has them as an aligned vector (`Some(true)`) or as one element for all
+/// (`Some(false)`), wherever a multiple of four of the points' innermost axis lies before them.
+fn quad(pattern: Pattern, sizes: &[usize], strides: &[isize], offset: usize) -> Option<bool> {
+    let aligned = offset.is_multiple_of(4);
+    match pattern {
+        Pattern::Fixed => Some(false),
+        Pattern::Linear => aligned.then_some(true),
+        Pattern::Result => Some(true),
+        Pattern::Strided => match (sizes.last()?, strides.split_last()?) {
+            (size, _) if !size.is_multiple_of(4) => None,
+            (_, (0, _)) => Some(false),
+            (_, (1, others)) => (aligned && others.iter().all(|stride| stride % 4 == 0)).then_some(true),
+            _ => None,
+        },
+    }
 }
 
 fn pattern(sizes: &[usize], strides: &[isize]) -> Pattern {
@@ -138,30 +156,83 @@ pub struct Piece<'a> {
     pub loads: Vec<Option<&'a Operand>>,
     /// What it writes.
     pub outputs: Vec<&'a Operand>,
+    /// The axes in which the kernel knows where it is, and which component of its coordinates each is; outermost first.
+    pub natural: &'a [(usize, u8)],
+    /// Whether to compute four neighbouring points at a time, if the operands are such.
+    pub quads: bool,
+    /// See [`Stores::held`].
+    pub held: bool,
 }
 
 impl Piece<'_> {
+    /// Its axes merged. If the kernel's own coordinates are those of the merged axes, which component each is.
+    fn merge(&self, operands: &[&Operand]) -> (Vec<usize>, Vec<Vec<isize>>, Vec<u8>) {
+        let split = self.outer.len();
+        let strides: Vec<&[isize]> = operands.iter().map(|o| &o.view.strides[..split]).collect();
+        let natural: Vec<(usize, u8)> = self.natural.iter().copied().filter(|&(size, _)| size != 1).collect();
+        if !natural.is_empty() {
+            let breaks: Vec<usize> =
+                (1..natural.len()).map(|k| natural[k..].iter().map(|&(size, _)| size).product()).collect();
+            let (sizes, strides) = merge(self.outer, &strides, &breaks);
+            if sizes.iter().copied().eq(natural.iter().map(|&(size, _)| size)) {
+                return (sizes, strides, natural.iter().map(|&(_, component)| component).collect());
+            }
+        }
+        let (sizes, strides) = merge(self.outer, &strides, &[]);
+        (sizes, strides, Vec::new())
+    }
+
     /// The part and its words of the uniform.
     fn part(&self, binding: impl Fn(&Operand) -> u8) -> (Part, Vec<u32>) {
         let operands: Vec<&Operand> =
             self.loads.iter().flatten().copied().chain(self.outputs.iter().copied()).collect();
         let split = self.outer.len();
-        let strides = |range: std::ops::Range<usize>| -> Vec<&[isize]> {
-            operands.iter().map(|o| &o.view.strides[range.clone()]).collect()
-        };
-        let (outer_sizes, outer_strides) = merge(self.outer, &strides(0..split));
-        let (inner_sizes, inner_strides) = merge(self.inner, &strides(split..split + self.inner.len()));
+        let (outer_sizes, outer_strides, natural) = self.merge(&operands);
+        let inner: Vec<&[isize]> = operands.iter().map(|o| &o.view.strides[split..]).collect();
+        let (inner_sizes, inner_strides) = merge(self.inner, &inner, &[]);
         let sizes = [outer_sizes.as_slice(), &inner_sizes].concat();
         let strides: Vec<Vec<isize>> =
             outer_strides.into_iter().zip(inner_strides).map(|(outer, inner)| [outer, inner].concat()).collect();
-        let mut words = vec![self.outer.iter().product::<usize>() as u32, self.inner.iter().product::<usize>() as u32];
+        let patterns: Vec<Pattern> = strides.iter().map(|strides| pattern(&sizes, strides)).collect();
+        let quads: Vec<Option<bool>> =
+            (0..operands.len()).map(|k| quad(patterns[k], &sizes, &strides[k], operands[k].view.offset)).collect();
+        let points = self.outer.iter().product::<usize>();
+        let written = &quads[operands.len() - self.outputs.len()..];
+        // Four draws at once would be much code.
+        let draws = |instr: &Instr| matches!(instr, Instr::Random { .. });
+        let wide = self.quads
+            && points.is_multiple_of(4)
+            && quads.iter().all(Option::is_some)
+            && written.iter().all(|quad| *quad == Some(true))
+            && !self.expr.instrs.iter().any(draws);
+        let threads = if wide && self.region == Region::Elementwise { points / 4 } else { points };
+        let mut words = vec![threads as u32, self.inner.iter().product::<usize>() as u32];
         words.extend(sizes.iter().map(|&n| n as u32));
-        let mut accesses = operands.iter().zip(&strides).map(|(operand, strides)| {
-            let access = Access { binding: binding(operand), pattern: pattern(&sizes, strides) };
-            push_access(&mut words, &access, &operand.view, strides);
+        // Floats that only a row's coordinate, component 1, tells apart.
+        let row = natural.iter().position(|&component| component == 1);
+        let mut held_so_far = 0;
+        let mut held = |k: usize| {
+            let only_row = |(axis, &stride): (usize, &isize)| (stride != 0) == (Some(axis) == row);
+            let fits = self.held
+                && k < operands.len() - self.outputs.len()
+                && patterns[k] == Pattern::Strided
+                && operands[k].dtype.is_float()
+                && strides[k].iter().enumerate().all(only_row)
+                && held_so_far < 4;
+            held_so_far += u8::from(fits);
+            fits.then(|| held_so_far - 1)
+        };
+        let mut accesses = operands.iter().enumerate().map(|(k, operand)| {
+            let access = Access {
+                binding: binding(operand),
+                pattern: patterns[k],
+                vector: wide && quads[k] == Some(true),
+                held: held(k),
+            };
+            push_access(&mut words, &access, &operand.view, &strides[k]);
             access
         });
-        let result = Access { binding: 0, pattern: Pattern::Result };
+        let result = Access { binding: 0, pattern: Pattern::Result, vector: wide, held: None };
         let loads = self.loads.iter().map(|load| if load.is_some() { accesses.next() } else { Some(result) });
         let loads = loads.map(|access| access.unwrap_or(result)).collect();
         let outputs = accesses.collect();
@@ -176,8 +247,22 @@ impl Piece<'_> {
             outputs,
             outer_rank: outer_sizes.len() as u8,
             inner_rank: inner_sizes.len() as u8,
+            natural,
+            wide,
+            held: self.held,
         };
         (part, words)
+    }
+}
+
+/// Marks the buffers that parts see as vectors.
+fn mark_vectors(buffers: &mut [Buffer], parts: &[Part]) {
+    for part in parts {
+        for access in part.loads.iter().chain(&part.outputs) {
+            if access.vector && access.pattern != Pattern::Result {
+                buffers[usize::from(access.binding)].vector = true;
+            }
+        }
     }
 }
 
@@ -193,22 +278,19 @@ fn without_sizes(expr: &Expr) -> Expr {
 }
 
 /// The dispatch of a launch whose shader is generated from `pieces`, the first of which says how many points there are.
-fn generate(
-    launch: &Launch,
-    pieces: &[Piece<'_>],
-    workgroups: u64,
-    shader: impl FnOnce(Generated) -> Shader,
-) -> Dispatch {
-    let (bindings, buffers) = bind(launch);
+fn generate(launch: &Launch, pieces: &[Piece<'_>], shader: impl FnOnce(Generated) -> (Shader, u64)) -> Dispatch {
+    let (bindings, mut buffers) = bind(launch);
     let (mut parts, mut params) = (Vec::new(), Vec::new());
     for piece in pieces {
         let (part, words) = piece.part(|operand| binding_of(&bindings, operand.buffer));
         parts.push(part);
         params.extend(words);
     }
+    mark_vectors(&mut buffers, &parts);
     let generated = Generated { buffers, named: &[], parts };
     let uses_run = generated.uses_run();
-    Dispatch { shader: shader(generated), params, bindings, workgroups, uses_run }
+    let (shader, workgroups) = shader(generated);
+    Dispatch { shader, params, bindings, workgroups, uses_run }
 }
 
 /// Puts `pieces` in the regions of a shader whose own text declares the storage buffers `named`, those of `dispatch`, and
@@ -237,7 +319,8 @@ pub fn fuse(mut dispatch: Dispatch, named: &'static [&'static str], launch: &Lau
         let found = launch.inputs.iter().chain(&launch.outputs).find(|o| o.buffer == buffer);
         found.map_or(DType::F32, |o| o.dtype)
     };
-    let buffers = bindings.iter().map(|b| (dtype(b.buffer), b.written)).collect();
+    let buffer = |b: &Binding| Buffer { dtype: dtype(b.buffer), written: b.written, vector: false };
+    let mut buffers: Vec<Buffer> = bindings.iter().map(buffer).collect();
     let (mut parts, mut words) = (Vec::new(), Vec::new());
     for piece in pieces {
         let (part, more) =
@@ -248,6 +331,7 @@ pub fn fuse(mut dispatch: Dispatch, named: &'static [&'static str], launch: &Lau
         parts.push(part);
         words.extend(more);
     }
+    mark_vectors(&mut buffers, &parts);
     let generated = Generated { buffers, named, parts };
     dispatch.uses_run |= generated.uses_run();
     dispatch.params.resize(dispatch.params.len().next_multiple_of(4), 0);
@@ -258,32 +342,54 @@ pub fn fuse(mut dispatch: Dispatch, named: &'static [&'static str], launch: &Lau
     dispatch
 }
 
+/// How a kernel stores its result.
+#[derive(Debug, Clone, Copy)]
+pub struct Stores<'a> {
+    /// The result's axes, outermost first: their sizes and which component of the coordinates given to `store` each is.
+    pub axes: &'a [(usize, u8)],
+    /// For a shader whose result has the element type `C`, and which can store four elements at a time, in aligned places: its
+    /// dtype.
+    pub quads: Option<DType>,
+    /// Whether the shader asks `hold` once for what a row (component 1 of the coordinates) has in common, and hands it to `store`.
+    pub held: bool,
+}
+
 /// Puts an epilogue, if there is one, in the region `store` of a shader; its loads are the launch's inputs from `first` on.
 pub fn store(
-    dispatch: Dispatch,
+    mut dispatch: Dispatch,
     named: &'static [&'static str],
     launch: &Launch,
     first: usize,
     epilogue: Option<&Fused>,
+    stores: Stores<'_>,
 ) -> Dispatch {
-    match epilogue {
-        Some(fused) => {
-            let piece = fused.store(Region::Store, &launch.inputs[first..], &launch.outputs);
-            fuse(dispatch, named, launch, &[piece])
-        }
-        None => {
-            // The uniform is as long as the shader's declaration.
-            let mut dispatch = dispatch;
-            dispatch.params.resize(dispatch.params.len().next_multiple_of(4) + 4, 0);
-            dispatch
-        }
+    let plain = stores.quads.map(|dtype| Fused::result(&launch.outputs[0].view.shape, dtype));
+    let Some(fused) = epilogue.or(plain.as_ref()) else {
+        // The uniform is as long as the shader's declaration.
+        dispatch.params.resize(dispatch.params.len().next_multiple_of(4) + 4, 0);
+        return dispatch;
+    };
+    let aligned = stores.axes.last().is_some_and(|&(size, _)| size.is_multiple_of(4));
+    // Row sums are not the piece's.
+    let outputs = if epilogue.is_some() { &launch.outputs } else { &launch.outputs[..1] };
+    let piece = Piece {
+        natural: stores.axes,
+        quads: aligned && stores.quads.is_some(),
+        held: stores.held,
+        ..fused.store(Region::Store, &launch.inputs[first..], outputs)
+    };
+    let mut dispatch = fuse(dispatch, named, launch, &[piece]);
+    if let Some(dtype) = stores.quads {
+        let wide = dispatch.shader.generated.as_ref().is_some_and(|g| g.parts.iter().any(|part| part.wide));
+        let shader = dispatch.shader.constant("C_VECTOR", wide.into());
+        dispatch.shader = if wide { shader.vector("C", dtype) } else { shader.alias("C", dtype) };
     }
+    dispatch
 }
 
 /// The dispatch of an elementwise launch.
 pub fn elementwise(kernel: &ElementwiseKernel, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
     let points = kernel.shape.elements();
-    let workgroup = workgroup_size(points, target);
     let piece = Piece {
         region: Region::Elementwise,
         outer: &kernel.shape,
@@ -291,10 +397,16 @@ pub fn elementwise(kernel: &ElementwiseKernel, launch: &Launch, target: &GpuTarg
         expr: &kernel.expr,
         loads: launch.inputs.iter().map(Some).collect(),
         outputs: launch.outputs.iter().collect(),
+        natural: &[],
+        // Where there are few points, a GPU rather has more threads.
+        quads: target.software || points >= 1 << 16,
+        held: false,
     };
-    Ok(generate(launch, &[piece], (points as u64).div_ceil(u64::from(workgroup)), |generated| {
-        let shader = Shader::file("elementwise", ELEMENTWISE);
-        shader.constant("WORKGROUP", workgroup).generated(generated)
+    Ok(generate(launch, &[piece], |generated| {
+        let threads = if generated.parts[0].wide { points / 4 } else { points };
+        let workgroup = workgroup_size(threads, target);
+        let shader = Shader::file("elementwise", ELEMENTWISE).constant("WORKGROUP", workgroup).generated(generated);
+        (shader, (threads as u64).div_ceil(u64::from(workgroup)))
     }))
 }
 
@@ -310,6 +422,9 @@ pub fn reduce(kernel: &ReduceKernel, launch: &Launch, target: &GpuTarget) -> Res
         expr: &kernel.expr,
         loads: loads.iter().map(Some).collect(),
         outputs: Vec::new(),
+        natural: &[],
+        quads: false,
+        held: false,
     };
     let plain = Fused::result(&launch.outputs[0].view.shape, kernel.dtype);
     let store = kernel.epilogue.as_ref().unwrap_or(&plain).store(Region::Reduced(kernel.kind), more, &launch.outputs);
@@ -330,15 +445,16 @@ pub fn reduce(kernel: &ReduceKernel, launch: &Launch, target: &GpuTarget) -> Res
         ReduceKind::ArgMax => 4,
         ReduceKind::ArgMin => 5,
     };
-    Ok(generate(launch, &[value, store], lanes.workgroups, |generated| {
-        Shader::file("reduce", REDUCE)
+    Ok(generate(launch, &[value, store], |generated| {
+        let shader = Shader::file("reduce", REDUCE)
             .constant("WORKGROUP", lanes.workgroup)
             .constant("LANES", lanes.lanes)
             .constant("SPREAD", u32::from(spread))
             .constant("KIND", kind)
             .constant("LONG", u32::from(inner / lanes.lanes as usize > 4096))
             .alias("T", kernel.dtype)
-            .generated(generated)
+            .generated(generated);
+        (shader, lanes.workgroups)
     }))
 }
 
@@ -350,11 +466,11 @@ mod tests {
     #[test]
     fn axes_merge_where_all_views_allow_it() {
         let dense = View::dense([2, 3, 4]);
-        let (sizes, strides) = merge(&dense.shape, &[&dense.strides]);
+        let (sizes, strides) = merge(&dense.shape, &[&dense.strides], &[]);
         assert_eq!((sizes, strides), (vec![24], vec![vec![1]]));
         let bias = View::dense([4]).broadcast(&Shape::from([2, 3, 4]));
-        let (sizes, strides) = merge(&dense.shape, &[&dense.strides, &bias.strides]);
+        let (sizes, strides) = merge(&dense.shape, &[&dense.strides, &bias.strides], &[]);
         assert_eq!((sizes, strides), (vec![6, 4], vec![vec![4, 1], vec![0, 1]]));
-        assert_eq!(merge(&[1, 1], &[&[7, 9]]), (vec![], vec![vec![]]));
+        assert_eq!(merge(&[1, 1], &[&[7, 9]], &[]), (vec![], vec![vec![]]));
     }
 }
