@@ -1,6 +1,7 @@
 //! The CPU executor: runs a plan on the host, on the machine's cores where that pays.
 
 pub mod context;
+mod after;
 pub mod conv;
 mod conv_direct;
 mod conv_line;
@@ -8,6 +9,7 @@ mod conv_patches;
 pub mod cross_entropy;
 pub mod elementwise;
 mod executor;
+mod exp;
 mod expr;
 mod gemm;
 pub mod index;
