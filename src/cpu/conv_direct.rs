@@ -10,7 +10,7 @@
 
 use super::after::After;
 use super::context::{aligned, sized};
-use super::lanes::{COPY, from_lanes, pack, packed_len, pad_rows, to_lanes, with_constant};
+use super::lanes::{COPY, MOST_LANES, from_lanes, pack, packed_len, pad_rows, to_lanes};
 use super::simd::lane_count;
 use super::threads::{MOST, parts, split, with_panels};
 use crate::ops::conv::{ConvGeometry, ConvPass};
@@ -20,8 +20,6 @@ use pulp::{Arch, Simd, WithSimd};
 const TILE: usize = 12;
 /// Samples whose weight gradient is summed before the next tile of kernel positions.
 const GROUP: usize = 8;
-/// Lanes of the widest vector.
-const MOST_LANES: usize = 16;
 /// Whether this form fits and fills enough of the lanes.
 pub(super) fn suits(pass: ConvPass, g: &ConvGeometry) -> bool {
     let line = g.input[0] == 1 && g.kernel[0] == 1 && g.output[0] == 1 && g.padding[0] == 0;
@@ -187,10 +185,10 @@ impl<S: Simd> Lines<'_, S> {
                     let values = self.simd.partial_load_f32s(&bias.values[first..first + used]);
                     self.bias(values, bias.relu, S::as_mut_simd_f32s(rows).0);
                 }
-                let samples = rows.chunks_exact(self.out_length * S::F32_LANES);
+                let samples = S::as_simd_f32s(rows).0.chunks_exact(self.out_length);
                 for (rows, out) in samples.zip(out.chunks_exact_mut(out_size)) {
                     let out = &mut out[first * self.out_length..][..used * self.out_length];
-                    with_constant!(self.out_length, from_lanes, S, (rows, out, self.out_length));
+                    from_lanes(self.simd, rows, out, self.out_length);
                 }
             }
             if bias.is_none() {
@@ -364,7 +362,6 @@ fn weight_grad<S: Simd>(
     let blocks = outputs.div_ceil(lanes);
     for block in 0..blocks {
         sums.fill(0.0);
-        rows.fill(0.0);
         let first = block * lanes;
         let used = (outputs - first).min(lanes);
         let mut total = [0.0f64; MOST_LANES];
@@ -373,7 +370,7 @@ fn weight_grad<S: Simd>(
             for n in 0..samples {
                 let dy = &dy[((group + n) * outputs + first) * positions..][..used * positions];
                 let rows = &mut rows[n * positions * lanes..][..positions * lanes];
-                with_constant!(positions, to_lanes, S, (dy, rows, positions));
+                to_lanes(simd, dy, S::as_mut_simd_f32s(rows).0, positions);
             }
             let rows = S::as_simd_f32s(&rows[..samples * positions * lanes]).0;
             if !totals.is_empty() {

@@ -56,7 +56,9 @@ pub fn run(kernel: &CrossEntropyKernel, cx: &mut CpuContext<'_>) {
                         let buffer = &mut buffer[..x.len()];
                         exponentials(x, buffer, kernel.classes, &mut maxima);
                         let rows = x.chunks_exact(kernel.classes).zip(buffer.chunks_exact(kernel.classes));
-                        for (((x, exponents), max), (loss, &label)) in rows.zip(maxima).zip(losses.iter_mut().zip(labels)) {
+                        for (((x, exponents), max), (loss, &label)) in
+                            rows.zip(maxima).zip(losses.iter_mut().zip(labels))
+                        {
                             *loss = Row::new(kernel, x, max, sum(exponents), label).loss();
                         }
                     }

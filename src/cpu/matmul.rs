@@ -119,14 +119,7 @@ const SMALL: usize = 1 << 22;
 /// Rows of a large product that are worth packing its right side for.
 const ROWS: usize = 256;
 
-fn product(
-    kernel: &MatmulKernel,
-    a: &Side<'_>,
-    b: &Side<'_>,
-    c: &mut [f32],
-    packed: &mut Vec<f32>,
-    after: After<'_>,
-) {
+fn product(kernel: &MatmulKernel, a: &Side<'_>, b: &Side<'_>, c: &mut [f32], packed: &mut Vec<f32>, after: After<'_>) {
     let (m, n, k, batch) = (kernel.m, kernel.n, kernel.k, kernel.batch.elements());
     if c.is_empty() {
         return;

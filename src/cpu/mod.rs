@@ -1,7 +1,7 @@
 //! The CPU executor: runs a plan on the host, on the machine's cores where that pays.
 
-pub mod context;
 mod after;
+pub mod context;
 pub mod conv;
 mod conv_direct;
 mod conv_line;
