@@ -375,7 +375,10 @@ fn weight_grad<S: Simd>(
             let rows = S::as_simd_f32s(&rows[..samples * positions * lanes]).0;
             if !totals.is_empty() {
                 for rows in rows.chunks_exact(positions) {
-                    let sum = rows.iter().fold(simd.splat_f32s(0.0), |sum, &row| simd.add_f32s(sum, row));
+                    let mut sum = simd.splat_f32s(0.0);
+                    for &row in rows {
+                        sum = simd.add_f32s(sum, row);
+                    }
                     let sum: &[f32] = bytemuck::cast_slice(std::slice::from_ref(&sum));
                     total.iter_mut().zip(sum).for_each(|(total, &x)| *total += f64::from(x));
                 }

@@ -23,15 +23,25 @@ pub(super) fn from_lanes<S: Simd>(simd: S, from: &[S::f32s], to: &mut [f32], len
     loop {
         let used = (length - start).min(lanes);
         let zero = simd.splat_f32s(0.0);
-        let rows: [S::f32s; MOST_LANES] = std::array::from_fn(|i| if i < used { from[start + i] } else { zero });
+        // Loops, not closures: what is not inlined is not compiled for these vectors.
+        let mut rows = [zero; MOST_LANES];
+        let from = &from[start..];
+        for i in 0..lanes {
+            if let Some(&row) = from.get(i) {
+                rows[i] = row;
+            }
+        }
         let lines = transpose(simd, rows);
         let count = to.len() / length;
-        for (lane, &line) in lines[..lanes].iter().enumerate().take(count) {
+        for lane in 0..lanes {
+            if lane >= count {
+                break;
+            }
             // What is stored too much is where the next line goes.
             let at = lane * length + start;
             match to.get_mut(at..at + lanes) {
-                Some(to) => S::as_mut_simd_f32s(to).0[0] = line,
-                None => simd.partial_store_f32s(&mut to[at..at + used], line),
+                Some(to) => S::as_mut_simd_f32s(to).0[0] = lines[lane],
+                None => simd.partial_store_f32s(&mut to[at..at + used], lines[lane]),
             }
         }
         if start + lanes >= length {
@@ -57,15 +67,17 @@ pub(super) fn to_lanes<S: Simd>(simd: S, from: &[f32], to: &mut [S::f32s], lengt
     let (mut start, count) = (0, from.len() / length);
     loop {
         let used = (length - start).min(lanes);
-        let lines: [S::f32s; MOST_LANES] = std::array::from_fn(|lane| {
+        let mut lines = [simd.splat_f32s(0.0); MOST_LANES];
+        for lane in 0..lanes {
             let at = lane * length + start;
-            match from.get(at..at + lanes) {
+            if lane < count {
                 // What is read too much lands in rows that are not stored.
-                Some(line) if lane < count => S::as_simd_f32s(line).0[0],
-                None if lane < count => simd.partial_load_f32s(&from[at..at + used]),
-                _ => simd.splat_f32s(0.0),
+                lines[lane] = match from.get(at..at + lanes) {
+                    Some(line) => S::as_simd_f32s(line).0[0],
+                    None => simd.partial_load_f32s(&from[at..at + used]),
+                };
             }
-        });
+        }
         let rows = transpose(simd, lines);
         to[start..start + used].copy_from_slice(&rows[..used]);
         if start + lanes >= length {
@@ -93,7 +105,12 @@ fn exchange<S: Simd, const H: usize>(simd: S, rows: &mut [S::f32s; MOST_LANES]) 
     if 2 * H > S::F32_LANES {
         return;
     }
-    let bit: [f32; MOST_LANES] = std::array::from_fn(|lane| f32::from(u8::from(lane & H != 0)));
+    let mut bit = [0.0f32; MOST_LANES];
+    for lane in 0..MOST_LANES {
+        if lane & H != 0 {
+            bit[lane] = 1.0;
+        }
+    }
     let high = simd.less_than_f32s(simd.splat_f32s(0.0), S::as_simd_f32s(&bit).0[0]);
     for i in 0..MOST_LANES {
         if i & H == 0 && i < S::F32_LANES {
