@@ -39,6 +39,8 @@ pub struct Scratch {
     pub(super) expr: ExprScratch,
     /// Operands in the form a kernel wants them.
     pub(super) panels: [Vec<f32>; 3],
+    /// A second output, before it is stored.
+    pub(super) totals: Vec<f32>,
     /// `f16` inputs, and last the output, as `f32`.
     wide: [Vec<u32>; 4],
 }
@@ -48,7 +50,7 @@ impl Scratch {
     pub fn bytes(&self) -> u64 {
         let panels: usize = self.panels.iter().map(Vec::capacity).sum();
         let wide: usize = self.wide.iter().map(Vec::capacity).sum();
-        4 * (panels + wide) as u64 + self.expr.bytes()
+        4 * (panels + wide + self.totals.capacity()) as u64 + self.expr.bytes()
     }
 }
 
@@ -97,6 +99,14 @@ impl CpuContext<'_> {
     ///
     /// Up to three inputs.
     pub fn dense<const N: usize>(&mut self, f: impl FnOnce([&[u32]; N], &mut [u32], &mut Scratch)) {
+        self.dense_and_others(|inputs, output, _, scratch| f(inputs, output, scratch));
+    }
+
+    /// As [`CpuContext::dense`], with the other buffers, for what comes after the first `N` inputs.
+    pub(super) fn dense_and_others<const N: usize>(
+        &mut self,
+        f: impl FnOnce([&[u32]; N], &mut [u32], &[Vec<u32>], &mut Scratch),
+    ) {
         let mut wide = std::mem::take(&mut self.scratch.wide);
         let (inputs, output) = (&self.launch.inputs, &self.launch.outputs[0]);
         for (input, wide) in inputs.iter().zip(&mut wide).take(N).filter(|(input, _)| input.dtype == DType::F16) {
@@ -117,10 +127,10 @@ impl CpuContext<'_> {
         let n = output.view.shape.elements();
         if output.dtype == DType::F16 {
             let rounded = sized(&mut wide_output[0], n);
-            f(slices, rounded, self.scratch);
+            f(slices, rounded, self.buffers, self.scratch);
             Walk::new(&output.view).store(&mut target, DType::F16, 0, rounded);
         } else {
-            f(slices, &mut target[output.view.offset..][..n], self.scratch);
+            f(slices, &mut target[output.view.offset..][..n], self.buffers, self.scratch);
         }
         self.buffers[output.buffer.index()] = target;
         self.scratch.wide = wide;

@@ -7,39 +7,60 @@
 //! - input gradient: `columns[(c, q), p] = Σ w[o, (c, q)] · dy[o, p]`, whose elements are added up where they came from.
 
 use super::CpuContext;
+use super::after::After;
 use super::context::{floats, floats_mut, sized};
 use super::gemm::{Layout, gemm};
-use super::threads::{Finish, MOST, no_finish, parts, split, with_panels};
+use super::threads::{MOST, parts, split, with_panels};
 use super::{conv_direct, conv_line, conv_patches};
 use crate::ops::conv::{ConvGeometry, ConvKernel, ConvPass};
 
 /// Runs the kernel.
 pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
-    cx.dense(|[a, b], out, scratch| {
-        into(kernel, floats(a), floats(b), floats_mut(out), &mut scratch.panels, &no_finish);
+    let (epilogue, launch) = (kernel.epilogue.as_ref(), cx.launch);
+    let (mut left, mut summed) = (false, false);
+    cx.dense_and_others(|[a, b], out, buffers, scratch| {
+        let after = After::new(epilogue, &launch.inputs[2..], &launch.outputs[0], buffers);
+        left = after.is_none();
+        let mut totals = std::mem::take(&mut scratch.totals);
+        let wanted = if kernel.row_sums { kernel.geometry.out_channels } else { 0 };
+        let (sums, after) = (sized(&mut totals, wanted), after.unwrap_or(After::Nothing));
+        summed = into(kernel, floats(a), floats(b), floats_mut(out), &mut scratch.panels, after, sums);
+        scratch.totals = totals;
     });
+    if let Some(epilogue) = epilogue.filter(|_| left) {
+        super::elementwise::epilogue(epilogue, &launch.inputs[2..], cx);
+    }
+    if kernel.row_sums && summed {
+        super::row_sums::put_totals(kernel.geometry.out_channels, cx);
+    } else if kernel.row_sums {
+        super::row_sums::conv(kernel, cx);
+    }
 }
 
-/// The result, and each block of it handed to `finish` as soon as it is done: whole samples, or a whole weight gradient.
+/// The result, with `after` done to each block of it as soon as it is there: whole samples, or a whole weight gradient.
+/// Returns whether the sums of a weight gradient's second operand are in `totals`, in which they are wanted if it is not
+/// empty.
 pub(super) fn into(
     kernel: &ConvKernel,
     a: &[f32],
     b: &[f32],
     out: &mut [f32],
     panels: &mut [Vec<f32>; 3],
-    finish: Finish<'_>,
-) {
+    after: After<'_>,
+    totals: &mut [f32],
+) -> bool {
     let (pass, g) = (kernel.pass, &kernel.geometry);
     if conv_direct::suits(pass, g) {
-        conv_direct::run(pass, g, a, b, out, panels, finish);
+        conv_direct::run(pass, g, a, b, out, panels, after, totals);
+        return true;
     } else if conv_patches::suits(pass, g) {
-        conv_patches::run(pass, g, a, b, out, panels, finish);
+        conv_patches::run(pass, g, a, b, out, panels, after);
     } else if conv_line::suits(g) {
         conv_line::run(pass, g, a, b, out, panels);
-        finish(0..out.len(), out);
+        after.finish(0, out);
     } else if pass == ConvPass::WeightGrad || out.is_empty() {
         by_sample(pass, g, a, b, out, &mut panels[0]);
-        finish(0..out.len(), out);
+        after.finish(0, out);
     } else {
         let (x, y) = (g.in_channels * g.input[0] * g.input[1], g.out_channels * g.output[0] * g.output[1]);
         let (from, to) = if pass == ConvPass::Forward { (x, y) } else { (y, x) };
@@ -47,9 +68,10 @@ pub(super) fn into(
         split(out, to, parts(flops, g.batch.min(MOST)), flops, &|first, block| {
             let part = ConvGeometry { batch: block.len() / to, ..*g };
             with_panels(|[columns, ..]| by_sample(pass, &part, &a[first * from..], b, block, columns));
-            finish(first * to..first * to + block.len(), block);
+            after.finish(first * to, block);
         });
     }
+    false
 }
 
 /// A patch matrix for each sample and group.
@@ -182,7 +204,6 @@ mod tests {
     use super::*;
     use crate::ops::conv::{Conv, ConvKind};
     use crate::{ConvOptions, Shape};
-    use std::ops::Range;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn values(n: usize, seed: f32) -> Vec<f32> {
@@ -227,13 +248,13 @@ mod tests {
                     lines += 1;
                     if conv_direct::suits(pass, &g) {
                         let (mut three, mut panels) = stale();
-                        conv_direct::run(pass, &g, a, b, &mut three, &mut panels, &no_finish);
+                        conv_direct::run(pass, &g, a, b, &mut three, &mut panels, After::Nothing, &mut []);
                         agrees(&three);
                         direct += 1;
                     }
                     if conv_patches::suits(pass, &g) {
                         let (mut four, mut panels) = stale();
-                        conv_patches::run(pass, &g, a, b, &mut four, &mut panels, &no_finish);
+                        conv_patches::run(pass, &g, a, b, &mut four, &mut panels, After::Nothing);
                         agrees(&four);
                         patches += 1;
                     }
@@ -262,13 +283,13 @@ mod tests {
             for (pass, a, b, n) in passes {
                 let run = || {
                     let (mut out, mut panels) = (vec![f32::NAN; n], Default::default());
-                    let kernel = ConvKernel { pass, geometry: g };
+                    let kernel = ConvKernel { pass, geometry: g, epilogue: None, row_sums: false };
                     let done = AtomicUsize::new(0);
-                    let finish = |range: Range<usize>, block: &mut [f32]| {
-                        assert_eq!(range.len(), block.len());
+                    let count = |_: usize, block: &mut [f32]| {
                         done.fetch_add(block.len(), Ordering::Relaxed);
                     };
-                    into(&kernel, a, b, &mut out, &mut panels, &finish);
+                    let mut totals = vec![f32::NAN; 15];
+                    into(&kernel, a, b, &mut out, &mut panels, After::Call(&count), &mut totals);
                     assert_eq!(done.into_inner(), n, "{pass:?}");
                     out
                 };
@@ -312,7 +333,7 @@ mod tests {
                 by_sample(pass, &g, a, b, &mut one, &mut columns);
                 let run = || {
                     let (mut two, mut panels) = (vec![f32::NAN; n], [(); 3].map(|()| vec![f32::NAN; 50_000]));
-                    conv_patches::run(pass, &g, a, b, &mut two, &mut panels, &no_finish);
+                    conv_patches::run(pass, &g, a, b, &mut two, &mut panels, After::Nothing);
                     two
                 };
                 let (two, threads) = (run(), super::super::threads::region(run));

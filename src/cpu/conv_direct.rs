@@ -8,10 +8,11 @@
 //!
 //! Sums are taken in a fixed order.
 
+use super::after::After;
 use super::context::{aligned, sized};
-use super::lanes::{COPY, from_lanes, pack, packed_len, pad_rows, to_lanes, with_constant};
+use super::lanes::{COPY, MOST_LANES, from_lanes, pack, packed_len, pad_rows, to_lanes};
 use super::simd::lane_count;
-use super::threads::{Finish, MOST, parts, split, with_panels};
+use super::threads::{MOST, parts, split, with_panels};
 use crate::ops::conv::{ConvGeometry, ConvPass};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -32,7 +33,9 @@ pub(super) fn suits(pass: ConvPass, g: &ConvGeometry) -> bool {
     line && shape && sizes && small && kernel_fits && width > 1 && lanes.next_multiple_of(width) <= 2 * lanes
 }
 
-/// Runs the pass, where [`suits`] holds: samples, or partial sums over samples, on several threads.
+/// Runs the pass, where [`suits`] holds: samples, or partial sums over samples, on several threads. With a weight gradient
+/// go the sums of `b` for each output channel, if `totals` is not empty.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn run(
     pass: ConvPass,
     g: &ConvGeometry,
@@ -40,7 +43,8 @@ pub(super) fn run(
     b: &[f32],
     out: &mut [f32],
     panels: &mut [Vec<f32>; 3],
-    finish: Finish<'_>,
+    after: After<'_>,
+    totals: &mut [f32],
 ) {
     let (x, y) = (g.in_channels * g.input[1], g.out_channels * g.output[1]);
     // Besides the products, elements are moved between lines and lanes.
@@ -48,26 +52,30 @@ pub(super) fn run(
     let work = products + 16 * g.batch * (x + y);
     if pass == ConvPass::WeightGrad {
         let parts = parts(work, g.batch.min(MOST));
-        let part = |first: usize, end: usize, sums: &mut [f32], panels: &mut [Vec<f32>; 3]| {
+        let part = |first: usize, end: usize, sums: &mut [f32], totals: &mut [f32], panels: &mut [Vec<f32>; 3]| {
             let (g, a, b) = (ConvGeometry { batch: end - first, ..*g }, &a[first * x..end * x], &b[first * y..end * y]);
-            Arch::new().dispatch(Run { pass, g: &g, a, b, out: sums, panels });
+            Arch::new().dispatch(Run { pass, g: &g, a, b, out: sums, panels, after: After::Nothing, start: 0, totals });
         };
         if parts == 1 {
-            part(0, g.batch, out, panels);
+            part(0, g.batch, out, totals, panels);
         } else {
-            let (size, first) = (out.len(), |part: usize| g.batch * part / parts);
+            let (own, first) = (out.len(), |part: usize| g.batch * part / parts);
+            let size = own + totals.len();
             let sums = sized(&mut panels[2], size * parts);
             split(sums, size, parts, work, &|start, block| {
                 for (i, sums) in block.chunks_exact_mut(size).enumerate() {
-                    with_panels(|panels| part(first(start + i), first(start + i + 1), sums, panels));
+                    let (sums, totals) = sums.split_at_mut(own);
+                    with_panels(|panels| part(first(start + i), first(start + i + 1), sums, totals, panels));
                 }
             });
-            out.copy_from_slice(&sums[..size]);
-            for sums in sums[size..].chunks_exact(size) {
-                out.iter_mut().zip(sums).for_each(|(to, &x)| *to += x);
+            let (first, rest) = sums.split_at(size);
+            out.copy_from_slice(&first[..own]);
+            totals.copy_from_slice(&first[own..]);
+            for sums in rest.chunks_exact(size) {
+                out.iter_mut().chain(&mut *totals).zip(sums).for_each(|(to, &x)| *to += x);
             }
         }
-        finish(0..out.len(), out);
+        after.finish(0, out);
         return;
     }
     let (from, to) = if pass == ConvPass::Forward { (x, y) } else { (y, x) };
@@ -75,8 +83,10 @@ pub(super) fn run(
     split(out, 2 * to, parts(work, (g.batch / 2).min(MOST)), work, &|first, block| {
         let (start, batch) = (2 * first, block.len() / to);
         let (g, a) = (ConvGeometry { batch, ..*g }, &a[start * from..][..batch * from]);
-        with_panels(|panels| Arch::new().dispatch(Run { pass, g: &g, a, b, out: block, panels }));
-        finish(start * to..start * to + block.len(), block);
+        let start = start * to;
+        with_panels(|panels| {
+            Arch::new().dispatch(Run { pass, g: &g, a, b, out: block, panels, after, start, totals: &mut [] })
+        });
     });
 }
 
@@ -87,19 +97,24 @@ struct Run<'a> {
     b: &'a [f32],
     out: &'a mut [f32],
     panels: &'a mut [Vec<f32>; 3],
+    /// What is done to the output, which starts at this element of the whole result.
+    after: After<'a>,
+    start: usize,
+    totals: &'a mut [f32],
 }
 
 impl WithSimd for Run<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Run { pass, g, a, b, out, panels } = self;
+        let Run { pass, g, a, b, out, panels, after, start, totals } = self;
+        let after = (after, start);
         match (pass, g.stride[1]) {
-            (ConvPass::Forward, 1) => forward::<S, 1>(simd, g, a, b, out, panels),
-            (ConvPass::Forward, _) => forward::<S, 2>(simd, g, a, b, out, panels),
-            (ConvPass::InputGrad, 1) => input_grad::<S, 1>(simd, g, a, b, out, panels),
-            (ConvPass::InputGrad, _) => input_grad::<S, 2>(simd, g, a, b, out, panels),
-            (ConvPass::WeightGrad, _) => weight_grad(simd, g, a, b, out, panels),
+            (ConvPass::Forward, 1) => forward::<S, 1>(simd, g, a, b, out, panels, after),
+            (ConvPass::Forward, _) => forward::<S, 2>(simd, g, a, b, out, panels, after),
+            (ConvPass::InputGrad, 1) => input_grad::<S, 1>(simd, g, a, b, out, panels, after),
+            (ConvPass::InputGrad, _) => input_grad::<S, 2>(simd, g, a, b, out, panels, after),
+            (ConvPass::WeightGrad, _) => weight_grad(simd, g, a, b, out, panels, totals),
         }
     }
 }
@@ -118,6 +133,8 @@ struct Lines<'a, S: Simd> {
     /// Output channels, and elements of each.
     channels: usize,
     out_length: usize,
+    /// What is done to the output, and which of the whole result's elements is its first.
+    after: (After<'a>, usize),
 }
 
 /// Those positions of an output line that share their taps.
@@ -147,7 +164,9 @@ impl<S: Simd> Lines<'_, S> {
         let to = before + self.length + after;
         let padded = aligned(padded, 2 * self.lines * to + COPY);
         let rows = aligned(rows, 2 * self.out_length * S::F32_LANES);
-        for (x, out) in self.x.chunks(2 * size).zip(out.chunks_mut(2 * out_size)) {
+        let (finish, start) = self.after;
+        let bias = finish.by_channel(self.channels, self.out_length);
+        for (pair, (x, out)) in self.x.chunks(2 * size).zip(out.chunks_mut(2 * out_size)).enumerate() {
             let x = if before + after == 0 {
                 x
             } else {
@@ -161,12 +180,29 @@ impl<S: Simd> Lines<'_, S> {
                 }
                 let first = block * S::F32_LANES;
                 let used = (self.channels - first).min(S::F32_LANES);
-                let samples = rows.chunks_exact(self.out_length * S::F32_LANES);
+                if let Some(bias) = bias {
+                    // Channels are lanes here: one vector serves all positions.
+                    let values = self.simd.partial_load_f32s(&bias.values[first..first + used]);
+                    self.bias(values, bias.relu, S::as_mut_simd_f32s(rows).0);
+                }
+                let samples = S::as_simd_f32s(rows).0.chunks_exact(self.out_length);
                 for (rows, out) in samples.zip(out.chunks_exact_mut(out_size)) {
                     let out = &mut out[first * self.out_length..][..used * self.out_length];
-                    with_constant!(self.out_length, from_lanes, S, (rows, out, self.out_length));
+                    from_lanes(self.simd, rows, out, self.out_length);
                 }
             }
+            if bias.is_none() {
+                finish.block(start + pair * 2 * out_size, out);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn bias(&self, values: S::f32s, relu: bool, rows: &mut [S::f32s]) {
+        let (simd, zero) = (self.simd, self.simd.splat_f32s(0.0));
+        for row in rows {
+            let sum = simd.add_f32s(*row, values);
+            *row = if relu { simd.select_f32s(simd.less_than_or_equal_f32s(sum, zero), zero, sum) } else { sum };
         }
     }
 
@@ -264,13 +300,14 @@ fn forward<S: Simd, const STRIDE: usize>(
     w: &[f32],
     y: &mut [f32],
     [packed, padded, rows]: &mut [Vec<f32>; 3],
+    after: (After<'_>, usize),
 ) {
     let (inputs, channels, taps) = (g.in_channels, g.out_channels, g.kernel[1]);
     let packed = aligned(packed, packed_len::<S>(channels, inputs, taps));
     let weights = pack::<S>(packed, channels, inputs, taps, |o, c, q| w[(o * inputs + c) * taps + q]);
     let (length, out_length, padding) = (g.input[1], g.output[1], [g.padding[1]; 2]);
     let part = Part { weights, taps, start: 0, first: 0, positions: out_length };
-    let lines = Lines { simd, x, lines: inputs, length, padding, channels, out_length };
+    let lines = Lines { simd, x, lines: inputs, length, padding, channels, out_length, after };
     lines.run::<STRIDE, 1>(&[part], y, padded, rows);
 }
 
@@ -282,6 +319,7 @@ fn input_grad<S: Simd, const STRIDE: usize>(
     w: &[f32],
     dx: &mut [f32],
     [packed, padded, rows]: &mut [Vec<f32>; 3],
+    after: (After<'_>, usize),
 ) {
     let (channels, outputs, kernel, padding) = (g.in_channels, g.out_channels, g.kernel[1], g.padding[1]);
     let (length, out_length) = (g.output[1], g.input[1]);
@@ -302,7 +340,7 @@ fn input_grad<S: Simd, const STRIDE: usize>(
         Part { weights, taps, start, first, positions: out_length.saturating_sub(first).div_ceil(STRIDE) }
     });
     let padding = [most - 1, (last + 1).saturating_sub(length)];
-    let lines = Lines { simd, x: dy, lines: outputs, length, padding, channels, out_length };
+    let lines = Lines { simd, x: dy, lines: outputs, length, padding, channels, out_length, after };
     lines.run::<1, STRIDE>(&parts, dx, padded, rows);
 }
 
@@ -314,6 +352,7 @@ fn weight_grad<S: Simd>(
     dy: &[f32],
     dw: &mut [f32],
     [packed, sums, _]: &mut [Vec<f32>; 3],
+    totals: &mut [f32],
 ) {
     let lanes = S::F32_LANES;
     let (inputs, outputs, taps, positions) = (g.in_channels, g.out_channels, g.kernel[1], g.output[1]);
@@ -323,17 +362,27 @@ fn weight_grad<S: Simd>(
     let blocks = outputs.div_ceil(lanes);
     for block in 0..blocks {
         sums.fill(0.0);
-        rows.fill(0.0);
         let first = block * lanes;
         let used = (outputs - first).min(lanes);
+        let mut total = [0.0f64; MOST_LANES];
         for group in (0..g.batch).step_by(GROUP) {
             let samples = GROUP.min(g.batch - group);
             for n in 0..samples {
                 let dy = &dy[((group + n) * outputs + first) * positions..][..used * positions];
                 let rows = &mut rows[n * positions * lanes..][..positions * lanes];
-                with_constant!(positions, to_lanes, S, (dy, rows, positions));
+                to_lanes(simd, dy, S::as_mut_simd_f32s(rows).0, positions);
             }
             let rows = S::as_simd_f32s(&rows[..samples * positions * lanes]).0;
+            if !totals.is_empty() {
+                for rows in rows.chunks_exact(positions) {
+                    let mut sum = simd.splat_f32s(0.0);
+                    for &row in rows {
+                        sum = simd.add_f32s(sum, row);
+                    }
+                    let sum: &[f32] = bytemuck::cast_slice(std::slice::from_ref(&sum));
+                    total.iter_mut().zip(sum).for_each(|(total, &x)| *total += f64::from(x));
+                }
+            }
             let x = &x[group * inputs * g.input[1]..];
             let sums = S::as_mut_simd_f32s(sums).0;
             let tiles = Tiles { simd, x, inputs, length: g.input[1], stride: g.stride[1], rows, positions };
@@ -344,6 +393,9 @@ fn weight_grad<S: Simd>(
                 4 => tiles.run::<4, 3>(sums),
                 _ => tiles.run::<5, 2>(sums),
             }
+        }
+        for (to, sum) in totals.iter_mut().skip(first).zip(&total[..used]) {
+            *to = *sum as f32;
         }
         for (index, vector) in sums.chunks_exact(lanes).enumerate() {
             for (lane, &sum) in vector[..used].iter().enumerate() {

@@ -9,10 +9,11 @@
 //! Threads take samples. A weight gradient is summed in a number of parts that depends on the sizes alone, and these are
 //! added up in order.
 
+use super::after::After;
 use super::context::{aligned, sized};
 use super::gemm::Layout;
 use super::simd::{fast, lane_count};
-use super::threads::{Finish, MOST, parts, split, with_panels};
+use super::threads::{MOST, parts, split, with_panels};
 use super::tiles::{Packed, Product, Rows};
 use crate::ops::conv::{ConvGeometry, ConvPass};
 
@@ -52,10 +53,10 @@ pub(super) fn run(
     b: &[f32],
     out: &mut [f32],
     panels: &mut [Vec<f32>; 3],
-    finish: Finish<'_>,
+    after: After<'_>,
 ) {
     match (pass, reversed(g)) {
-        (ConvPass::WeightGrad, _) => weight_grad(g, a, b, out, &mut panels[0], finish),
+        (ConvPass::WeightGrad, _) => weight_grad(g, a, b, out, &mut panels[0], after),
         (ConvPass::InputGrad, Some(back)) => {
             let w = sized(&mut panels[0], b.len());
             let (inputs, outputs, kernel) = (g.group_in(), g.group_out(), g.kernel[0] * g.kernel[1]);
@@ -65,9 +66,9 @@ pub(super) fn run(
                 let from = &b[((group * outputs + o) * inputs + c) * kernel..][..kernel];
                 w.iter_mut().zip(from.iter().rev()).for_each(|(to, &x)| *to = x);
             }
-            forward(&back, a, w, out, finish);
+            forward(&back, a, w, out, after);
         }
-        _ => forward(g, a, b, out, finish),
+        _ => forward(g, a, b, out, after),
     }
 }
 
@@ -146,7 +147,7 @@ impl<'a> Padded<'a> {
     }
 }
 
-fn forward(g: &ConvGeometry, x: &[f32], w: &[f32], y: &mut [f32], finish: Finish<'_>) {
+fn forward(g: &ConvGeometry, x: &[f32], w: &[f32], y: &mut [f32], after: After<'_>) {
     let padded_size = Padded::new(g);
     let (rows, positions, outputs, flops) = (padded_size.rows(), g.output[0] * g.output[1], g.group_out(), flops(g));
     let size = g.out_channels * positions;
@@ -172,13 +173,13 @@ fn forward(g: &ConvGeometry, x: &[f32], w: &[f32], y: &mut [f32], finish: Finish
                     }
                 }
                 let start = (first + n) * size;
-                finish(start..start + size, y);
+                after.finish(start, y);
             }
         });
     });
 }
 
-fn weight_grad(g: &ConvGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], sums: &mut Vec<f32>, finish: Finish<'_>) {
+fn weight_grad(g: &ConvGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], sums: &mut Vec<f32>, after: After<'_>) {
     let padded_size = Padded::new(g);
     let (rows, positions, outputs, flops) = (padded_size.rows(), g.output[0] * g.output[1], g.group_out(), flops(g));
     let (group_in, group_out) = (g.group_in() * g.input[0] * g.input[1], outputs * positions);
@@ -221,5 +222,5 @@ fn weight_grad(g: &ConvGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], sums: &m
             dw.iter_mut().zip(total[o..].iter().step_by(outputs)).for_each(|(to, &x)| *to = x);
         }
     }
-    finish(0..size, dw);
+    after.finish(0, dw);
 }

@@ -3,7 +3,8 @@
 use super::CpuContext;
 use super::context::{FIRST, SECOND, floats, floats_mut, sized};
 use super::elementwise::prologue;
-use super::softmax::exponentials;
+use super::simd::fast;
+use super::softmax::{ROWS, exponentials, sum};
 use crate::dtype::DType;
 use crate::ops::cross_entropy::CrossEntropyKernel;
 use half::f16;
@@ -11,6 +12,7 @@ use half::f16;
 /// Runs the kernel.
 pub fn run(kernel: &CrossEntropyKernel, cx: &mut CpuContext<'_>) {
     let (labels, upstream) = kernel.loads(cx.launch);
+    let size = ROWS * kernel.classes;
     let labels = prologue(&kernel.labels, labels, FIRST, cx);
     if let Some(fused) = &kernel.upstream {
         let upstream = prologue(fused, upstream, SECOND, cx);
@@ -18,14 +20,25 @@ pub fn run(kernel: &CrossEntropyKernel, cx: &mut CpuContext<'_>) {
         let mut taken = losses.map(|operand| std::mem::take(&mut cx.buffers[operand.buffer.index()]));
         let offset = losses.map_or(0, |operand| operand.view.offset);
         cx.dense(|[x], dx, _| {
-            let rows = floats(x).chunks_exact(kernel.classes).zip(floats_mut(dx).chunks_exact_mut(kernel.classes));
-            for (n, ((x, dx), (&label, &upstream))) in rows.zip(labels.iter().zip(floats(&upstream))).enumerate() {
-                let row = Row::new(kernel, x, label, dx);
-                if let Some(words) = &mut taken {
-                    put(words, losses.map_or(DType::F32, |o| o.dtype), offset + n, row.loss());
-                }
-                row.grad(upstream, dx);
-            }
+            fast(
+                #[inline(always)]
+                || {
+                    let mut maxima = [0.0; ROWS];
+                    let blocks = floats(x).chunks(size).zip(floats_mut(dx).chunks_mut(size));
+                    for (block, (x, dx)) in blocks.enumerate() {
+                        exponentials(x, dx, kernel.classes, &mut maxima);
+                        let rows = x.chunks_exact(kernel.classes).zip(dx.chunks_exact_mut(kernel.classes));
+                        for (n, ((x, dx), max)) in rows.zip(maxima).enumerate() {
+                            let n = block * ROWS + n;
+                            let row = Row::new(kernel, x, max, sum(dx), labels[n]);
+                            if let Some(words) = &mut taken {
+                                put(words, losses.map_or(DType::F32, |o| o.dtype), offset + n, row.loss());
+                            }
+                            row.grad(f32::from_bits(upstream[n]), dx);
+                        }
+                    }
+                },
+            );
         });
         if let (Some(operand), Some(words)) = (losses, taken) {
             cx.buffers[operand.buffer.index()] = words;
@@ -33,10 +46,24 @@ pub fn run(kernel: &CrossEntropyKernel, cx: &mut CpuContext<'_>) {
         cx.put_back(SECOND, upstream);
     } else {
         cx.dense(|[x], loss, scratch| {
-            let buffer = sized(&mut scratch.panels[0], kernel.classes);
-            for ((x, loss), &label) in floats(x).chunks_exact(kernel.classes).zip(floats_mut(loss)).zip(&labels) {
-                *loss = Row::new(kernel, x, label, buffer).loss();
-            }
+            let buffer = sized(&mut scratch.panels[0], size);
+            fast(
+                #[inline(always)]
+                || {
+                    let mut maxima = [0.0; ROWS];
+                    let blocks = floats(x).chunks(size).zip(floats_mut(loss).chunks_mut(ROWS));
+                    for ((x, losses), labels) in blocks.zip(labels.chunks(ROWS)) {
+                        let buffer = &mut buffer[..x.len()];
+                        exponentials(x, buffer, kernel.classes, &mut maxima);
+                        let rows = x.chunks_exact(kernel.classes).zip(buffer.chunks_exact(kernel.classes));
+                        for (((x, exponents), max), (loss, &label)) in
+                            rows.zip(maxima).zip(losses.iter_mut().zip(labels))
+                        {
+                            *loss = Row::new(kernel, x, max, sum(exponents), label).loss();
+                        }
+                    }
+                },
+            );
         });
     }
     cx.put_back(FIRST, labels);
@@ -63,9 +90,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Puts the exponentials of `x − max x` into `exponents`.
-    fn new(kernel: &CrossEntropyKernel, x: &'a [f32], label: u32, exponents: &mut [f32]) -> Self {
-        let (max, sum) = exponentials(x, exponents);
+    fn new(kernel: &CrossEntropyKernel, x: &'a [f32], max: f32, sum: f64, label: u32) -> Self {
         let smoothing = f64::from(kernel.smoothing);
         let label = (label as usize).min(kernel.classes - 1);
         Row { x, max, sum, label, share: smoothing / kernel.classes as f64, rest: 1.0 - smoothing }

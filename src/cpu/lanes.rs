@@ -5,45 +5,121 @@ use pulp::Simd;
 /// Elements copied at once by [`pad_rows`]; padded lines have this much room behind them.
 pub(super) const COPY: usize = 16;
 
-/// Calls a function with a constant in place of a small `n`, and with 0 for a large one.
-macro_rules! with_constant {
-    ($n:expr, $f:ident, $s:ty, ($($arg:expr),*)) => {
-        with_constant!(@ $n, $f, $s, ($($arg),*), 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20)
-    };
-    (@ $n:expr, $f:ident, $s:ty, $args:tt, $($constant:literal)*) => {
-        match $n {
-            $($constant => with_constant!(! $f, $s, $constant, $args),)*
-            _ => with_constant!(! $f, $s, 0, $args),
-        }
-    };
-    (! $f:ident, $s:ty, $constant:literal, ($($arg:expr),*)) => { $f::<$s, $constant>($($arg),*) };
-}
+/// Lanes of the widest vector.
+pub(super) const MOST_LANES: usize = 16;
 
-/// `to[lane, p] = from[p, lane]` for the lanes in use, of lines of `P` elements if that is not 0.
+/// `to[lane, p] = from[p, lane]` for as many lanes as `to` has lines of `length` elements.
 #[inline(always)]
-pub(super) fn from_lanes<S: Simd, const P: usize>(from: &[f32], to: &mut [f32], length: usize) {
-    let length = if P == 0 { length } else { P };
-    for (lane, line) in to.chunks_exact_mut(length).enumerate() {
-        let column = &from[lane..][..(length - 1) * S::F32_LANES + 1];
-        for (p, to) in line.iter_mut().enumerate() {
-            *to = column[p * S::F32_LANES];
+pub(super) fn from_lanes<S: Simd>(simd: S, from: &[S::f32s], to: &mut [f32], length: usize) {
+    let lanes = S::F32_LANES;
+    if length * 2 <= lanes || lanes < 8 {
+        let from: &[f32] = bytemuck::cast_slice(from);
+        for (lane, line) in to.chunks_exact_mut(length).enumerate() {
+            line.iter_mut().zip(from[lane..].iter().step_by(lanes)).for_each(|(to, &x)| *to = x);
         }
+        return;
+    }
+    let mut start = 0;
+    loop {
+        let used = (length - start).min(lanes);
+        let zero = simd.splat_f32s(0.0);
+        // Loops, not closures: what is not inlined is not compiled for these vectors.
+        let mut rows = [zero; MOST_LANES];
+        let from = &from[start..];
+        for i in 0..lanes {
+            if let Some(&row) = from.get(i) {
+                rows[i] = row;
+            }
+        }
+        let lines = transpose(simd, rows);
+        let count = to.len() / length;
+        for lane in 0..lanes {
+            if lane >= count {
+                break;
+            }
+            // What is stored too much is where the next line goes.
+            let at = lane * length + start;
+            match to.get_mut(at..at + lanes) {
+                Some(to) => S::as_mut_simd_f32s(to).0[0] = lines[lane],
+                None => simd.partial_store_f32s(&mut to[at..at + used], lines[lane]),
+            }
+        }
+        if start + lanes >= length {
+            return;
+        }
+        // The last block takes some positions again rather than too few.
+        start = (start + lanes).min(length - lanes);
     }
 }
 
-/// `to[p, lane] = from[lane, p]`, of lines of `P` elements if that is not 0; the other lanes stay as they are.
+/// `to[p, lane] = from[lane, p]` for as many lanes as `from` has lines of `length` elements; 0 in the other lanes.
 #[inline(always)]
-pub(super) fn to_lanes<S: Simd, const P: usize>(from: &[f32], to: &mut [f32], length: usize) {
-    let length = if P == 0 { length } else { P };
-    for (lane, line) in from.chunks_exact(length).enumerate() {
-        let column = &mut to[lane..][..(length - 1) * S::F32_LANES + 1];
-        for (p, &x) in line.iter().enumerate() {
-            column[p * S::F32_LANES] = x;
+pub(super) fn to_lanes<S: Simd>(simd: S, from: &[f32], to: &mut [S::f32s], length: usize) {
+    let lanes = S::F32_LANES;
+    if length * 2 <= lanes || lanes < 8 {
+        let to: &mut [f32] = bytemuck::cast_slice_mut(to);
+        to.fill(0.0);
+        for (lane, line) in from.chunks_exact(length).enumerate() {
+            to[lane..].iter_mut().step_by(lanes).zip(line).for_each(|(to, &x)| *to = x);
         }
+        return;
+    }
+    let (mut start, count) = (0, from.len() / length);
+    loop {
+        let used = (length - start).min(lanes);
+        let mut lines = [simd.splat_f32s(0.0); MOST_LANES];
+        for lane in 0..lanes {
+            let at = lane * length + start;
+            if lane < count {
+                // What is read too much lands in rows that are not stored.
+                lines[lane] = match from.get(at..at + lanes) {
+                    Some(line) => S::as_simd_f32s(line).0[0],
+                    None => simd.partial_load_f32s(&from[at..at + used]),
+                };
+            }
+        }
+        let rows = transpose(simd, lines);
+        to[start..start + used].copy_from_slice(&rows[..used]);
+        if start + lanes >= length {
+            return;
+        }
+        start = (start + lanes).min(length - lanes);
     }
 }
 
-pub(super) use with_constant;
+/// The transpose of the first rows, as many as there are lanes: in each step halves, quarters, ... of two rows change
+/// places.
+#[inline(always)]
+fn transpose<S: Simd>(simd: S, rows: [S::f32s; MOST_LANES]) -> [S::f32s; MOST_LANES] {
+    let mut rows = rows;
+    exchange::<S, 8>(simd, &mut rows);
+    exchange::<S, 4>(simd, &mut rows);
+    exchange::<S, 2>(simd, &mut rows);
+    exchange::<S, 1>(simd, &mut rows);
+    rows
+}
+
+/// Between rows `H` apart, lanes with bit `H` of one for those without it of the other.
+#[inline(always)]
+fn exchange<S: Simd, const H: usize>(simd: S, rows: &mut [S::f32s; MOST_LANES]) {
+    if 2 * H > S::F32_LANES {
+        return;
+    }
+    let mut bit = [0.0f32; MOST_LANES];
+    for lane in 0..MOST_LANES {
+        if lane & H != 0 {
+            bit[lane] = 1.0;
+        }
+    }
+    let high = simd.less_than_f32s(simd.splat_f32s(0.0), S::as_simd_f32s(&bit).0[0]);
+    for i in 0..MOST_LANES {
+        if i & H == 0 && i < S::F32_LANES {
+            let (a, b) = (rows[i], rows[i + H]);
+            rows[i] = simd.select_f32s(high, simd.rotate_right_f32s(b, H), a);
+            rows[i + H] = simd.select_f32s(high, b, simd.rotate_left_f32s(a, H));
+        }
+    }
+}
 
 /// Elements of packed weights.
 pub(super) fn packed_len<S: Simd>(channels: usize, lines: usize, taps: usize) -> usize {
@@ -111,6 +187,43 @@ pub(super) fn pad_rows(from: &[f32], length: usize, padded: &mut [f32], to: usiz
             match padded.get_mut(end + start..end + start + COPY) {
                 Some(block) => block.fill(0.0),
                 None => padded[end + start..].fill(0.0),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::{Arch, WithSimd};
+
+    struct There(usize, usize);
+    impl WithSimd for There {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let There(lines, length) = self;
+            let from: Vec<f32> = (0..lines * length).map(|i| i as f32 + 1.0).collect();
+            let mut rows = vec![simd.splat_f32s(f32::NAN); length];
+            to_lanes(simd, &from, &mut rows, length);
+            let elements: &[f32] = bytemuck::cast_slice(&rows);
+            for (i, &x) in elements.iter().enumerate() {
+                let (p, lane) = (i / S::F32_LANES, i % S::F32_LANES);
+                let wanted = if lane < lines { from[lane * length + p] } else { 0.0 };
+                assert_eq!(x, wanted, "{lines} {length}: {p} {lane}");
+            }
+            let mut back = vec![f32::NAN; lines * length];
+            from_lanes(simd, &rows, &mut back, length);
+            assert_eq!(back, from, "{lines} {length}");
+        }
+    }
+
+    #[test]
+    fn lines_go_to_lanes_and_back() {
+        let lanes = super::super::simd::lane_count();
+        for lines in 1..=lanes {
+            for length in (1..40).chain([48, 100]) {
+                Arch::new().dispatch(There(lines, length));
             }
         }
     }

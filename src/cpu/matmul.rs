@@ -1,11 +1,12 @@
 //! Matrix products.
 
 use super::CpuContext;
+use super::after::After;
 use super::context::{floats, floats_mut, sized};
 use super::gemm::{Layout, gemm};
 use super::simd::lane_count;
 use super::strided::Walk;
-use super::threads::{Finish, MOST, no_finish, parts, split};
+use super::threads::{MOST, parts, split};
 use super::tiles::{Packed, Product, Rows};
 use crate::dtype::DType;
 use crate::ops::matmul::MatmulKernel;
@@ -15,37 +16,46 @@ use half::f16;
 
 /// Runs the kernel.
 pub fn run(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
-    let output = &cx.launch.outputs[0];
+    let (output, more) = (&cx.launch.outputs[0], &cx.launch.inputs[2..]);
     let mut target = std::mem::take(&mut cx.buffers[output.buffer.index()]);
     let elements = output.view.shape.elements();
+    let after = After::new(kernel.epilogue.as_ref(), more, output, cx.buffers);
+    let left = after.is_none();
+    let after = after.unwrap_or(After::Nothing);
     if output.dtype == DType::F16 {
         let mut wide = std::mem::take(&mut cx.scratch.panels[2]);
         let c = sized(&mut wide, elements);
-        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, &no_finish);
+        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, after);
         let halves: &mut [f16] = bytemuck::cast_slice_mut(&mut target);
         let halves = &mut halves[output.view.offset..][..elements];
         halves.iter_mut().zip(c).for_each(|(h, &mut x)| *h = f16::from_f32(x));
         cx.scratch.panels[2] = wide;
     } else {
         let c = &mut floats_mut(&mut target)[output.view.offset..][..elements];
-        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, &no_finish);
+        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, after);
     }
     cx.buffers[output.buffer.index()] = target;
+    if let Some(epilogue) = kernel.epilogue.as_ref().filter(|_| left) {
+        super::elementwise::epilogue(epilogue, more, cx);
+    }
+    if kernel.row_sums {
+        super::row_sums::matmul(kernel, cx);
+    }
 }
 
-/// The product as dense `f32`, and each block of whole rows handed to `finish` as soon as it is done.
+/// The product as dense `f32`, with `after` done to each block of whole rows as soon as it is there.
 pub(super) fn into(
     kernel: &MatmulKernel,
     inputs: &[Operand],
     buffers: &[Vec<u32>],
     panels: &mut [Vec<f32>; 3],
     c: &mut [f32],
-    finish: Finish<'_>,
+    after: After<'_>,
 ) {
     let [wide_a, wide_b, packed] = panels;
     let a = Side::new(&inputs[0], buffers, wide_a);
     let b = Side::new(&inputs[1], buffers, wide_b);
-    product(kernel, &a, &b, c, packed, finish);
+    product(kernel, &a, &b, c, packed, after);
 }
 
 /// An operand in `f32`.
@@ -109,14 +119,7 @@ const SMALL: usize = 1 << 22;
 /// Rows of a large product that are worth packing its right side for.
 const ROWS: usize = 256;
 
-fn product(
-    kernel: &MatmulKernel,
-    a: &Side<'_>,
-    b: &Side<'_>,
-    c: &mut [f32],
-    packed: &mut Vec<f32>,
-    finish: Finish<'_>,
-) {
+fn product(kernel: &MatmulKernel, a: &Side<'_>, b: &Side<'_>, c: &mut [f32], packed: &mut Vec<f32>, after: After<'_>) {
     let (m, n, k, batch) = (kernel.m, kernel.n, kernel.k, kernel.batch.elements());
     if c.is_empty() {
         return;
@@ -129,7 +132,7 @@ fn product(
                 let (index, dense) = (first + i, Layout::dense(n));
                 gemm([m, k, n], (c, dense), false, (a.data, a.layout(index)), (b.data, b.layout(index)));
             }
-            finish(first * m * n..first * m * n + block.len(), block);
+            after.finish(first * m * n, block);
         });
         return;
     }
@@ -146,7 +149,7 @@ fn product(
             split(c, n, parts(flops, (m / 16).min(MOST)), flops, &|first, block| {
                 let (a, m) = (&a.data[down(first).offset..], block.len() / n);
                 Product { m, a, rows, b, c: block, ldc: n, accumulate: false }.run();
-                finish(first * n..first * n + block.len(), block);
+                after.finish(first * n, block);
             });
         }
         None => {
@@ -154,7 +157,7 @@ fn product(
             split(c, n, parts, flops, &|first, block| {
                 let dense = (&mut *block, Layout::dense(n));
                 gemm([dense.0.len() / n, k, n], dense, false, (a.data, down(first)), (b.data, lb));
-                finish(first * n..first * n + block.len(), block);
+                after.finish(first * n, block);
             });
         }
     }
@@ -191,7 +194,7 @@ mod tests {
                 let kernel = MatmulKernel { batch: [batch].into(), m, n, k, epilogue: None, row_sums: false };
                 let run = || {
                     let mut c = vec![f32::NAN; batch * m * n];
-                    product(&kernel, &a, &b, &mut c, &mut Vec::new(), &no_finish);
+                    product(&kernel, &a, &b, &mut c, &mut Vec::new(), After::Nothing);
                     c
                 };
                 let (alone, together) = (run(), region(run));

@@ -1,5 +1,6 @@
 //! The CPU executor: runs a plan on the host, on the machine's cores where that pays.
 
+mod after;
 pub mod context;
 pub mod conv;
 mod conv_direct;
@@ -8,6 +9,7 @@ mod conv_patches;
 pub mod cross_entropy;
 pub mod elementwise;
 mod executor;
+mod exp;
 mod expr;
 mod gemm;
 pub mod index;

@@ -34,33 +34,48 @@ pub fn conv(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
 fn add_up(operand: &Operand, order: impl Iterator<Item = usize>, sums: usize, size: usize, cx: &mut CpuContext<'_>) {
     let walk = Walk::over(&operand.view, order);
     let (width, total) = (sums * size, operand.view.shape.elements());
-    let words = &cx.buffers[operand.buffer.index()];
+    let words = &cx.buffers[operand.buffer.index()][..];
     let scratch = &mut cx.scratch.expr;
     let columns = sized(&mut scratch.sums, width);
     columns.fill(0.0);
     let mut block = [0u32; BLOCK];
+    let dense = walk.dense_from().filter(|_| operand.dtype == DType::F32);
     fast(
         #[inline(always)]
         || {
             let (mut start, mut column) = (0, 0);
             while start < total {
                 let len = BLOCK.min(total - start).min(width - column);
-                walk.load(words, operand.dtype, start, &mut block[..len]);
-                let values: &[f32] = bytemuck::cast_slice(&block[..len]);
+                let values = match dense {
+                    Some(first) => &words[first + start..][..len],
+                    None => {
+                        walk.load(words, operand.dtype, start, &mut block[..len]);
+                        &block[..len]
+                    }
+                };
+                let values: &[f32] = bytemuck::cast_slice(values);
                 columns[column..][..len].iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
                 start += len;
                 column = if column + len == width { 0 } else { column + len };
             }
         },
     );
-    let output = &cx.launch.outputs[1];
-    let words = &mut cx.buffers[output.buffer.index()];
-    for (group, columns) in columns.chunks_exact(size.max(1)).enumerate() {
-        let (at, sum) = (output.view.offset + group, columns.iter().sum::<f64>());
-        if output.dtype == DType::F16 {
-            bytemuck::cast_slice_mut::<u32, f16>(words)[at] = f16::from_f64(sum);
-        } else {
-            words[at] = (sum as f32).to_bits();
-        }
+    let sums = columns.chunks_exact(size.max(1)).map(|columns| columns.iter().sum());
+    put(&cx.launch.outputs[1], sums, cx.buffers);
+}
+
+/// Writes the sums that the kernel left in the scratch memory.
+pub(super) fn put_totals(count: usize, cx: &mut CpuContext<'_>) {
+    let totals = &cx.scratch.totals[..count];
+    put(&cx.launch.outputs[1], totals.iter().copied().map(f64::from), cx.buffers);
+}
+
+fn put(output: &Operand, sums: impl Iterator<Item = f64>, buffers: &mut [Vec<u32>]) {
+    let (words, first) = (&mut buffers[output.buffer.index()], output.view.offset);
+    if output.dtype == DType::F16 {
+        let halves = &mut bytemuck::cast_slice_mut::<u32, f16>(words)[first..];
+        halves.iter_mut().zip(sums).for_each(|(to, sum)| *to = f16::from_f64(sum));
+    } else {
+        words[first..].iter_mut().zip(sums).for_each(|(to, sum)| *to = (sum as f32).to_bits());
     }
 }

@@ -48,6 +48,18 @@ impl Walk {
         (self.strides[0] == 0).then(|| self.sizes[1..self.rank].iter().product())
     }
 
+    /// Where neighbours start, how many there are, and how many points each serves before the next one's turn, if
+    /// the elements are these, again and again.
+    pub(super) fn repeats(&self) -> Option<(usize, usize, usize)> {
+        let first = usize::from(self.rank > 1 && self.strides[0] == 0);
+        let each = match self.rank - first {
+            1 => 1,
+            2 if self.strides[first + 1] == 0 => self.sizes[first + 1],
+            _ => return None,
+        };
+        (self.strides[first] == 1).then_some((self.offset, self.sizes[first], each))
+    }
+
     /// Calls `f(position of the first, stride, points before, points)` for each run of points `start..start + len`
     /// along the last axis.
     #[inline(always)]

@@ -23,13 +23,6 @@ pub(crate) const MOST: usize = 16;
 /// Failed looks for work before a waiting thread lets others have its core.
 const PATIENCE: u32 = 1 << 12;
 
-/// What is done to each block of a result as soon as it is there, while it is in the cache: the block's elements are
-/// given with their range in the dense result. It is called on any thread, once for each block.
-pub(super) type Finish<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
-
-/// Leaves a block as it is.
-pub(super) fn no_finish(_: Range<usize>, _: &mut [f32]) {}
-
 /// The pool, unless everything is to be done on one thread.
 fn pool() -> Option<&'static ThreadPool> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();

@@ -429,12 +429,6 @@ impl Kernel for ConvKernel {
     }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::conv::run(self, cx);
-        if let Some(epilogue) = &self.epilogue {
-            crate::cpu::elementwise::epilogue(epilogue, &cx.launch.inputs[2..], cx);
-        }
-        if self.row_sums {
-            crate::cpu::row_sums::conv(self, cx);
-        }
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
         let dispatch = super::conv_gpu::dispatch(

@@ -121,12 +121,6 @@ impl Kernel for MatmulKernel {
     }
     fn cpu(&self, cx: &mut CpuContext<'_>) {
         crate::cpu::matmul::run(self, cx);
-        if let Some(epilogue) = &self.epilogue {
-            crate::cpu::elementwise::epilogue(epilogue, &cx.launch.inputs[2..], cx);
-        }
-        if self.row_sums {
-            crate::cpu::row_sums::matmul(self, cx);
-        }
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
         let dispatch = super::matmul_gpu::dispatch(

@@ -15,6 +15,8 @@ use crate::variable::Variable;
 
 /// Rows an evaluation program takes at once; bounds the memory of its activations.
 const EVAL_ROWS: usize = 4096;
+/// The same off a GPU: activations stay in the cache.
+const EVAL_ROWS_CPU: usize = 200;
 
 /// A set's samples and labels on the device.
 #[derive(Debug, Clone)]
@@ -160,7 +162,8 @@ pub(super) struct EvalPrograms {
 impl EvalPrograms {
     pub(super) fn new(session: &mut Session, loss: &LossConfig, model: &Model, split: &DeviceSplit) -> Result<Self> {
         let totals = Variable::new("totals", Array::from([0f32, 0.0]));
-        let size = split.rows.min(EVAL_ROWS);
+        let most = if session.gpu_target().is_some() { EVAL_ROWS } else { EVAL_ROWS_CPU };
+        let size = split.rows.min(most);
         let (chunks, rest) = (split.rows / size, split.rows % size);
         let mut program = |size: usize, is_tail: bool| {
             let g = Graph::new();
