@@ -85,7 +85,7 @@ pub(super) fn run(
         let (g, a) = (ConvGeometry { batch, ..*g }, &a[start * from..][..batch * from]);
         let start = start * to;
         with_panels(|panels| {
-            Arch::new().dispatch(Run { pass, g: &g, a, b, out: block, panels, after, start, totals: &mut [] })
+            Arch::new().dispatch(Run { pass, g: &g, a, b, out: block, panels, after, start, totals: &mut [] });
         });
     });
 }

@@ -121,9 +121,9 @@ impl Executor for CpuExecutor {
             }
         };
         if count > 1 {
-            region(steps)
+            region(steps);
         } else {
-            steps()
+            steps();
         }
         program.swap_variables(&mut self.variables);
         Ok(())

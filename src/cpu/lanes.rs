@@ -1,5 +1,8 @@
 //! Between lines of elements and vectors whose lanes are lines.
 
+// Indices into several registers at once; iterators here were not compiled for the vector unit.
+#![allow(clippy::needless_range_loop)]
+
 use pulp::Simd;
 
 /// Elements copied at once by [`pad_rows`]; padded lines have this much room behind them.

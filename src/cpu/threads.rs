@@ -163,9 +163,9 @@ mod tests {
                         });
                     };
                     if asleep {
-                        work()
+                        work();
                     } else {
-                        region(work)
+                        region(work);
                     }
                     assert!(out.iter().enumerate().all(|(i, &x)| x == i as u32 + 1), "{units} {parts} {out:?}");
                 }

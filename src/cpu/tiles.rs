@@ -3,6 +3,9 @@
 //! It is meant for one block of a larger product and for small matrices: nothing is blocked by the cache's size. Each
 //! element's sum is taken in the order of `k`, whichever tile it is in.
 
+// Indices into several registers at once; and a tile of one row makes `row + 1 <= m`.
+#![allow(clippy::needless_range_loop, clippy::int_plus_one)]
+
 use super::context::aligned;
 use super::gemm::Layout;
 use super::simd::lane_count;
