@@ -274,7 +274,6 @@ mod tests {
             epochs: values.len() as u32,
             steps: 1,
             parameters: 1,
-            running_loss: 1.0,
             train_loss: 1.0,
             train_error: 1.0,
             val_loss: None,

@@ -5,7 +5,7 @@
 //! size alone, never by the number of threads or by who is idle, and a sum is never divided: results are the same to the
 //! last bit for any number of threads.
 //!
-//! A launch of some microseconds is too short to wake a sleeping thread for. During a [`region`] (a run of several
+//! A launch of some microseconds is too short to wake a sleeping thread for. During a region (a run of several
 //! steps) the other threads therefore stay awake and look for work.
 
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
