@@ -180,13 +180,15 @@ impl Program {
         key: [u32; 2],
     ) -> wgpu::CommandBuffer {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") });
+        // One pass: each dispatch sees what those before it wrote.
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for step in first..first + count {
             let words: [u32; IMMEDIATE_BYTES as usize / 4] = [step, key[0], key[1], 0];
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for launch in launches.clone() {
                 self.record(&mut pass, launch, &words);
             }
         }
+        drop(pass);
         encoder.finish()
     }
 
