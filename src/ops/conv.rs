@@ -458,8 +458,6 @@ impl Kernel for ConvKernel {
         if !plain || !super::reduce::sums_rows(other, &by_channel, 0) {
             return None;
         }
-        let kernel = Arc::new(ConvKernel { row_sums: true, ..self.clone() });
-        let outputs = [own.outputs.clone(), other.outputs.clone()].concat();
-        Some(Launch { kernel, inputs: own.inputs.clone(), outputs })
+        Some(own.absorbing(other, ConvKernel { row_sums: true, ..self.clone() }))
     }
 }

@@ -15,7 +15,6 @@ use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use std::any::Any;
-use std::sync::Arc;
 
 /// The loss of each row, or its gradient. Operands: logits `[n, classes]`, labels `[n]` (u32), and for the gradient
 /// the upstream `[n]`.
@@ -245,8 +244,6 @@ impl Kernel for CrossEntropyKernel {
         if !same || self.loss || loss.upstream.is_some() || self.upstream.is_none() {
             return None;
         }
-        let kernel = Arc::new(CrossEntropyKernel { loss: true, ..self.clone() });
-        let outputs = [own.outputs.clone(), other.outputs.clone()].concat();
-        Some(Launch { kernel, inputs: own.inputs.clone(), outputs })
+        Some(own.absorbing(other, CrossEntropyKernel { loss: true, ..self.clone() }))
     }
 }

@@ -30,7 +30,7 @@ pub enum Elementwise {
 }
 
 /// Steps an expression may have: longer ones take long to plan and make shaders that take long to compile.
-const MAX_STEPS: usize = 256;
+pub(crate) const MAX_STEPS: usize = 256;
 
 /// Evaluates an integer operation on exactly held integers.
 fn on_integers(dtype: DType, values: &[f64], u: impl Fn(&[u32]) -> u32, i: impl Fn(&[i32]) -> i32) -> f64 {

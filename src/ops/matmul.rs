@@ -147,8 +147,6 @@ impl Kernel for MatmulKernel {
         if !plain || self.batch.elements() != 1 || !super::reduce::sums_rows(other, a, a.view.shape.rank() - 2) {
             return None;
         }
-        let kernel = Arc::new(MatmulKernel { row_sums: true, ..self.clone() });
-        let outputs = [own.outputs.clone(), other.outputs.clone()].concat();
-        Some(Launch { kernel, inputs: own.inputs.clone(), outputs })
+        Some(own.absorbing(other, MatmulKernel { row_sums: true, ..self.clone() }))
     }
 }

@@ -10,6 +10,7 @@
 //! A buffer may be joined with others only if no launch reads one of them and writes another, since a device binds a
 //! buffer either to be read or to be written. The updates themselves read and write at the same positions.
 
+use super::fuse::may_pass;
 use super::{Buffer, BufferId, BufferKind, Launch, Operand, Placement, Plan, Storage};
 use crate::ops::elementwise::ElementwiseKernel;
 use crate::plan::Instr;
@@ -169,15 +170,8 @@ impl Arenas {
         };
         let last = class[class.len() - 1];
         let others = || plan.launches.iter().enumerate().filter(|(k, _)| !class.contains(k));
-        let meets = |a: &[Operand], b: &[Operand]| a.iter().any(|a| b.iter().any(|b| a.buffer == b.buffer));
-        let passes = |k: usize| {
-            let moved = &plan.launches[k];
-            others().filter(|&(other, _)| other > k && other < last).all(|(_, other)| {
-                !meets(&moved.inputs, &other.outputs)
-                    && !meets(&moved.outputs, &other.outputs)
-                    && !meets(&moved.outputs, &other.inputs)
-            })
-        };
+        let between = |k: usize| others().filter(move |&(other, _)| other > k && other < last).map(|(_, other)| other);
+        let passes = |k: usize| may_pass(&plan.launches[k], between(k));
         others().all(|(_, launch)| apart(launch)) && class.iter().all(|&k| passes(k))
     }
 

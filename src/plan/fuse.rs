@@ -5,7 +5,7 @@
 //! or reads what it writes.
 
 use super::{BufferId, BufferKind, Fused, Instr, Launch, Operand, Plan, Slot, distinct_buffers};
-use crate::ops::elementwise::ElementwiseKernel;
+use crate::ops::elementwise::{ElementwiseKernel, MAX_STEPS};
 use crate::ops::reduce::ReduceKernel;
 use crate::passes::Passes;
 use crate::shape::View;
@@ -16,8 +16,8 @@ fn touches(operands: &[Operand], buffer: BufferId) -> bool {
 }
 
 /// Whether `moved` may change places with all of `others`.
-fn may_pass(moved: &Launch, others: &[Launch]) -> bool {
-    others.iter().all(|other| {
+pub(super) fn may_pass<'a>(moved: &Launch, others: impl IntoIterator<Item = &'a Launch>) -> bool {
+    others.into_iter().all(|other| {
         let written = |o: &Operand| touches(&other.outputs, o.buffer);
         let overwrites = |o: &Operand| touches(&other.inputs, o.buffer);
         !moved.inputs.iter().any(written) && !moved.outputs.iter().any(|o| written(o) || overwrites(o))
@@ -60,9 +60,6 @@ fn find_absorber(launches: &[Launch], other: usize) -> Option<(usize, usize, Lau
     }
     None
 }
-
-/// Steps an epilogue may have: longer ones make shaders that take long to compile.
-const MAX_STEPS: usize = 256;
 
 /// Joins elementwise launches with a launch whose result they take.
 pub(super) fn epilogues(plan: &mut Plan, max_buffers: usize) {
@@ -187,9 +184,8 @@ fn join(
     expr.roots = roots;
     let in_place = outputs.iter().any(|o| touches(&loads, o.buffer));
     // But for those that update in place, kernels write their result where the epilogue's first output goes.
-    let result = Operand { dtype: before.result_dtype(), ..taken.clone() };
     let direct = producer.kernel.updates_in_place()
-        || (outputs[0].view.is_dense() && outputs[0].dtype == result.dtype && !in_place);
+        || (outputs[0].view.is_dense() && outputs[0].dtype == before.result_dtype() && !in_place);
     let disjoint = outputs.iter().all(|o| !touches(&producer.inputs[..own], o.buffer));
     let buffers = own + distinct_buffers(loads.iter().chain(&outputs)).len();
     if !direct || !disjoint || buffers > max_buffers || expr.instrs.len() > MAX_STEPS {

@@ -54,6 +54,12 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// The launch of a kernel that does this one's work and `other`'s, whose outputs follow.
+    pub fn absorbing(&self, other: &Launch, kernel: impl Kernel) -> Launch {
+        let outputs = [self.outputs.as_slice(), &other.outputs].concat();
+        Launch { kernel: Arc::new(kernel), inputs: self.inputs.clone(), outputs }
+    }
+
     /// The same with the first of its inputs and outputs only: a kernel's own.
     pub fn first(&self, inputs: usize, outputs: usize) -> Launch {
         let (inputs, outputs) = (self.inputs[..inputs].to_vec(), self.outputs[..outputs].to_vec());
