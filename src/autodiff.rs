@@ -26,10 +26,6 @@ impl<'g> Tensor<'g> {
         if self.is_poisoned() {
             return vec![self; wrt.len()];
         }
-        if wrt.iter().any(|t| !std::ptr::eq(t.graph, self.graph)) {
-            let poison = self.graph.fail("grad", "the tensors belong to different graphs");
-            return vec![poison; wrt.len()];
-        }
         let problem = if self.shape().elements() != 1 {
             Some(format!("differentiates one number, but the tensor's shape is {}; reduce it first", self.shape()))
         } else {
@@ -53,8 +49,15 @@ impl<'g> Tensor<'g> {
         if self.is_poisoned() || upstream.is_poisoned() {
             return vec![if self.is_poisoned() { self } else { upstream }; wrt.len()];
         }
-        if upstream.tensor_type() != self.tensor_type() {
-            let message = format!("upstream {} must be of the type {}", upstream.tensor_type(), self.tensor_type());
+        let foreign = wrt.iter().chain([&upstream]).any(|t| !std::ptr::eq(t.graph, graph));
+        let problem = if foreign {
+            Some("the tensors belong to different graphs".to_string())
+        } else if upstream.tensor_type() != self.tensor_type() {
+            Some(format!("upstream {} must be of the type {}", upstream.tensor_type(), self.tensor_type()))
+        } else {
+            None
+        };
+        if let Some(message) = problem {
             let poison = graph.fail("vjp", message);
             return vec![poison; wrt.len()];
         }
@@ -79,13 +82,20 @@ impl<'g> Tensor<'g> {
             }
             let output = Tensor { graph, id: NodeId::from_index(index) };
             let cx = GradContext { inputs: &inputs, output, upstream: gradient, wanted: &wanted };
-            let parts = node.op.definition().grad(&cx);
-            for ((input, part), wanted) in node.inputs.iter().zip(parts).zip(wanted) {
-                if let Some(part) = part.filter(|_| wanted) {
-                    let sum = &mut gradients[input.index()];
+            let definition = node.op.definition();
+            // What a rule adds is ascribed to the line of what it differentiates.
+            graph.scope_at(format!("gradient of {}", definition.name()), node.location, || {
+                for ((input, part), wanted) in inputs.iter().zip(definition.grad(&cx)).zip(&wanted) {
+                    let Some(part) = part.filter(|part| *wanted && !part.is_poisoned()) else { continue };
+                    if part.tensor_type() != input.tensor_type() {
+                        let (found, expected) = (part.tensor_type(), input.tensor_type());
+                        graph.fail(definition.name(), format!("its rule gave {found} for an operand {expected}"));
+                        continue;
+                    }
+                    let sum = &mut gradients[input.id.index()];
                     *sum = Some(sum.map_or(part, |known| known + part));
                 }
-            }
+            });
         }
         wrt.iter()
             .map(|t| {

@@ -239,9 +239,14 @@ impl Graph {
         Ref::map(self.inner.borrow(), |inner| &inner.nodes)
     }
 
-    /// The handle of a node.
+    /// The handle of a node of this graph.
+    #[track_caller]
     pub fn tensor(&self, id: NodeId) -> Tensor<'_> {
-        assert!(id.index() < self.nodes().len(), "node id of another graph");
+        let count = self.nodes().len();
+        if id.index() >= count {
+            let message = format!("the graph has {count} nodes, so node {} is of another graph", id.index());
+            return self.fail("tensor", message);
+        }
         Tensor { graph: self, id }
     }
 
@@ -285,7 +290,17 @@ impl Graph {
     /// trait object, through which `#[track_caller]` does not reach.
     #[track_caller]
     pub(crate) fn scope<T>(&self, label: impl Into<String>, f: impl FnOnce() -> T) -> T {
-        let location = self.here(Location::caller());
+        self.scope_at(label, Location::caller(), f)
+    }
+
+    /// [`Graph::scope`] with the line given.
+    pub(crate) fn scope_at<T>(
+        &self,
+        label: impl Into<String>,
+        location: &'static Location<'static>,
+        f: impl FnOnce() -> T,
+    ) -> T {
+        let location = self.here(location);
         self.inner.borrow_mut().scopes.push((label.into(), location));
         let value = f();
         self.inner.borrow_mut().scopes.pop();

@@ -1,0 +1,96 @@
+//! The public calls that make tensors, each with the arguments it takes picked from [`Args`]. Adding a call is adding a line.
+
+use wgrad::{Axes, ConvOptions, DType, Graph, Tensor};
+
+/// More arguments than any call takes.
+#[derive(Debug, Clone)]
+pub struct Args {
+    pub axes: [isize; 3],
+    pub sizes: [usize; 6],
+    pub numbers: [f64; 3],
+    pub dtype: DType,
+    pub flag: bool,
+}
+
+impl Args {
+    fn conv(&self) -> ConvOptions {
+        let [stride, padding, dilation, groups, ..] = self.sizes;
+        ConvOptions::new().stride(stride).padding(padding).dilation(dilation).groups(groups)
+    }
+    fn shape(&self) -> Vec<usize> {
+        let rank = self.sizes[5].min(7) % 4;
+        self.sizes[..rank].to_vec()
+    }
+    fn range(&self) -> std::ops::Range<usize> {
+        self.sizes[0]..self.sizes[1]
+    }
+    fn list(&self) -> Axes {
+        let count = if self.flag { 2 } else { 1 };
+        Axes::List(self.axes[..count].to_vec())
+    }
+}
+
+pub type Call = for<'g> fn(&'g Graph, [Tensor<'g>; 3], &Args) -> Tensor<'g>;
+
+pub const CALLS: &[(&str, Call)] = &[
+    ("add", |_, [x, y, _], _| x + y),
+    ("add number", |_, [x, ..], a| x + a.numbers[0]),
+    ("div", |_, [x, y, _], _| x / y),
+    ("rem", |_, [x, y, _], _| x % y),
+    ("pow", |_, [x, y, _], _| x.pow(y)),
+    ("maximum", |_, [x, y, _], _| x.maximum(y)),
+    ("lt", |_, [x, y, _], _| x.lt(y)),
+    ("select", |_, [x, y, z], _| x.select(y, z)),
+    ("select numbers", |_, [x, ..], a| x.select(a.numbers[0], a.numbers[1])),
+    ("neg", |_, [x, ..], _| -x),
+    ("exp", |_, [x, ..], _| x.exp()),
+    ("log", |_, [x, ..], _| x.log()),
+    ("sqrt", |_, [x, ..], _| x.sqrt()),
+    ("tanh", |_, [x, ..], _| x.tanh()),
+    ("erf", |_, [x, ..], _| x.erf()),
+    ("floor", |_, [x, ..], _| x.floor()),
+    ("clamp", |_, [x, ..], a| x.clamp(a.numbers[0], a.numbers[1])),
+    ("cast", |_, [x, ..], a| x.cast(a.dtype)),
+    ("sum", |_, [x, ..], a| x.sum(a.list())),
+    ("mean", |_, [x, ..], a| x.mean_keepdim(a.list())),
+    ("max", |_, [x, ..], a| x.max(a.list())),
+    ("argmin", |_, [x, ..], a| x.argmin(a.list())),
+    ("matmul", |_, [x, y, _], _| x.matmul(y)),
+    ("matmul transposed", |_, [x, ..], _| x.matmul(x.t())),
+    ("conv", |_, [x, y, _], a| x.conv(y, &a.conv())),
+    ("conv with itself", |_, [x, ..], a| x.conv(x, &a.conv())),
+    ("softmax", |_, [x, ..], a| x.softmax(a.axes[0])),
+    ("log_softmax", |_, [x, ..], a| x.log_softmax(a.axes[0])),
+    ("cross_entropy", |g, [x, ..], a| {
+        let rows = x.shape().first().copied().unwrap_or(1);
+        x.cross_entropy(g.full([rows], 1.0, if a.flag { DType::U32 } else { a.dtype }), a.numbers[0])
+    }),
+    ("reshape", |_, [x, ..], a| x.reshape(a.shape())),
+    ("reshape to a row", |_, [x, ..], _| x.reshape([x.shape().elements()])),
+    ("flatten", |_, [x, ..], a| x.flatten(a.axes[0])),
+    ("permute", |_, [x, ..], a| x.permute(&a.axes[..x.shape().rank().min(3)])),
+    ("transpose", |_, [x, ..], a| x.transpose(a.axes[0], a.axes[1])),
+    ("broadcast_to", |_, [x, ..], a| x.broadcast_to(a.shape())),
+    ("unsqueeze", |_, [x, ..], a| x.unsqueeze(a.axes[0])),
+    ("squeeze", |_, [x, ..], a| x.squeeze(a.axes[0])),
+    ("slice", |_, [x, ..], a| x.slice(a.axes[0], a.range())),
+    ("slice_step", |_, [x, ..], a| x.slice_step(a.axes[0], a.range(), a.sizes[2])),
+    ("pad", |_, [x, ..], a| x.pad(a.axes[0], a.sizes[0], a.sizes[1], a.numbers[0])),
+    ("flip", |_, [x, ..], a| x.flip(a.axes[0])),
+    ("concat", |_, [x, y, z], a| x.concat(&[y, z], a.axes[0])),
+    ("concat with nothing", |_, [x, ..], a| x.concat(&[], a.axes[0])),
+    ("detach", |_, [x, ..], _| x.detach()),
+    ("index_select", |_, [x, y, _], a| x.index_select(a.axes[0], y)),
+    ("index_select by iota", |g, [x, ..], a| x.index_select(a.axes[0], g.iota([a.sizes[0]], 0))),
+    ("gather", |_, [x, y, _], a| x.gather(a.axes[0], y)),
+    ("gather from itself", |_, [x, ..], a| x.gather(a.axes[0], x)),
+    ("scatter_add", |_, [x, y, _], a| x.scatter_add(a.axes[0], y, a.sizes[0])),
+    ("one_hot", |_, [x, ..], a| x.one_hot(a.sizes[0])),
+    ("scalar", |g, _, a| g.scalar(a.numbers[0], a.dtype)),
+    ("full", |g, _, a| g.full(a.shape(), a.numbers[0], a.dtype)),
+    ("iota", |g, _, a| g.iota(a.shape(), a.axes[0])),
+    ("random_normal", |g, _, a| g.random_normal(a.shape())),
+    ("random_bernoulli", |g, _, a| g.random_bernoulli(a.numbers[0], a.shape())),
+    ("grad", |_, [x, y, _], _| x.grad(&[y])[0]),
+    ("vjp", |_, [x, y, z], _| x.vjp(y, &[z])[0]),
+];
