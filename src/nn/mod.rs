@@ -19,6 +19,7 @@
 //! assert_eq!(*y.shape(), [100, 10]);
 //! ```
 
+pub mod functional;
 pub mod init;
 mod layers;
 pub mod loss;

@@ -1,6 +1,12 @@
 //! The handle users write programs with.
 
+mod activation;
+mod einsum;
 mod movement;
+mod statistics;
+mod windows;
+
+pub use einsum::einsum;
 
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId};
