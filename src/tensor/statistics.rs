@@ -172,7 +172,7 @@ impl<'g> Tensor<'g> {
     /// The sums up to each element along `axis`.
     #[track_caller]
     pub fn cumsum(self, axis: isize) -> Tensor<'g> {
-        self.along_last("cumsum", axis, |x| x.graph.apply(Op::Scan(Scan { reverse: false }), &[x]))
+        self.along(axis, Op::Scan(Scan { reverse: false }))
     }
 
     /// The `k` largest elements along `axis` (the smallest if not `largest`), in order, and their indices as `u32`. Among
@@ -192,7 +192,7 @@ impl<'g> Tensor<'g> {
     /// ```
     #[track_caller]
     pub fn topk(self, k: usize, axis: isize, largest: bool) -> (Tensor<'g>, Tensor<'g>) {
-        let indices = self.along_last("topk", axis, |x| x.graph.apply(Op::TopK(TopK { k, largest }), &[x]));
+        let indices = self.along(axis, Op::TopK(TopK { k, largest }));
         if indices.is_poisoned() {
             return (indices, indices);
         }

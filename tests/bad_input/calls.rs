@@ -1,6 +1,7 @@
 //! The public calls that make tensors, each with the arguments it takes picked from [`Args`]. Adding a call is adding a line.
 
-use wgrad::{Axes, ConvOptions, DType, Graph, Tensor};
+use wgrad::nn::functional::{self as F, AttentionOptions, BatchNormOptions};
+use wgrad::{Axes, ConvOptions, DType, Graph, PoolOptions, Tensor, einsum};
 
 /// More arguments than any call takes.
 #[derive(Debug, Clone)]
@@ -16,6 +17,13 @@ impl Args {
     fn conv(&self) -> ConvOptions {
         let [stride, padding, dilation, groups, ..] = self.sizes;
         ConvOptions::new().stride(stride).padding(padding).dilation(dilation).groups(groups)
+    }
+    fn pool(&self) -> PoolOptions {
+        let [kernel, stride, padding, dilation, ..] = self.sizes;
+        let options = PoolOptions::new(kernel).padding(padding).ceil_mode(self.flag).count_include_pad(!self.flag);
+        let options = if self.axes[0] > 0 { options.stride(stride) } else { options };
+        let options = if self.axes[1] > 0 { options.dilation(dilation) } else { options };
+        if self.axes[2] > 1 { options.divisor_override(self.sizes[4]) } else { options }
     }
     fn shape(&self) -> Vec<usize> {
         let rank = self.sizes[5].min(7) % 4;
@@ -91,6 +99,69 @@ pub const CALLS: &[(&str, Call)] = &[
     ("iota", |g, _, a| g.iota(a.shape(), a.axes[0])),
     ("random_normal", |g, _, a| g.random_normal(a.shape())),
     ("random_bernoulli", |g, _, a| g.random_bernoulli(a.numbers[0], a.shape())),
+    ("conv_transpose", |_, [x, y, _], a| x.conv_transpose(y, &a.conv(), a.sizes[4])),
+    ("conv_transpose with itself", |_, [x, ..], a| x.conv_transpose(x, &a.conv(), [a.sizes[4], a.sizes[5]])),
+    ("max_pool", |_, [x, ..], a| x.max_pool(&a.pool())),
+    ("max_pool_indices", |_, [x, ..], a| x.max_pool_indices(&a.pool())),
+    ("avg_pool", |_, [x, ..], a| x.avg_pool(&a.pool())),
+    ("adaptive_avg_pool", |_, [x, ..], a| x.adaptive_avg_pool(a.sizes[0])),
+    ("adaptive_max_pool", |_, [x, ..], a| x.adaptive_max_pool([a.sizes[0], a.sizes[1]])),
+    ("max_pool1d", |_, [x, ..], a| F::max_pool1d(x, &a.pool())),
+    ("avg_pool2d", |_, [x, ..], a| F::avg_pool2d(x, &a.pool())),
+    ("conv1d", |_, [x, y, z], a| F::conv1d(x, y, a.flag.then_some(z), &a.conv())),
+    ("linear", |_, [x, y, z], a| F::linear(x, y, a.flag.then_some(z))),
+    ("layer_norm", |_, [x, y, z], a| {
+        F::layer_norm(x, a.shape(), a.flag.then_some(y), a.flag.then_some(z), a.numbers[0])
+    }),
+    ("layer_norm of the last axis", |_, [x, ..], a| {
+        F::layer_norm(x, x.shape().last().copied().unwrap_or(1), None, None, a.numbers[0])
+    }),
+    ("rms_norm", |_, [x, y, _], a| F::rms_norm(x, a.shape(), a.flag.then_some(y), Some(a.numbers[0]))),
+    ("group_norm", |_, [x, y, z], a| {
+        F::group_norm(x, a.sizes[0], a.flag.then_some(y), a.flag.then_some(z), a.numbers[0])
+    }),
+    ("instance_norm", |_, [x, ..], a| F::instance_norm(x, None, None, a.numbers[0])),
+    ("batch_norm", |_, [x, y, z], a| {
+        let options = BatchNormOptions { training: a.flag, momentum: a.numbers[0], eps: a.numbers[1] };
+        F::batch_norm(x, (a.axes[0] > 0).then_some((y, z)), None, None, options).output
+    }),
+    ("embedding", |_, [x, y, _], a| F::embedding(x, y, a.flag.then_some(a.sizes[0]))),
+    ("embedding of itself", |_, [x, y, _], _| F::embedding(x.cast(DType::U32), y, None)),
+    ("attention", |_, [x, y, z], a| {
+        let options = AttentionOptions { mask: a.flag.then_some(x), causal: a.axes[0] > 0, scale: Some(a.numbers[0]) };
+        F::scaled_dot_product_attention(x, y, z, &options)
+    }),
+    ("self-attention", |_, [x, ..], a| {
+        F::scaled_dot_product_attention(x, x, x, &AttentionOptions { causal: a.flag, ..Default::default() })
+    }),
+    ("einsum", |_, [x, y, _], a| {
+        let specs = ["ij,jk->ik", "bij,bjk->bik", "i,i->", "ij,ij->j", "...", "ij,jk", "ii,i->i", "ab->c", "ij,k->ikj"];
+        einsum(specs[a.sizes[0] % specs.len()], x, y)
+    }),
+    ("outer", |_, [x, y, _], _| x.outer(y)),
+    ("cumsum", |_, [x, ..], a| x.cumsum(a.axes[0])),
+    ("prod", |_, [x, ..], a| x.prod(a.list())),
+    ("topk", |_, [x, ..], a| x.topk(a.sizes[0], a.axes[0], a.flag).0),
+    ("var", |_, [x, ..], a| x.var(a.list(), a.numbers[0])),
+    ("std", |_, [x, ..], a| x.std_keepdim(a.list(), a.numbers[0])),
+    ("norm", |_, [x, ..], a| x.norm(a.numbers[0], a.list())),
+    ("logsumexp", |_, [x, ..], a| x.logsumexp(a.list())),
+    ("stack", |_, [x, y, z], a| x.stack(&[y, z], a.axes[0])),
+    ("stack with itself", |_, [x, ..], a| x.stack(&[x], a.axes[0])),
+    ("split", |_, [x, ..], a| x.split(a.sizes[0], a.axes[0]).last().copied().unwrap_or(x)),
+    ("chunk", |_, [x, ..], a| x.chunk(a.sizes[0], a.axes[0]).last().copied().unwrap_or(x)),
+    ("repeat", |_, [x, ..], a| x.repeat(&a.shape())),
+    ("tile", |_, [x, ..], a| x.tile(&a.shape())),
+    ("repeat_interleave", |_, [x, ..], a| x.repeat_interleave(a.sizes[0], a.axes[0])),
+    ("gelu", |_, [x, ..], _| x.gelu()),
+    ("softplus", |_, [x, ..], a| x.softplus(a.numbers[0], a.numbers[1])),
+    ("elu", |_, [x, ..], a| x.elu(a.numbers[0])),
+    ("celu", |_, [x, ..], a| x.celu(a.numbers[0])),
+    ("leaky_relu", |_, [x, ..], a| x.leaky_relu(a.numbers[0])),
+    ("hardtanh", |_, [x, ..], a| x.hardtanh(a.numbers[0], a.numbers[1])),
+    ("glu", |_, [x, ..], a| x.glu(a.axes[0])),
+    ("prelu", |_, [x, y, _], _| x.prelu(y)),
+    ("mish", |_, [x, ..], _| x.mish()),
     ("grad", |_, [x, y, _], _| x.grad(&[y])[0]),
     ("vjp", |_, [x, y, z], _| x.vjp(y, &[z])[0]),
 ];
