@@ -41,9 +41,10 @@ impl Tile {
         if target.broadcasts() {
             // As many rows as there are, up to 32, in tiles of equal size.
             let rows = m.div_ceil(m.div_ceil(32)).next_multiple_of(8) as u32;
-            // Of one subgroup whatever the columns: one pipeline serves them all, and more workgroups share the cores better.
+            // Few columns: one subgroup a workgroup, so that one pipeline serves them all.
+            let threads = if n <= 256 { 8 } else { 32 };
             let wide = n.next_multiple_of(256) == n.next_multiple_of(128);
-            return Tile::Lanes { rows, threads: 8, quads: if wide { 2 } else { 1 } };
+            return Tile::Lanes { rows, threads, quads: if wide { 2 } else { 1 } };
         }
         let tiles = |rows: usize, columns: usize| batches * m.div_ceil(rows) * n.div_ceil(columns);
         let tile = |tx, ty, r, bk, split| Tile::Shared { tx, ty, r, bk, split };
