@@ -473,10 +473,8 @@ fn main(
         }
         workgroupBarrier();
         // Written out, since drivers do not unroll loops that are guarded against running for ever.
-        let first = part * TURN;
-        eight(&sums, &more, here.j, there.j, first, lane);
-        if TURN > 8u {
-            eight(&sums, &more, here.j, there.j, first + 8u, lane);
+        for (var first = 0u; first < TURN; first += 8u) {
+            eight(&sums, &more, here.j, there.j, part * TURN + first, lane);
         }
     }
 

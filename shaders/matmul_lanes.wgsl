@@ -222,15 +222,33 @@ fn store_row(z: u32, row: u32, column: u32, values: vec4<f32>) {
     }
 }
 
-fn store_rows(z: u32, row: u32, column: u32, values: Sums) {
-    store_row(z, row, column, values[0]);
-    store_row(z, row + 1u, column, values[1]);
-    store_row(z, row + 2u, column, values[2]);
-    store_row(z, row + 3u, column, values[3]);
-    store_row(z, row + 4u, column, values[4]);
-    store_row(z, row + 5u, column, values[5]);
-    store_row(z, row + 6u, column, values[6]);
-    store_row(z, row + 7u, column, values[7]);
+// The sums of the part: chosen, not indexed, so that they stay in registers.
+fn eighth(s0: Sums, s1: Sums, s2: Sums, s3: Sums, part: u32) -> Sums {
+    var all = s0;
+    if ROWS > 8u {
+        if part == 1u {
+            all = s1;
+        }
+    }
+    if ROWS > 16u {
+        if part == 2u {
+            all = s2;
+        }
+    }
+    if ROWS > 24u {
+        if part == 3u {
+            all = s3;
+        }
+    }
+    return all;
+}
+
+fn row_of(all: Sums, r: u32) -> vec4<f32> {
+    let odd = (r & 1u) == 1u;
+    let two = (r & 2u) == 2u;
+    let low = select(select(all[0], all[1], odd), select(all[2], all[3], odd), two);
+    let high = select(select(all[4], all[5], odd), select(all[6], all[7], odd), two);
+    return select(low, high, r > 3u);
 }
 
 @compute @workgroup_size(THREADS)
@@ -313,40 +331,19 @@ fn main(
             }
         }
     }
-    {
-        store_rows(z, first_row, column, sums0);
-        if QUADS > 1u {
-            store_rows(z, first_row, column + 4u * THREADS, more0);
+    // Written out once and visited for each row: a store is long text where something is done to the result.
+    for (var part = 0u; part < ROWS / 8u; part += 1u) {
+        let now = eighth(sums0, sums1, sums2, sums3, part);
+        let later = eighth(more0, more1, more2, more3, part);
+        for (var r = 0u; r < 8u; r += 1u) {
+            let line = first_row + 8u * part + r;
+            store_row(z, line, column, row_of(now, r));
+            if QUADS > 1u {
+                store_row(z, line, column + 4u * THREADS, row_of(later, r));
+            }
         }
-        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row < p.m) {
-            store_sum(z * p.m + row, row_total.x);
-        }
-    }
-    if ROWS > 8u {
-        store_rows(z, first_row + 8u, column, sums1);
-        if QUADS > 1u {
-            store_rows(z, first_row + 8u, column + 4u * THREADS, more1);
-        }
-        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 8u < p.m) {
-            store_sum(z * p.m + row + 8u, row_total.y);
-        }
-    }
-    if ROWS > 16u {
-        store_rows(z, first_row + 16u, column, sums2);
-        if QUADS > 1u {
-            store_rows(z, first_row + 16u, column + 4u * THREADS, more2);
-        }
-        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 16u < p.m) {
-            store_sum(z * p.m + row + 16u, row_total.z);
-        }
-    }
-    if ROWS > 24u {
-        store_rows(z, first_row + 24u, column, sums3);
-        if QUADS > 1u {
-            store_rows(z, first_row + 24u, column + 4u * THREADS, more3);
-        }
-        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 24u < p.m) {
-            store_sum(z * p.m + row + 24u, row_total.w);
+        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 8u * part < p.m) {
+            store_sum(z * p.m + row + 8u * part, row_total[part]);
         }
     }
 }

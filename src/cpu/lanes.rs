@@ -67,12 +67,27 @@ pub(super) fn to_lanes<S: Simd>(simd: S, from: &[f32], to: &mut [S::f32s], lengt
         }
         return;
     }
-    let (mut start, count) = (0, from.len() / length);
+    lines_to_lanes(simd, from, length, from.len() / length, to, 1, length);
+}
+
+/// As [`to_lanes`], for `count` lines that start `pitch` elements apart and rows that are `step` vectors apart. Lines are
+/// longer than half a vector of at least 8 lanes.
+#[inline(always)]
+pub(super) fn lines_to_lanes<S: Simd>(
+    simd: S,
+    from: &[f32],
+    pitch: usize,
+    count: usize,
+    to: &mut [S::f32s],
+    step: usize,
+    length: usize,
+) {
+    let (mut start, lanes) = (0, S::F32_LANES);
     loop {
         let used = (length - start).min(lanes);
         let mut lines = [simd.splat_f32s(0.0); MOST_LANES];
         for lane in 0..lanes {
-            let at = lane * length + start;
+            let at = lane * pitch + start;
             if lane < count {
                 // What is read too much lands in rows that are not stored.
                 lines[lane] = match from.get(at..at + lanes) {
@@ -82,7 +97,9 @@ pub(super) fn to_lanes<S: Simd>(simd: S, from: &[f32], to: &mut [S::f32s], lengt
             }
         }
         let rows = transpose(simd, lines);
-        to[start..start + used].copy_from_slice(&rows[..used]);
+        for (to, row) in to[start * step..].iter_mut().step_by(step).zip(&rows[..used]) {
+            *to = *row;
+        }
         if start + lanes >= length {
             return;
         }

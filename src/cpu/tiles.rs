@@ -8,6 +8,7 @@
 
 use super::context::aligned;
 use super::gemm::Layout;
+use super::lanes::lines_to_lanes;
 use super::simd::lane_count;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -89,6 +90,15 @@ impl WithSimd for Pack<'_> {
                     if let Some(last) = to.get_mut(whole.len()) {
                         *last = simd.partial_load_f32s(rest);
                     }
+                }
+                continue;
+            }
+            if layout.rows == 1 && layout.columns > 0 && 2 * k > lanes && lanes >= 8 {
+                let (pitch, step) = (layout.columns as usize, row / lanes);
+                let to = S::as_mut_simd_f32s(panel).0;
+                for w in 0..step {
+                    let count = (used - w * lanes).min(lanes);
+                    lines_to_lanes(simd, &b[from(0, w * lanes)..], pitch, count, &mut to[w..], step, k);
                 }
                 continue;
             }

@@ -41,7 +41,8 @@ impl Tile {
         if target.broadcasts() {
             // As many rows as there are, up to 32, in tiles of equal size.
             let rows = m.div_ceil(m.div_ceil(32)).next_multiple_of(8) as u32;
-            let threads = (n.div_ceil(4).next_multiple_of(8)).min(32) as u32;
+            // Few columns: one subgroup a workgroup, so that one pipeline serves them all.
+            let threads = if n <= 256 { 8 } else { 32 };
             let wide = n.next_multiple_of(256) == n.next_multiple_of(128);
             return Tile::Lanes { rows, threads, quads: if wide { 2 } else { 1 } };
         }
