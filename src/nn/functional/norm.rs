@@ -6,8 +6,15 @@ use crate::tensor::Tensor;
 /// `y·weight + bias`, where they are given.
 #[track_caller]
 fn affine<'g>(y: Tensor<'g>, weight: Option<Tensor<'g>>, bias: Option<Tensor<'g>>) -> Tensor<'g> {
-    let y = weight.map_or(y, |weight| y * weight);
-    bias.map_or(y, |bias| y + bias)
+    // No closures: an error belongs to the caller's line.
+    let y = match weight {
+        Some(weight) => y * weight,
+        None => y,
+    };
+    match bias {
+        Some(bias) => y + bias,
+        None => y,
+    }
 }
 
 /// A parameter `[c]` laid along axis 1 of a tensor of `rank` axes.
