@@ -21,7 +21,10 @@ impl<'g> Tensor<'g> {
         if self.is_poisoned() {
             return Err(self);
         }
-        axes.resolve(self.shape().rank()).map_err(|message| self.graph.fail(name, message))
+        match axes.resolve(self.shape().rank()) {
+            Ok(axes) => Ok(axes),
+            Err(message) => Err(self.graph.fail(name, message)),
+        }
     }
 
     /// Drops axes that a reduction has kept; an error stays one.
