@@ -78,22 +78,19 @@ impl<'g> Tensor<'g> {
         self * 0.5 * (inner.tanh() + 1.0)
     }
 
-    /// `f(x)` for a function that is `x` for large `x` and 0 for large negative ones.
-    #[track_caller]
-    fn near(self, f: impl FnOnce(Tensor<'g>) -> Tensor<'g>) -> Tensor<'g> {
-        self.gt(FAR).select(self, f(self.clamp(-FAR, FAR)))
-    }
-
     /// `x/(1 + e⁻ˣ)`.
     #[track_caller]
     pub fn silu(self) -> Tensor<'g> {
-        self.near(|x| x * x.sigmoid())
+        // `x` itself where large, 0 where negative and large.
+        let x = self.clamp(-FAR, FAR);
+        self.gt(FAR).select(self, x * x.sigmoid())
     }
 
     /// `x·tanh(log(1 + eˣ))`.
     #[track_caller]
     pub fn mish(self) -> Tensor<'g> {
-        self.near(|x| x * x.softplus(1.0, 20.0).tanh())
+        let x = self.clamp(-FAR, FAR);
+        self.gt(FAR).select(self, x * x.softplus(1.0, 20.0).tanh())
     }
 
     /// `log(1 + e^(beta·x))/beta`, and `x` itself where `beta·x` is above `threshold`; `beta` is positive.

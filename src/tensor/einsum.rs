@@ -49,7 +49,6 @@ fn parse(spec: &str) -> Result<Spec, String> {
 }
 
 /// The diagonal over axes that share a letter, and the letters that are left.
-#[track_caller]
 fn diagonal<'g>(mut t: Tensor<'g>, letters: &[char]) -> (Tensor<'g>, Vec<char>) {
     let mut letters = letters.to_vec();
     let repeated = |letters: &[char]| {
@@ -115,6 +114,11 @@ pub fn einsum<'g>(spec: &str, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
             }
         }
     }
+    graph.scope("einsum", || contract(&parsed, &sizes, a, b))
+}
+
+/// The contraction, once the specification is known to fit.
+fn contract<'g>(parsed: &Spec, sizes: &[(char, usize)], a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     let size_of = |letters: &[char]| -> Vec<usize> {
         let size = |c: &char| sizes.iter().find(|(known, _)| known == c).map_or(1, |&(_, size)| size);
         letters.iter().map(size).collect()

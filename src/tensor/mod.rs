@@ -292,18 +292,18 @@ impl<'g> Tensor<'g> {
         self.graph.apply(Op::Conv(Conv { kind: ConvKind::Forward, options: options.clone() }), &[self, weight])
     }
 
-    /// Applies an operation on rows along `axis`.
+    /// An operation of the last axis along any.
     #[track_caller]
-    fn along(self, axis: isize, op: Op) -> Tensor<'g> {
+    fn along_last(self, op: Op, axis: isize) -> Tensor<'g> {
         if self.is_poisoned() {
             return self;
         }
         let rank = self.shape().rank();
         match resolve_axis(axis, rank) {
-            Ok(axis) if axis + 1 == rank => self.graph.apply(op, &[self]),
-            Ok(axis) => {
-                let moved = self.transpose(axis as isize, -1);
-                self.graph.apply(op, &[moved]).transpose(axis as isize, -1)
+            Ok(k) if k + 1 == rank => self.graph.apply(op, &[self]),
+            Ok(_) => {
+                let y = self.graph.apply(op, &[self.transpose(axis, -1)]);
+                if y.is_poisoned() { y } else { y.transpose(axis, -1) }
             }
             Err(message) => self.graph.fail(op.definition().name(), message),
         }
@@ -311,12 +311,12 @@ impl<'g> Tensor<'g> {
     /// `eˣ / Σ eˣ` along `axis`, shifted by the maximum.
     #[track_caller]
     pub fn softmax(self, axis: isize) -> Tensor<'g> {
-        self.along(axis, Op::Softmax(Softmax { log: false }))
+        self.along_last(Op::Softmax(Softmax { log: false }), axis)
     }
     /// `x − log Σ eˣ` along `axis`, shifted by the maximum.
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Tensor<'g> {
-        self.along(axis, Op::Softmax(Softmax { log: true }))
+        self.along_last(Op::Softmax(Softmax { log: true }), axis)
     }
     /// Cross-entropy of logits `[n, classes]` against integer `labels` `[n]`, one value a row: `[n]`. With smoothing
     /// `s` the target distribution is `(1 − s)·one_hot + s/classes`, as in PyTorch.

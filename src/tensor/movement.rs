@@ -130,8 +130,12 @@ impl<'g> Tensor<'g> {
     /// Joins this and `others`, all of one shape, along a new axis: `torch.stack`.
     #[track_caller]
     pub fn stack(self, others: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
-        let others: Vec<Tensor<'g>> = others.iter().map(|t| t.unsqueeze(axis)).collect();
-        self.unsqueeze(axis).concat(&others, axis)
+        // No closure: an error belongs to the caller's line.
+        let mut parts = Vec::with_capacity(others.len());
+        for other in others {
+            parts.push(other.unsqueeze(axis));
+        }
+        self.unsqueeze(axis).concat(&parts, axis)
     }
     /// Slices of `size` along `axis`, the last of which may be smaller.
     #[track_caller]
@@ -152,7 +156,7 @@ impl<'g> Tensor<'g> {
         match resolve_axis(axis, self.shape().rank()) {
             Ok(k) if chunks > 0 => self.split(self.shape()[k].div_ceil(chunks).max(1), axis),
             Ok(_) => vec![self.graph.fail("chunk", "there must be a chunk or more")],
-            Err(message) => vec![self.graph.fail("chunk", message)],
+            Err(message) => vec![self.graph.fail("chunk", message); chunks.max(1)],
         }
     }
     /// The tensor again and again, `repeats[k]` times along axis `k`; more numbers than axes add leading axes, as in

@@ -21,12 +21,18 @@ impl<'g> Tensor<'g> {
         if self.is_poisoned() {
             return Err(self);
         }
-        axes.resolve(self.shape().rank()).map_err(|message| self.graph.fail(name, message))
+        match axes.resolve(self.shape().rank()) {
+            Ok(axes) => Ok(axes),
+            Err(message) => Err(self.graph.fail(name, message)),
+        }
     }
 
-    /// Drops axes that a reduction has kept.
+    /// Drops axes that a reduction has kept; an error stays one.
     #[track_caller]
     fn without(self, axes: &[usize]) -> Tensor<'g> {
+        if self.is_poisoned() {
+            return self;
+        }
         let shape = self.shape();
         let sizes: Vec<usize> = (0..shape.rank()).filter(|k| !axes.contains(k)).map(|k| shape[k]).collect();
         self.reshape(sizes)
@@ -40,7 +46,7 @@ impl<'g> Tensor<'g> {
             Ok(axes) => axes,
             Err(poison) => return poison,
         };
-        self.var_keepdim(&axes[..], correction).without_if_valid(&axes)
+        self.var_keepdim(&axes[..], correction).without(&axes)
     }
 
     /// [`Tensor::var`]; the reduced axes stay, with size 1.
@@ -78,15 +84,15 @@ impl<'g> Tensor<'g> {
             Ok(axes) => axes,
             Err(poison) => return poison,
         };
-        self.logsumexp_keepdim(&axes[..]).without_if_valid(&axes)
+        self.logsumexp_keepdim(&axes[..]).without(&axes)
     }
 
     /// [`Tensor::logsumexp`]; the reduced axes stay, with size 1.
     #[track_caller]
     pub fn logsumexp_keepdim(self, axes: impl Into<Axes>) -> Tensor<'g> {
         let axes: Axes = axes.into();
-        let largest = f64::from(f32::MAX);
         // An infinite maximum would leave a difference of infinities.
+        let largest = if self.dtype() == DType::F16 { half::f16::MAX.to_f64() } else { f64::from(f32::MAX) };
         let max = self.detach().max_keepdim(axes.clone()).clamp(-largest, largest);
         (self - max).exp().sum_keepdim(axes).log() + max
     }
@@ -99,7 +105,7 @@ impl<'g> Tensor<'g> {
             Ok(axes) => axes,
             Err(poison) => return poison,
         };
-        self.norm_keepdim(p, &axes[..]).without_if_valid(&axes)
+        self.norm_keepdim(p, &axes[..]).without(&axes)
     }
 
     /// [`Tensor::norm`]; the reduced axes stay, with size 1.
@@ -172,7 +178,7 @@ impl<'g> Tensor<'g> {
     /// The sums up to each element along `axis`.
     #[track_caller]
     pub fn cumsum(self, axis: isize) -> Tensor<'g> {
-        self.along(axis, Op::Scan(Scan { reverse: false }))
+        self.along_last(Op::Scan(Scan { reverse: false }), axis)
     }
 
     /// The `k` largest elements along `axis` (the smallest if not `largest`), in order, and their indices as `u32`. Among
@@ -192,23 +198,16 @@ impl<'g> Tensor<'g> {
     /// ```
     #[track_caller]
     pub fn topk(self, k: usize, axis: isize, largest: bool) -> (Tensor<'g>, Tensor<'g>) {
-        let indices = self.along(axis, Op::TopK(TopK { k, largest }));
+        let indices = self.along_last(Op::TopK(TopK { k, largest }), axis);
         if indices.is_poisoned() {
             return (indices, indices);
         }
         (self.gather(axis, indices), indices)
     }
 
-    /// As [`Tensor::without`], but an error stays one.
-    #[track_caller]
-    fn without_if_valid(self, axes: &[usize]) -> Tensor<'g> {
-        if self.is_poisoned() { self } else { self.without(axes) }
-    }
-
-    /// How many elements of each group satisfy a comparison's result, as `u32`.
+    /// How many elements over `axes` are not 0, as `u32`.
     #[track_caller]
     pub fn count_nonzero(self, axes: impl Into<Axes>) -> Tensor<'g> {
-        let zero = self.graph.scalar(0.0, self.dtype());
-        self.ne(zero).cast(DType::U32).sum(axes)
+        self.ne(0.0).cast(DType::U32).sum(axes)
     }
 }

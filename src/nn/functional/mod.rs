@@ -19,7 +19,10 @@ use crate::tensor::Tensor;
 #[track_caller]
 pub fn linear<'g>(x: Tensor<'g>, weight: Tensor<'g>, bias: Option<Tensor<'g>>) -> Tensor<'g> {
     let y = x.matmul(weight.t());
-    bias.map_or(y, |bias| y + bias)
+    match bias {
+        Some(bias) => y + bias,
+        None => y,
+    }
 }
 
 /// `x` with `spatial` spatial axes as a batch, and whether it was a single sample without that axis.
@@ -43,17 +46,10 @@ fn batched<'g>(name: &str, x: Tensor<'g>, spatial: usize) -> Result<(Tensor<'g>,
     }
 }
 
-/// Applies `f` to a batch, or to a single sample as one.
+/// A batch's result, or that of a single sample that was one.
 #[track_caller]
-fn on_batch<'g>(name: &str, x: Tensor<'g>, spatial: usize, f: impl FnOnce(Tensor<'g>) -> Tensor<'g>) -> Tensor<'g> {
-    match batched(name, x, spatial) {
-        Ok((x, false)) => f(x),
-        Ok((x, true)) => {
-            let y = f(x);
-            if y.is_poisoned() { y } else { y.squeeze(0) }
-        }
-        Err(poison) => poison,
-    }
+fn unbatched<'g>(y: Tensor<'g>, single: bool) -> Tensor<'g> {
+    if single && !y.is_poisoned() { y.squeeze(0) } else { y }
 }
 
 /// Adds one number to each channel.
@@ -80,7 +76,11 @@ macro_rules! windows {
             bias: Option<Tensor<'g>>,
             options: &ConvOptions,
         ) -> Tensor<'g> {
-            on_batch(stringify!($conv), x, $rank, |x| add_bias(x.conv(weight, options), bias))
+            let (x, single) = match batched(stringify!($conv), x, $rank) {
+                Ok(batch) => batch,
+                Err(poison) => return poison,
+            };
+            unbatched(add_bias(x.conv(weight, options), bias), single)
         }
 
         #[doc = concat!("Transposed convolution of `", $shape, "`, with or without the batch axis; weight `[in, out/groups, …]`, bias `[out]`. See [`Tensor::conv_transpose`].")]
@@ -92,32 +92,51 @@ macro_rules! windows {
             options: &ConvOptions,
             output_padding: impl PerAxis,
         ) -> Tensor<'g> {
-            let f = |x: Tensor<'g>| add_bias(x.conv_transpose(weight, options, output_padding), bias);
-            on_batch(stringify!($conv_transpose), x, $rank, f)
+            let (x, single) = match batched(stringify!($conv_transpose), x, $rank) {
+                Ok(batch) => batch,
+                Err(poison) => return poison,
+            };
+            unbatched(add_bias(x.conv_transpose(weight, options, output_padding), bias), single)
         }
 
         #[doc = concat!("The largest of each window of `", $shape, "`, with or without the batch axis. See [`Tensor::max_pool`].")]
         #[track_caller]
         pub fn $max_pool<'g>(x: Tensor<'g>, options: &PoolOptions) -> Tensor<'g> {
-            on_batch(stringify!($max_pool), x, $rank, |x| x.max_pool(options))
+            let (x, single) = match batched(stringify!($max_pool), x, $rank) {
+                Ok(batch) => batch,
+                Err(poison) => return poison,
+            };
+            unbatched(x.max_pool(options), single)
         }
 
         #[doc = concat!("The average of each window of `", $shape, "`, with or without the batch axis. See [`Tensor::avg_pool`].")]
         #[track_caller]
         pub fn $avg_pool<'g>(x: Tensor<'g>, options: &PoolOptions) -> Tensor<'g> {
-            on_batch(stringify!($avg_pool), x, $rank, |x| x.avg_pool(options))
+            let (x, single) = match batched(stringify!($avg_pool), x, $rank) {
+                Ok(batch) => batch,
+                Err(poison) => return poison,
+            };
+            unbatched(x.avg_pool(options), single)
         }
 
         #[doc = concat!("Averages of `", $shape, "`, with or without the batch axis, over so many windows. See [`Tensor::adaptive_avg_pool`].")]
         #[track_caller]
         pub fn $adaptive_avg_pool<'g>(x: Tensor<'g>, output_size: impl PerAxis) -> Tensor<'g> {
-            on_batch(stringify!($adaptive_avg_pool), x, $rank, |x| x.adaptive_avg_pool(output_size))
+            let (x, single) = match batched(stringify!($adaptive_avg_pool), x, $rank) {
+                Ok(batch) => batch,
+                Err(poison) => return poison,
+            };
+            unbatched(x.adaptive_avg_pool(output_size), single)
         }
 
         #[doc = concat!("The largest of `", $shape, "`, with or without the batch axis, in so many windows. See [`Tensor::adaptive_max_pool`].")]
         #[track_caller]
         pub fn $adaptive_max_pool<'g>(x: Tensor<'g>, output_size: impl PerAxis) -> Tensor<'g> {
-            on_batch(stringify!($adaptive_max_pool), x, $rank, |x| x.adaptive_max_pool(output_size))
+            let (x, single) = match batched(stringify!($adaptive_max_pool), x, $rank) {
+                Ok(batch) => batch,
+                Err(poison) => return poison,
+            };
+            unbatched(x.adaptive_max_pool(output_size), single)
         }
     )*};
 }

@@ -6,8 +6,15 @@ use crate::tensor::Tensor;
 /// `y·weight + bias`, where they are given.
 #[track_caller]
 fn affine<'g>(y: Tensor<'g>, weight: Option<Tensor<'g>>, bias: Option<Tensor<'g>>) -> Tensor<'g> {
-    let y = weight.map_or(y, |weight| y * weight);
-    bias.map_or(y, |bias| y + bias)
+    // No closures: an error belongs to the caller's line.
+    let y = match weight {
+        Some(weight) => y * weight,
+        None => y,
+    };
+    match bias {
+        Some(bias) => y + bias,
+        None => y,
+    }
 }
 
 /// A parameter `[c]` laid along axis 1 of a tensor of `rank` axes.
@@ -164,16 +171,21 @@ pub fn batch_norm<'g>(
         return BatchNorm { output: poison, running };
     }
     let shape = x.shape();
-    let fail = |message: String| BatchNorm { output: x.graph().fail("batch_norm", message), running };
-    if shape.rank() < 2 {
-        return fail(format!("takes a tensor [n, c] or [n, c, …], but its shape is {shape}"));
-    }
-    if let Some(other) = all[1..].iter().flatten().find(|t| *t.shape() != shape[1..2]) {
-        return fail(format!(
-            "the parameters of {} channels must be of shape [{0}], but one is of {}",
-            shape[1],
-            other.shape()
-        ));
+    let other = all[1..].iter().flatten().map(|t| t.shape()).find(|other| shape.rank() > 1 && **other != shape[1..2]);
+    let count = shape.elements() / shape.get(1).copied().unwrap_or(1).max(1);
+    let uses_batch = options.training || running.is_none();
+    let problem = match other {
+        _ if shape.rank() < 2 => Some(format!("takes a tensor [n, c] or [n, c, …], but its shape is {shape}")),
+        Some(other) => {
+            Some(format!("the parameters of {} channels must be of shape [{0}], but one is of {other}", shape[1]))
+        }
+        None if uses_batch && count < 2 => {
+            Some(format!("more than one value a channel is needed in training, but the shape is {shape}"))
+        }
+        None => None,
+    };
+    if let Some(message) = problem {
+        return BatchNorm { output: x.graph().fail("batch_norm", message), running };
     }
     let channel = |t: Tensor<'g>| by_channel(t, shape.rank());
     let [weight, bias] = [weight, bias].map(|p| p.map(channel));
@@ -182,10 +194,6 @@ pub fn batch_norm<'g>(
         return BatchNorm { output: affine(y, weight, bias), running };
     }
     let axes: Vec<isize> = (0..shape.rank() as isize).filter(|&k| k != 1).collect();
-    let count = shape.elements() / shape[1].max(1);
-    if count < 2 {
-        return fail(format!("more than one value a channel is needed in training, but the shape is {shape}"));
-    }
     let mean = x.mean_keepdim(&axes[..]);
     let centred = x - mean;
     let variance = centred.square().mean_keepdim(&axes[..]);

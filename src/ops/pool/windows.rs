@@ -1,6 +1,6 @@
 //! Which elements of an axis a pooling window sees.
 
-use crate::ops::conv::PerAxis;
+use crate::ops::conv::{PerAxis, per_axis};
 use crate::shape::Shape;
 use std::ops::Range;
 
@@ -156,16 +156,6 @@ impl AxisWindows {
         let last = (i + self.padding) / self.stride;
         first..(last + 1).min(self.output).max(first)
     }
-}
-
-fn per_axis(name: &str, list: &[usize], rank: usize, least: usize) -> Result<[usize; 2], String> {
-    if list.len() != 1 && list.len() != rank {
-        return Err(format!("{name} {list:?} needs one number, or one for each of the {rank} spatial axes"));
-    }
-    if list.iter().any(|&v| v < least || v > 1 << 20) {
-        return Err(format!("{name} {list:?} must lie in {least}..=1048576"));
-    }
-    Ok([if rank == 1 { least } else { list[0] }, list[list.len() - 1]])
 }
 
 impl Windows {

@@ -61,7 +61,7 @@ impl Case {
     }
     /// Notes that an attribute says nothing more: an input's being there says it.
     pub(super) fn implied(&self, keys: &[&str]) {
-        keys.iter().for_each(|key| drop(self.get(key)));
+        self.read.borrow_mut().extend(keys.iter().map(|key| key.to_string()));
     }
     /// Whether an attribute is given.
     pub(super) fn has(&self, key: &str) -> bool {
