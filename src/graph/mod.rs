@@ -341,8 +341,9 @@ impl Graph {
         }
     }
 
+    /// Adds a node as it is: the caller answers for its type.
     #[track_caller]
-    fn push(&self, op: Op, inputs: Vec<NodeId>, ty: TensorType) -> Tensor<'_> {
+    pub(crate) fn push(&self, op: Op, inputs: Vec<NodeId>, ty: TensorType) -> Tensor<'_> {
         if let Err(message) = ty.shape.check() {
             return self.fail(op.definition().name(), message);
         }
