@@ -1,6 +1,7 @@
 //! `wgrad check`: whether a device computes what it should.
 
 use super::DeviceArg;
+use super::check_model::ModelCheck;
 use super::open::GpuArgs;
 use super::output::{Failure, Outcome, grouped, note, print};
 use clap::Args;
@@ -10,7 +11,7 @@ use wgrad::ops::samples;
 use wgrad::passes::Passes;
 use wgrad::verify::bundle::Bundle;
 use wgrad::verify::check::{self, CheckOptions, Report};
-use wgrad::{Error, Session};
+use wgrad::{Device, Error, Session};
 
 /// Check every kernel and its gradients against the f64 reference
 ///
@@ -31,9 +32,9 @@ pub(super) struct CheckArgs {
     /// Check only cases that contain this, such as "f16" or "transposed"
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// What values are drawn from
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u32,
+    /// What values are drawn from [default: 0; with --model: the settings']
+    #[arg(long, value_name = "N")]
+    seed: Option<u32>,
     /// Try N random programs too; one that fails is made as small as it can be
     #[arg(long, value_name = "N", default_value_t = 0)]
     fuzz: u32,
@@ -46,6 +47,16 @@ pub(super) struct CheckArgs {
     /// Run a saved failure again instead
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["patterns", "filter", "fuzz", "json", "bundle"])]
     replay: Option<PathBuf>,
+    /// Run a training step of a network instead (cnn, mlp, logistic, or a .toml file of settings), and find the first
+    /// operation of it that the device computes wrongly
+    #[arg(long, value_name = "PRESET|FILE.toml", conflicts_with_all = ["patterns", "filter", "fuzz", "replay"])]
+    model: Option<String>,
+    /// Which step of --model to look at; those before it are made on the CPU, and only this one is compared
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "model", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// What to compare --model with: reference, or another device
+    #[arg(long, value_name = "DEVICE", default_value = "reference", requires = "model", value_parser = super::device)]
+    against: Device,
 }
 
 impl CheckArgs {
@@ -53,10 +64,23 @@ impl CheckArgs {
         if let Some(folder) = &self.replay {
             return self.replay(folder);
         }
+        if let Some(settings) = &self.model {
+            let check = ModelCheck {
+                settings,
+                step: self.steps,
+                against: &self.against,
+                device: &self.device.device,
+                gpu: &self.gpu,
+                seed: self.seed,
+                bundles: self.bundle.as_deref(),
+                json: self.json.as_deref(),
+            };
+            return check.run();
+        }
         let options = CheckOptions {
             patterns: self.patterns.clone(),
             filter: self.filter.clone(),
-            seed: self.seed,
+            seed: self.seed.unwrap_or(0),
             samples_only: false,
             fuzz: self.fuzz,
             bundles: self.bundle.clone(),
@@ -121,10 +145,15 @@ impl CheckArgs {
     fn again(&self, failure: &check::Failure) -> String {
         let device = format!("--device {}{}", self.device.device, self.gpu.repeat());
         match failure.case.strip_prefix("seed ") {
-            Some(seed) if failure.op == "random" => format!("wgrad check --filter \"random seed\" --fuzz 1 --seed {seed} {device}"),
+            Some(seed) if failure.op == "random" => {
+                format!("wgrad check --filter \"random seed\" --fuzz 1 --seed {seed} {device}")
+            }
             _ => format!(
                 "wgrad check {} --filter \"{} {}\" --seed {} {device}",
-                failure.op, failure.op, failure.case, self.seed
+                failure.op,
+                failure.op,
+                failure.case,
+                self.seed.unwrap_or(0)
             ),
         }
     }

@@ -3,8 +3,10 @@
 //! Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 a check or comparison failed; 2 the
 //! input was wrong or something could not be done.
 
+mod anomaly;
 mod bench;
 mod check;
+mod check_model;
 mod dataset;
 mod devices;
 mod eval;

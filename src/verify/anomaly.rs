@@ -33,6 +33,8 @@ pub struct Summary {
     pub nan: usize,
     /// How many are infinite.
     pub infinite: usize,
+    /// What it is a part of, such as a layer.
+    pub scope: Option<String>,
     /// The line of the user's code that asked for it.
     pub location: String,
 }
@@ -143,6 +145,7 @@ fn summary(trial: &Trial<'_>, id: NodeId, value: &Array) -> Summary {
         max: finite().reduce(f64::max),
         nan: data.iter().filter(|x| x.is_nan()).count(),
         infinite: data.iter().filter(|x| x.is_infinite()).count(),
+        scope: trial.graph.scope_of(id),
         location: node.location.to_string(),
     }
 }
@@ -154,7 +157,8 @@ impl std::fmt::Display for Summary {
             Some((min, max)) => write!(f, "{min:e} to {max:e}")?,
             None => write!(f, "nothing finite")?,
         }
-        write!(f, ", {} NaN, {} infinite; at {}", self.nan, self.infinite, self.location)
+        let scope = self.scope.as_ref().map(|scope| format!(" in {scope}")).unwrap_or_default();
+        write!(f, ", {} NaN, {} infinite;{scope} at {}", self.nan, self.infinite, self.location)
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Divergence {
     pub attributes: String,
     /// The name the user gave it, or the variable it becomes.
     pub name: Option<String>,
+    /// What it is a part of, such as a layer.
+    pub scope: Option<String>,
     /// The line of the user's code that asked for it.
     pub location: String,
     /// Its type.
@@ -67,7 +69,7 @@ pub struct Search {
     pub divergence: Option<Divergence>,
 }
 
-/// Runs a graph once on a device and on the reference, and finds the first node that is wrong.
+/// Runs a graph once on a device and on the reference (or on `against`, another device), and finds the first node that is wrong.
 ///
 /// First the program as it is, with all rewrites. If its outputs and updates are within their bounds, that is all. If not,
 /// each node is run on its own, with what the reference says its operands are: errors do not add up, so the first one that
@@ -82,16 +84,16 @@ pub struct Search {
 /// let y = (x.exp() + 1.0).log().sum(1);
 /// let mut trial = Trial::new(&g, &[y.id()]);
 /// trial.inputs = vec![("x".into(), Array::from([[0.5f32, -1.0, 2.0], [3.0, 0.0, 1.0]]))];
-/// let search = divergence::search(&trial, &mut |_passes| Session::new(Device::cpu()))?;
+/// let search = divergence::search(&trial, &mut |_passes| Session::new(Device::cpu()), None)?;
 /// assert!(search.divergence.is_none() && search.worst < 1.0);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 ///
 /// # Errors
 /// Those of building the graph, of opening the device, and of a run.
-pub fn search(trial: &Trial<'_>, open: &mut Open<'_>) -> Result<Search> {
+pub fn search(trial: &Trial<'_>, open: &mut Open<'_>, mut against: Option<&mut Session>) -> Result<Search> {
     let expected = trial.expected()?;
-    let comparisons = trial.compare(&mut open(Passes::all())?, &expected)?;
+    let comparisons = compare(trial, &expected, &mut open(Passes::all())?, &mut against)?;
     let wanted = trial.wanted();
     let mut search = Search { worst: 0.0, value: String::new(), compared: 0, elements: 0, divergence: None };
     for (k, comparison) in comparisons.iter().enumerate() {
@@ -104,14 +106,29 @@ pub fn search(trial: &Trial<'_>, open: &mut Open<'_>) -> Result<Search> {
     if search.worst <= 1.0 {
         return Ok(search);
     }
-    search.divergence = match first_node(trial, &expected, open)? {
+    search.divergence = match first_node(trial, &expected, open, &mut against)? {
         Some(found) => Some(found),
         None => {
             let wrong = (0..wanted.len()).find(|&k| !comparisons[k].passed()).unwrap_or(0);
-            Some(first_with_passes(trial, &expected, wrong, &comparisons[wrong], open)?)
+            Some(first_with_passes(trial, &expected, (wrong, &comparisons[wrong]), open, &mut against)?)
         }
     };
     Ok(search)
+}
+
+type Against<'s> = Option<&'s mut Session>;
+
+/// Compares with the reference, or with the other device.
+fn compare(
+    trial: &Trial<'_>,
+    expected: &Expected,
+    session: &mut Session,
+    against: &mut Against<'_>,
+) -> Result<Vec<Comparison>> {
+    match against {
+        None => trial.compare(session, expected),
+        Some(other) => trial.compare_with(session, other, expected),
+    }
 }
 
 /// What an output or update is called.
@@ -131,6 +148,7 @@ fn describe(trial: &Trial<'_>, id: NodeId, pass: Option<String>, comparison: &Co
         op: node.op.definition().name().into(),
         attributes: node.op.definition().attributes(),
         name: trial.graph.name_of(id).or(update),
+        scope: trial.graph.scope_of(id),
         location: node.location.to_string(),
         ty: node.ty.to_string(),
         inputs: node.inputs.iter().map(|input| nodes[input.index()].ty.to_string()).collect(),
@@ -175,7 +193,12 @@ fn computes(op: &Op) -> bool {
 }
 
 /// The first node that is wrong on its own.
-fn first_node(trial: &Trial<'_>, expected: &Expected, open: &mut Open<'_>) -> Result<Option<Divergence>> {
+fn first_node(
+    trial: &Trial<'_>,
+    expected: &Expected,
+    open: &mut Open<'_>,
+    against: &mut Against<'_>,
+) -> Result<Option<Divergence>> {
     let nodes: Vec<(NodeId, usize)> = {
         let nodes = trial.graph.nodes();
         let bytes = |ty: &TensorType| ty.bytes();
@@ -203,7 +226,7 @@ fn first_node(trial: &Trial<'_>, expected: &Expected, open: &mut Open<'_>) -> Re
             let tensor = alone(trial, expected, *id, &mut part)?;
             part.outputs.push(tensor.id());
         }
-        let comparisons = part.compare(&mut session, &part.expected()?)?;
+        let comparisons = compare(&part, &part.expected()?, &mut session, against)?;
         if let Some(k) = comparisons.iter().position(|c| !c.passed()) {
             let id = chunk[k].0;
             let mut found = describe(trial, id, None, &comparisons[k]);
@@ -230,14 +253,14 @@ fn title(found: &Divergence) -> String {
 fn first_with_passes(
     trial: &Trial<'_>,
     expected: &Expected,
-    wrong: usize,
-    comparison: &Comparison,
+    (wrong, comparison): (usize, &Comparison),
     open: &mut Open<'_>,
+    against: &mut Against<'_>,
 ) -> Result<Divergence> {
     let mut pass = "the rewrites together, or the order of launches".to_string();
     for name in Passes::NAMES {
         let Some(passes) = Passes::all().without(name) else { continue };
-        let comparisons = trial.compare(&mut open(passes)?, expected)?;
+        let comparisons = compare(trial, expected, &mut open(passes)?, against)?;
         if comparisons.iter().all(Comparison::passed) {
             pass = name.to_string();
             break;
@@ -253,7 +276,7 @@ fn first_with_passes(
         // Without the updates: a program of this value alone.
         let graph = Graph::new();
         let part = prune(trial, &graph, id)?;
-        let found = part.compare(&mut session, &part.expected()?)?;
+        let found = compare(&part, &part.expected()?, &mut session, against)?;
         if let Some(comparison) = found.first().filter(|c| !c.passed()) {
             let mut found = describe(trial, id, Some(pass), comparison);
             found.bundle = Bundle::record(&part, &title(&found), &mut session).ok();
@@ -287,6 +310,9 @@ impl std::fmt::Display for Divergence {
         let attributes = if self.attributes.is_empty() { String::new() } else { format!(" {}", self.attributes) };
         writeln!(f, "%{} = {}{attributes}{name}({}) : {}", self.node, self.op, self.inputs.join(", "), self.ty)?;
         writeln!(f, "  at {}", self.location)?;
+        if let Some(scope) = &self.scope {
+            writeln!(f, "  in {scope}")?;
+        }
         if let Some(pass) = &self.pass {
             writeln!(f, "  each operation is right on its own; what breaks it: {pass}")?;
         }

@@ -74,8 +74,10 @@ impl<'g> Trial<'g> {
     pub fn run(&self, session: &mut Session) -> Result<Vec<Array>> {
         let outputs: Vec<_> = self.outputs.iter().map(|&id| self.graph.tensor(id)).collect();
         let program = session.compile(self.graph, &outputs)?;
-        for (variable, value) in &self.variables {
-            session.write(variable, value)?;
+        // All of them: an earlier run may have updated some.
+        for variable in self.graph.variables() {
+            let given = self.variables.iter().find(|(given, _)| *given == variable);
+            session.write(&variable, given.map_or(variable.initial(), |(_, value)| value))?;
         }
         let needed = |name: &str| program.inputs().iter().any(|(n, _)| n == name);
         let feed: Vec<(&str, &Array)> =
@@ -90,6 +92,22 @@ impl<'g> Trial<'g> {
             got.push(session.read(&variable)?);
         }
         Ok(got)
+    }
+
+    /// As [`Trial::compare`], with another device's values in place of the reference's: both may be off by the bound.
+    pub fn compare_with(
+        &self,
+        session: &mut Session,
+        other: &mut Session,
+        expected: &Expected,
+    ) -> Result<Vec<Comparison>> {
+        let (got, others) = (self.run(session)?, self.run(other)?);
+        let each = self.wanted().into_iter().zip(got.iter().zip(&others));
+        let compare = |(id, (got, other)): (NodeId, (&Array, &Array))| {
+            let bounds: Vec<f64> = expected.bounds[id.index()].iter().map(|b| 2.0 * b).collect();
+            Comparison::of(&got.to_f64(), &other.to_f64(), &bounds, got.dtype())
+        };
+        Ok(each.map(compare).collect())
     }
 
     /// Runs it on the session's device and compares every wanted value with the reference's.

@@ -205,9 +205,9 @@ fn same_kernel(a: &Op, b: &Op) -> bool {
 }
 
 /// One sample of each kernel, number of operands and dtype: what the edges are tried with.
-fn representatives(samples: &[Sample]) -> Vec<(&Sample, Op)> {
+fn representatives<'s>(samples: &[&'s Sample]) -> Vec<(&'s Sample, Op)> {
     let mut chosen: Vec<(&Sample, Op)> = Vec::new();
-    for sample in samples.iter().filter(|s| !s.inputs.is_empty()) {
+    for &sample in samples.iter().filter(|s| !s.inputs.is_empty()) {
         let Some(op) = family(sample) else { continue };
         let kind = |s: &Sample| (s.inputs.len(), s.inputs[0].dtype, s.op == "select");
         let known = chosen.iter().any(|(s, other)| kind(s) == kind(sample) && same_kernel(other, &op));
@@ -219,8 +219,8 @@ fn representatives(samples: &[Sample]) -> Vec<(&Sample, Op)> {
 }
 
 /// All cases of some samples.
-pub(super) fn all(samples: &[Sample], seed: u32) -> Vec<Case<'_>> {
-    let mut cases: Vec<Case<'_>> = samples.iter().map(|sample| Case::plain(sample, seed)).collect();
+pub(super) fn all<'s>(samples: &[&'s Sample], seed: u32) -> Vec<Case<'s>> {
+    let mut cases: Vec<Case<'s>> = samples.iter().map(|sample| Case::plain(sample, seed)).collect();
     let chosen = representatives(samples);
     cases.extend(edge_shapes::cases(&chosen, seed));
     cases.extend(edge_values::cases(samples, &chosen, seed));

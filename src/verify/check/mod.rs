@@ -32,15 +32,18 @@ pub struct CheckOptions {
 }
 
 impl CheckOptions {
-    /// Whether an operation's case is asked for.
-    fn wants(&self, op: &str, case: &str) -> bool {
-        let named = self.patterns.is_empty() || self.patterns.iter().any(|p| op.contains(p.as_str()));
-        named && self.filter.as_ref().is_none_or(|f| format!("{op} {case}").contains(f.as_str()))
+    /// Whether an operation is asked for.
+    fn names(&self, op: &str) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|p| op.contains(p.as_str()))
+    }
+    /// Whether a case is asked for.
+    fn wants(&self, case: &Case<'_>) -> bool {
+        self.filter.as_ref().is_none_or(|text| format!("{} {}", case.sample.op, case.name).contains(text.as_str()))
     }
 }
 
 /// Runs the cases of `samples` on the session's device: each as it is, forward and backward, and variants of them at the
-/// edges of shapes and values; then random ones. `progress` is called before each case with how many there are before it,
+/// edges of shapes and values (of one operation of each kernel, among those asked for); then random ones. `progress` is called before each case with how many there are before it,
 /// how many in all, and its name.
 ///
 /// Samples of a user's own operation are checked like those of [`samples::all`](crate::ops::samples::all).
@@ -65,13 +68,13 @@ pub fn run(
     mut progress: impl FnMut(usize, usize, &str),
 ) -> Result<Report> {
     let mut report = Report::new(session, options);
-    // A case of a name that is not asked for need not be made.
-    let cases: Vec<Case<'_>> = if options.samples_only {
-        samples.iter().map(|sample| Case::plain(sample, options.seed)).collect()
+    let asked: Vec<&Sample> = samples.iter().filter(|sample| options.names(sample.op)).collect();
+    let mut cases: Vec<Case<'_>> = if options.samples_only {
+        asked.iter().map(|sample| Case::plain(sample, options.seed)).collect()
     } else {
-        cases::all(samples, options.seed)
+        cases::all(&asked, options.seed)
     };
-    let cases: Vec<Case<'_>> = cases.into_iter().filter(|c| options.wants(c.sample.op, &c.name)).collect();
+    cases.retain(|case| options.wants(case));
     let total = cases.len() + options.fuzz as usize;
     let has_f16 = session.gpu_target().is_none_or(|target| target.f16);
     for (index, case) in cases.iter().enumerate() {
