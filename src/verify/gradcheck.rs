@@ -64,7 +64,7 @@ pub fn gradcheck(
     leaves: &[(Tensor<'_>, RefTensor)],
     options: GradcheckOptions,
 ) -> Result<f64> {
-    graph.check()?;
+    check_graph(graph, outputs, leaves)?;
     let point = Point::new(graph, leaves, options)?;
     let (objective, wrt) = objective(graph, outputs, leaves)?;
     let gradients = objective.grad(&wrt.iter().map(|&k| graph.tensor(leaves[k].0.id())).collect::<Vec<_>>());
@@ -82,10 +82,19 @@ pub fn gradgradcheck(
     leaves: &[(Tensor<'_>, RefTensor)],
     options: GradcheckOptions,
 ) -> Result<f64> {
-    graph.check()?;
+    check_graph(graph, outputs, leaves)?;
     let (objective, wrt) = objective(graph, outputs, leaves)?;
     let tensors: Vec<Tensor<'_>> = wrt.iter().map(|&k| graph.tensor(leaves[k].0.id())).collect();
     gradcheck(graph, &objective.grad(&tensors), leaves, options)
+}
+
+/// Whether all tensors belong to the graph, which is well formed.
+fn check_graph(graph: &Graph, outputs: &[Tensor<'_>], leaves: &[(Tensor<'_>, RefTensor)]) -> Result<()> {
+    graph.check()?;
+    if outputs.iter().chain(leaves.iter().map(|(t, _)| t)).all(|t| std::ptr::eq(t.graph(), graph)) {
+        return Ok(());
+    }
+    Err(Error::value("gradcheck", "an output or a leaf belongs to another graph"))
 }
 
 /// `Σ weights · output` over all float outputs, and which leaves are floats.
@@ -94,10 +103,6 @@ fn objective<'g>(
     outputs: &[Tensor<'_>],
     leaves: &[(Tensor<'_>, RefTensor)],
 ) -> Result<(Tensor<'g>, Vec<usize>)> {
-    let same = |t: &Tensor<'_>| std::ptr::eq(t.graph(), graph);
-    if !outputs.iter().all(same) || !leaves.iter().all(|(t, _)| same(t)) {
-        return Err(Error::value("gradcheck", "an output or a leaf belongs to another graph"));
-    }
     let floats = outputs.iter().filter(|t| t.dtype().is_float()).map(|t| graph.tensor(t.id()));
     let weighted = floats.enumerate().map(|(k, output)| {
         let weights = RefTensor::from_fn(&output.shape(), output.dtype(), |i| {

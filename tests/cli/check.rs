@@ -127,7 +127,7 @@ fn the_first_divergence_of_a_training_step_is_the_broken_operation() {
     assert_eq!(done.code, 1, "{}{}", done.stdout, done.stderr);
     let first = done.stderr.lines().skip_while(|line| *line != "first divergence:").nth(1).unwrap();
     assert!(first.contains(" = matmul"), "{}", done.stderr);
-    assert!(done.stderr.contains("at src/nn/") || done.stderr.contains("src/train/"), "{}", done.stderr);
+    assert!(done.stderr.contains("in layer 0 (Linear)") && done.stderr.contains("\n  at src/"), "{}", done.stderr);
     let bundle = format!("saved/{}", place.names("saved")[0]);
     let replay = place.wgrad(&format!("check --replay {bundle} --device gpu --limits webgpu --shaders broken"));
     assert_eq!(replay.code, 1, "{}{}", replay.stdout, replay.stderr);
