@@ -89,7 +89,7 @@ impl CheckArgs {
         let mut session = self.open()?;
         let progress = |index: usize, total: usize, name: &str| {
             // A line now and then: cases take milliseconds.
-            if index % 50 == 0 {
+            if index.is_multiple_of(50) {
                 note(format_args!("{}/{total}  {name}", index + 1));
             }
         };

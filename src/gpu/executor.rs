@@ -281,7 +281,9 @@ impl Executor for GpuExecutor {
 
     fn details(&self) -> serde_json::Value {
         let features: Vec<String> = self.gpu.features.iter_names().map(|(name, _)| name.to_string()).collect();
-        serde_json::json!({ "adapter": self.gpu.info, "limits": self.target(), "features": features })
+        let replaced = self.options.shaders.names();
+        let (adapter, limits) = (&self.gpu.info, self.target());
+        serde_json::json!({ "adapter": adapter, "limits": limits, "features": features, "replaced_shaders": replaced })
     }
 
     fn allocated_bytes(&self) -> u64 {

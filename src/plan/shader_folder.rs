@@ -44,6 +44,11 @@ impl ShaderFolder {
         self.0.is_none()
     }
 
+    /// The names of the shaders there are texts for.
+    pub fn names(&self) -> Vec<&str> {
+        self.0.iter().flat_map(|texts| texts.keys().map(String::as_str)).collect()
+    }
+
     /// The shader with its text from the folder, if there is one.
     pub fn apply(&self, mut shader: Shader) -> Shader {
         let Some(texts) = &self.0 else { return shader };
@@ -70,6 +75,8 @@ mod tests {
         assert!(ShaderFolder::read(dir.path().join("missing")).is_err());
         std::fs::write(dir.path().join("a.wgsl"), "const N: u32 = 1u;\r\nold\n").unwrap();
         let folder = ShaderFolder::read(dir.path()).unwrap();
+        assert_eq!(folder.names(), ["a"]);
+        assert!(!folder.is_empty() && ShaderFolder::default().names().is_empty());
         let shader = |name| Shader::file(name, "const N: u32 = 3u;\n").constant("N", 2);
         assert_eq!(folder.apply(shader("a")).wgsl().unwrap(), "const N: u32 = 2u;\nold\n");
         assert_eq!(folder.apply(shader("b")), shader("b"));

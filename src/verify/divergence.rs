@@ -290,7 +290,7 @@ fn first_with_passes(
 }
 
 /// The part of a trial that one node needs, in a graph of its own.
-fn prune<'g>(trial: &Trial<'_>, graph: &'g Graph, id: NodeId) -> Result<Trial<'g>> {
+pub(super) fn prune<'g>(trial: &Trial<'_>, graph: &'g Graph, id: NodeId) -> Result<Trial<'g>> {
     let needed = trial.graph.ancestors(&[id]);
     let mut moved = vec![id; needed.len()];
     for (index, node) in trial.graph.nodes().iter().enumerate().filter(|(index, _)| needed[*index]) {

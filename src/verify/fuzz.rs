@@ -4,6 +4,7 @@
 use super::bundle::Bundle;
 use super::cases::Outcome;
 use super::check::{CheckOptions, Report};
+use super::divergence::prune;
 use super::{Comparison, Trial};
 use crate::array::Array;
 use crate::dtype::DType;
@@ -223,7 +224,7 @@ fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
         13 if rank > 0 => a.softmax(axis),
         14 if rank > 0 => a.log_softmax(-1),
         15 if rank >= 2 && shape[rank - 2] * shape.elements() <= MOST_ELEMENTS => a.matmul(a.transpose(-1, -2)),
-        16 if rank >= 2 && last * shape.elements() <= MOST_ELEMENTS => a.transpose(-1, -2).matmul(b.broadcast_like(a)),
+        16 if rank >= 2 && last * shape.elements() <= MOST_ELEMENTS => a.transpose(-1, -2).matmul(broadcast_like(b, a)),
         17 if rank > 1 => a.transpose(axis, -1),
         18 if rank > 0 => a.flip(axis),
         19 if rank > 0 => a.slice_step(axis, 0..shape[axis as usize], 1 + k % 3),
@@ -243,12 +244,10 @@ fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     }
 }
 
-impl<'g> Tensor<'g> {
-    /// This, stretched to `other`'s shape; `other` itself where it does not stretch.
-    fn broadcast_like(self, other: Tensor<'g>) -> Tensor<'g> {
-        let shape = other.shape();
-        if self.shape().broadcast(&shape).as_ref() == Some(&shape) { self.broadcast_to(shape) } else { other }
-    }
+/// `x` stretched to the shape of `other`; `other` itself where it does not stretch.
+fn broadcast_like<'g>(x: Tensor<'g>, other: Tensor<'g>) -> Tensor<'g> {
+    let shape = other.shape();
+    if x.shape().broadcast(&shape).as_ref() == Some(&shape) { x.broadcast_to(shape) } else { other }
 }
 
 /// Tries the program of `seed`, and makes it smaller if it fails.
@@ -271,14 +270,17 @@ pub(super) fn run(session: &mut Session, seed: u32, options: &CheckOptions, repo
     }
     let smallest = program.shrink(session);
     let (comparison, shape) = smallest.check(session)?;
-    let graph = Graph::new();
-    let trial = smallest.trial(&graph)?;
+    let (whole, graph) = (Graph::new(), Graph::new());
+    let trial = smallest.trial(&whole)?;
+    let mut trial = prune(&trial, &graph, trial.outputs[0])?;
+    let used = graph.to_string();
+    trial.inputs.retain(|(name, _)| used.contains(&format!("input {name}(")));
     let saved = |folder| Bundle::record(&trial, &format!("random {seed}"), session)?.save_in(folder);
     let bundle = options.bundles.as_ref().map(saved).transpose()?;
     let values: Vec<String> =
         trial.inputs.iter().map(|(name, array)| format!("{name} = {:?}", array.to_f64())).collect();
     for failure in report.add(OP, &name, &outcome(comparison, shape), bundle) {
-        failure.reproducer = Some(format!("{graph}{}", values.join("\n")));
+        failure.reproducer = Some(format!("{used}{}", values.join("\n")));
     }
     Ok(())
 }

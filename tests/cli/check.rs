@@ -89,6 +89,7 @@ fn a_broken_kernel_is_found_named_and_not_timed() {
     let failures = report["failures"].as_array().unwrap();
     assert!(failures.iter().all(|f| f["op"] == "sum" || f["op"] == "mean" || f["value"] != "forward"), "{failures:?}");
     assert!(report["details"]["adapter"]["driver"].is_string() && report["details"]["limits"].is_object(), "{report}");
+    assert!(report["details"]["replaced_shaders"].as_array().unwrap().contains(&"reduce".into()), "{report}");
 
     // A saved failure is one with the broken kernel only.
     let bundle = format!("saved/{}", place.names("saved")[0]);
