@@ -146,11 +146,31 @@ fn the_first_wrong_node_is_named_with_its_line() {
     assert!(error.contains("identity"), "{error}");
 }
 
-/// A CPU that gets programs wrong in which a tanh can be an epilogue of a product.
+/// Whether a graph's outputs are to come out wrong.
+type Fault = fn(&Graph, &[NodeId]) -> bool;
+
+/// A CPU with a fault.
 struct Wrong {
     inner: wgrad::cpu::CpuExecutor,
-    passes: Passes,
+    fault: Fault,
     affected: Vec<bool>,
+}
+
+fn faulty(passes: Passes, fault: Fault) -> Session {
+    let inner = wgrad::cpu::CpuExecutor::with_options(wgrad::cpu::CpuOptions { passes });
+    Session::with_executor(Device::cpu(), Box::new(Wrong { inner, fault, affected: Vec::new() }))
+}
+
+/// The nodes some others need, of one operation.
+fn needed(graph: &Graph, wanted: &[NodeId], op: &str) -> Vec<NodeId> {
+    let (nodes, needed) = (graph.nodes(), graph.ancestors(wanted));
+    let reached = (0..nodes.len()).filter(|&k| needed[k]).flat_map(|k| nodes[k].inputs.clone());
+    reached.chain(wanted.to_vec()).filter(|id| nodes[id.index()].op.definition().name() == op).collect()
+}
+
+/// A tanh that can be an epilogue of a product.
+fn fuses(graph: &Graph, outputs: &[NodeId]) -> bool {
+    needed(graph, outputs, "tanh").iter().any(|tanh| !needed(graph, &[*tanh], "matmul").is_empty())
 }
 
 impl Executor for Wrong {
@@ -158,15 +178,7 @@ impl Executor for Wrong {
         "wrong".into()
     }
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> wgrad::Result<usize> {
-        let nodes = graph.nodes();
-        let is = |id: usize, op: &str| nodes[id].op.definition().name() == op;
-        let fused = |id: &NodeId| {
-            let before = graph.ancestors(&[*id]);
-            is(id.index(), "tanh") && (0..nodes.len()).any(|k| before[k] && is(k, "matmul"))
-        };
-        let needed = graph.ancestors(outputs);
-        let ids = (0..nodes.len()).filter(|&k| needed[k]).flat_map(|k| nodes[k].inputs.clone()).chain(outputs.to_vec());
-        self.affected.push(self.passes.epilogues && ids.collect::<Vec<_>>().iter().any(fused));
+        self.affected.push((self.fault)(graph, outputs));
         self.inner.compile(graph, outputs)
     }
     fn run(
@@ -209,9 +221,10 @@ impl Executor for Wrong {
 fn a_wrong_fusion_is_named_and_saved() {
     let g = Graph::new();
     let trial = step(&g, |x| x.tanh());
+    // Right without its epilogues.
     let mut open = |passes: Passes| {
-        let inner = wgrad::cpu::CpuExecutor::with_options(wgrad::cpu::CpuOptions { passes });
-        Ok(Session::with_executor(Device::cpu(), Box::new(Wrong { inner, passes, affected: Vec::new() })))
+        let fault: Fault = if passes.epilogues { fuses } else { |_, _| false };
+        Ok(faulty(passes, fault))
     };
     let found = divergence::search(&trial, &mut open, None).unwrap().divergence.unwrap();
     assert_eq!((found.op.as_str(), found.pass.as_deref()), ("tanh", Some("epilogues")));
@@ -224,6 +237,23 @@ fn a_wrong_fusion_is_named_and_saved() {
     assert!(wrong(Passes::all(), &mut open));
     assert!(!wrong(Passes::none(), &mut open));
     assert!(!wrong(Passes::all(), &mut |_| Session::new(Device::cpu())));
+}
+
+#[test]
+fn a_random_program_that_fails_is_made_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = CheckOptions { fuzz: 60, bundles: Some(folder.path().into()), ..CheckOptions::default() };
+    let mut session = faulty(Passes::all(), |graph, outputs| !needed(graph, outputs, "sum").is_empty());
+    let report = run(&mut session, &[], &options, |_, _, _| {}).unwrap();
+    assert!(!report.failures.is_empty() && report.cases() == 60, "{}", report.table());
+    for failure in &report.failures {
+        let program = failure.reproducer.as_ref().unwrap();
+        let nodes = program.lines().filter(|line| line.starts_with('%')).count();
+        assert!(program.contains("sum axes") && nodes <= 4, "{program}");
+        let bundle = Bundle::read(failure.bundle.as_ref().unwrap()).unwrap();
+        assert!(bundle.replay(&mut session).unwrap().iter().any(|c| !c.passed()));
+        assert!(bundle.replay(&mut Session::new(Device::cpu()).unwrap()).unwrap().iter().all(|c| c.passed()));
+    }
 }
 
 #[test]
