@@ -137,9 +137,11 @@ fn sin_quadrant(r: f32, quadrant: u32) -> f32 {
     return select(magnitude, -magnitude, (quadrant & 2u) == 2u);
 }
 
-// x minus the nearest multiple of π/2, which is taken off in three parts so that nothing cancels.
+// x minus the nearest multiple of π/2, which is taken off in three parts so that nothing cancels. It is about π/4 at most;
+// of an x too large to know its place in the period the rest may be anything, and sines stay sines by the clamp.
 fn remainder(x: f32, multiple: f32) -> f32 {
-    return ((x - multiple * 1.5703125) - multiple * 4.837512969970703125e-4) - multiple * 7.54978995489188216e-8;
+    let rest = ((x - multiple * 1.5703125) - multiple * 4.837512969970703125e-4) - multiple * 7.54978995489188216e-8;
+    return clamp(rest, -1.0, 1.0);
 }
 
 fn sin_reduced(x: f32) -> f32 {

@@ -7,7 +7,8 @@ use half::f16;
 ///
 /// `F16` is a storage type: kernels compute in `f32` and round once, on the store.
 /// Comparisons give `U32` tensors holding 0 or 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DType {
     /// IEEE binary32.
     F32,

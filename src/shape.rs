@@ -9,7 +9,7 @@ pub const MAX_RANK: usize = 6;
 pub const MAX_ELEMENTS: usize = i32::MAX as usize;
 
 /// A tensor's shape: the size of each axis, outermost first (row-major).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Shape(Vec<usize>);
 
 impl Shape {
@@ -106,7 +106,7 @@ impl From<&Shape> for Shape {
 }
 
 /// Shape and dtype of a tensor.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TensorType {
     /// The shape.
     pub shape: Shape,

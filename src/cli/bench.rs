@@ -1,6 +1,7 @@
 //! `wgrad bench`: how fast kernels and training steps are, after a check that they are right.
 
 use super::DeviceArg;
+use super::open::GpuArgs;
 use super::output::{Failure, Outcome, bytes, duration, grouped, note, print};
 use super::roofline;
 use clap::{Args, Subcommand};
@@ -8,6 +9,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use wgrad::bench::{self, BatchSize, Case, CaseResult, Change, Comparison, Machine, Options, Report, Roof, Timing};
 use wgrad::data::atomic_write;
+use wgrad::passes::Passes;
 use wgrad::train::Config;
 use wgrad::{Error, Session};
 
@@ -29,6 +31,8 @@ pub(super) struct BenchArgs {
     patterns: Vec<String>,
     #[command(flatten)]
     device: DeviceArg,
+    #[command(flatten)]
+    gpu: GpuArgs,
     #[command(flatten)]
     time: TimeArgs,
     /// Write every figure to a file, with the device, driver, date and method
@@ -124,7 +128,7 @@ impl BenchArgs {
     }
 
     fn open(&self) -> Result<Session, Error> {
-        let session = Session::new(self.device.device.clone())?;
+        let session = self.gpu.open(&self.device.device, Passes::all())?;
         if self.device.device == wgrad::Device::reference() {
             return Err(Error::config("device", "the reference is not there to be timed; use cpu or gpu"));
         }

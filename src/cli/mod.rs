@@ -3,10 +3,14 @@
 //! Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 a check or comparison failed; 2 the
 //! input was wrong or something could not be done.
 
+mod anomaly;
 mod bench;
+mod check;
+mod check_model;
 mod dataset;
 mod devices;
 mod eval;
+mod open;
 mod output;
 mod plot;
 mod predict;
@@ -37,6 +41,7 @@ Examples:
   wgrad predict runs/cnn-1 --input x.npy --output labels.npy
   wgrad dataset mnist1d --out data             the data as .npy files
   wgrad bench matmul conv1d                    how fast kernels are here, checked first
+  wgrad check --device gpu                     every kernel against the f64 reference
 
 Exit codes: 0 done; 1 a check or comparison failed; 2 the input was wrong or something could not be done.
 `wgrad COMMAND --help` explains each command's options.";
@@ -48,6 +53,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
     Bench(bench::BenchArgs),
+    Check(check::CheckArgs),
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
 }
@@ -76,6 +82,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Bench(args) => args.run(),
+        Command::Check(args) => args.run(),
         Command::Dataset(command) => command.run(),
     };
     match result {

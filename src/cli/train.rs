@@ -1,6 +1,7 @@
 //! `wgrad train`: from settings to a run's folder.
 
 use super::DeviceArg;
+use super::anomaly;
 use super::output::{Failure, Outcome, bytes, duration, grouped, note, number, print};
 use super::plot;
 use super::progress::Progress;
@@ -57,6 +58,10 @@ pub(super) struct TrainArgs {
     /// work, and what the step takes in all. Leaves no folder
     #[arg(long, conflicts_with_all = ["json", "out"])]
     explain: bool,
+    /// If a parameter, the optimiser's state or the loss becomes NaN or infinite, find the first operation and step that
+    /// did it and say what it was given. Costs a copy of the parameters each epoch
+    #[arg(long, conflicts_with = "explain")]
+    detect_anomaly: bool,
 }
 
 impl TrainArgs {
@@ -93,7 +98,7 @@ impl TrainArgs {
         let target = Target::open(self.out.as_deref(), &config.name)?;
         let trainer = Trainer::new(&config, &data, self.device.device.clone());
         let trainer = trainer.inspect_err(|_| target.discard())?;
-        let mut fit = Fit { target, config, trainer, saved: None };
+        let mut fit = Fit { target, config, trainer, saved: None, detect_anomaly: self.detect_anomaly };
         if !fit.target.replaces {
             fit.target.folder.save_config(&fit.config)?;
         }
@@ -165,13 +170,15 @@ struct Fit {
     trainer: Trainer,
     /// When the files were last written, and after which epoch.
     saved: Option<(Instant, u32)>,
+    detect_anomaly: bool,
 }
 
 impl Fit {
     fn run(&mut self) -> Result<Metrics, Error> {
         let progress = Progress::new(self.config.epochs);
         while self.trainer.epochs_done() < self.config.epochs {
-            progress.epoch(&self.trainer.epoch()?);
+            let record = if self.detect_anomaly { anomaly::epoch(&mut self.trainer) } else { self.trainer.epoch() };
+            progress.epoch(&record?);
             if self.saved.is_none_or(|(time, _)| time.elapsed() >= SAVE_EVERY) {
                 self.save()?;
             }

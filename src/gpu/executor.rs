@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::ops::random::key;
 use crate::passes::Passes;
-use crate::plan::{BufferKind, Placement, Plan, Storage, Target, lower};
+use crate::plan::{BufferKind, Placement, Plan, ShaderFolder, Storage, Target, lower};
 use crate::session::{Executor, GpuChoice};
 use crate::variable::Variable;
 use std::collections::{HashMap, VecDeque};
@@ -35,12 +35,14 @@ pub enum Limits {
 }
 
 /// How to open a GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GpuOptions {
     /// The limits to ask for.
     pub limits: Limits,
     /// Which rewrites to make.
     pub passes: Passes,
+    /// Shader texts in place of the embedded ones.
+    pub shaders: ShaderFolder,
 }
 
 /// The GPU executor.
@@ -149,7 +151,7 @@ impl Executor for GpuExecutor {
         for variable in graph.variables() {
             self.place(&self.placed.get(&variable).cloned().unwrap_or_else(|| Arc::new(Storage::alone(&variable))))?;
         }
-        let program = Program::new(&self.gpu, &mut self.pipelines, &self.variables, plan)?;
+        let program = Program::new(&self.gpu, &mut self.pipelines, &self.variables, &self.options.shaders, plan)?;
         // Uploads take effect with a submission; after this one their host copies are free.
         self.gpu.queue.submit([]);
         self.programs.push(program);
@@ -266,6 +268,22 @@ impl Executor for GpuExecutor {
 
     fn gpu_target(&self) -> Option<crate::plan::GpuTarget> {
         Some(self.target())
+    }
+
+    fn wgsl(&self, program: usize) -> Result<Vec<(String, String)>> {
+        let target = self.target();
+        let text = |launch: &crate::plan::Launch| {
+            let shader = self.options.shaders.apply(launch.kernel.gpu(launch, &target)?.shader);
+            Ok((shader.name().to_string(), shader.wgsl()?))
+        };
+        self.programs[program].plan.launches.iter().map(text).collect()
+    }
+
+    fn details(&self) -> serde_json::Value {
+        let features: Vec<String> = self.gpu.features.iter_names().map(|(name, _)| name.to_string()).collect();
+        let replaced = self.options.shaders.names();
+        let (adapter, limits) = (&self.gpu.info, self.target());
+        serde_json::json!({ "adapter": adapter, "limits": limits, "features": features, "replaced_shaders": replaced })
     }
 
     fn allocated_bytes(&self) -> u64 {

@@ -79,7 +79,17 @@ impl Pipelines {
     }
 }
 
+/// Builds a pipeline. What is wrong with a text that is not wgrad's own is not wgrad's fault.
 fn build(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
+    build_pipeline(gpu, key).map_err(|error| match error {
+        Error::Internal(message) if key.shader.is_replaced() => {
+            Error::value(format!("shader `{}`", key.shader.name()), message)
+        }
+        error => error,
+    })
+}
+
+fn build_pipeline(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
     let name = key.shader.name();
     let lacks = |feature: wgpu::Features| !gpu.features.contains(feature);
     if key.shader.uses_f16() && lacks(wgpu::Features::SHADER_F16) {

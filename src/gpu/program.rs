@@ -4,7 +4,7 @@ use super::device::{Gpu, IMMEDIATE_BYTES};
 use super::pipeline::{Key, Pipelines};
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::plan::{BufferKind, Dispatch, Operand, Plan};
+use crate::plan::{BufferKind, Dispatch, Operand, Plan, ShaderFolder};
 use crate::shape::TensorType;
 use std::collections::HashMap;
 
@@ -71,10 +71,14 @@ impl Program {
         gpu: &Gpu,
         pipelines: &mut Pipelines,
         variables: &HashMap<u64, wgpu::Buffer>,
+        shaders: &ShaderFolder,
         plan: Plan,
     ) -> Result<Program> {
         let target = gpu.target();
-        let gpu_dispatch = |launch: &crate::plan::Launch| launch.kernel.gpu(launch, &target);
+        let gpu_dispatch = |launch: &crate::plan::Launch| {
+            let dispatch = launch.kernel.gpu(launch, &target)?;
+            Ok(Dispatch { shader: shaders.apply(dispatch.shader), ..dispatch })
+        };
         let dispatches = plan.launches.iter().map(gpu_dispatch).collect::<Result<Vec<Dispatch>>>()?;
         let keys: Vec<Key> = dispatches.iter().map(Key::new).collect();
         pipelines.prepare(gpu, &keys)?;

@@ -54,6 +54,8 @@ struct Inner {
     error: Option<Error>,
     streams: u32,
     scopes: Vec<(String, &'static Location<'static>)>,
+    /// The scopes nodes were added in, where there were any.
+    scoped: Vec<(NodeId, String)>,
 }
 
 /// A tensor program under construction.
@@ -74,6 +76,12 @@ struct Inner {
 #[derive(Default, Clone)]
 pub struct Graph {
     inner: RefCell<Inner>,
+}
+
+impl std::fmt::Debug for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Graph({} nodes)", self.nodes().len())
+    }
 }
 
 impl Graph {
@@ -281,6 +289,13 @@ impl Graph {
         self.inner.borrow().names.iter().rev().find(|(n, _)| *n == id).map(|(_, name)| name.clone())
     }
 
+    /// What a node was added as a part of, such as a layer of a network.
+    pub fn scope_of(&self, id: NodeId) -> Option<String> {
+        let inner = self.inner.borrow();
+        let at = inner.scoped.binary_search_by_key(&id, |(node, _)| *node).ok()?;
+        Some(inner.scoped[at].1.clone())
+    }
+
     #[track_caller]
     fn leaf(&self, leaf: Leaf, ty: TensorType) -> Tensor<'_> {
         self.push(Op::Leaf(leaf), Vec::new(), ty)
@@ -356,14 +371,20 @@ impl Graph {
         }
     }
 
+    /// Adds a node as it is: the caller answers for its type.
     #[track_caller]
-    fn push(&self, op: Op, inputs: Vec<NodeId>, ty: TensorType) -> Tensor<'_> {
+    pub(crate) fn push(&self, op: Op, inputs: Vec<NodeId>, ty: TensorType) -> Tensor<'_> {
         if let Err(message) = ty.shape.check() {
             return self.fail(op.definition().name(), message);
         }
         let location = self.here(Location::caller());
         let mut inner = self.inner.borrow_mut();
         let id = NodeId::from_index(inner.nodes.len());
+        if !inner.scopes.is_empty() {
+            let labels: Vec<&str> = inner.scopes.iter().map(|(label, _)| label.as_str()).collect();
+            let labels = labels.join(": ");
+            inner.scoped.push((id, labels));
+        }
         inner.nodes.push(Node { op, inputs, ty, location });
         Tensor { graph: self, id }
     }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// let w = g.input("w", [15, 1, 3], DType::F32);
 /// assert_eq!(*x.conv(w, &ConvOptions::new().stride(2)).shape(), [8, 15, 19]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ConvOptions {
     /// Input positions between neighbouring output positions; 1 or more.
     pub stride: Vec<usize>,
@@ -97,7 +97,7 @@ impl ConvOptions {
 }
 
 /// Which of the three operations.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ConvKind {
     /// `(x, w) → y`.
     Forward,
@@ -108,7 +108,7 @@ pub enum ConvKind {
 }
 
 /// A convolution or one of its gradients.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Conv {
     /// Which.
     pub kind: ConvKind,

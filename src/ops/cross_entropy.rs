@@ -18,7 +18,7 @@ use std::any::Any;
 
 /// The loss of each row, or its gradient. Operands: logits `[n, classes]`, labels `[n]` (u32), and for the gradient
 /// the upstream `[n]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum CrossEntropy {
     /// `[n]`.
     Loss {

@@ -15,7 +15,7 @@ use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
 
 /// An elementwise operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Elementwise {
     /// A row of the unary table.
     Unary(Unary),

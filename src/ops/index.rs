@@ -15,7 +15,7 @@ use crate::shape::{Shape, TensorType, View};
 use crate::tensor::Tensor;
 
 /// An indexing operation; the operands are the values and the index.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Index {
     /// Picks slices.
     Select {

@@ -13,9 +13,10 @@ use half::f16;
 use std::sync::Arc;
 
 /// A node without inputs. Its type is stored with the node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Leaf {
-    /// Fixed host data.
+    /// Fixed host data; saved as an array beside the graph.
+    #[serde(skip)]
     Constant(Arc<Array>),
     /// One value everywhere, as the bits of an `f64`.
     Fill(u64),
@@ -24,7 +25,8 @@ pub enum Leaf {
         /// Its name.
         name: String,
     },
-    /// A variable's value at the start of the run.
+    /// A variable's value at the start of the run; saved as an array beside the graph.
+    #[serde(skip)]
     Variable(Variable),
     /// The run's index.
     Step,

@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// The matrix product of the last two axes; leading axes are equal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Matmul;
 
 /// How many epsilons times `Σ|terms|` a float accumulation of `n` terms may be off: the rounding errors behave like a

@@ -31,7 +31,7 @@ use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// A node's operation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Op {
     /// Host data, a run's input, a variable, the step counter, an index grid.
     Leaf(leaf::Leaf),
@@ -61,7 +61,8 @@ pub enum Op {
     Softmax(softmax::Softmax),
     /// Cross-entropy of rows of logits against class indices, and its gradient.
     CrossEntropy(cross_entropy::CrossEntropy),
-    /// A user's operation.
+    /// A user's operation; it cannot be saved.
+    #[serde(skip)]
     Custom(Arc<dyn Operation>),
 }
 

@@ -10,7 +10,7 @@ use crate::shape::{Shape, TensorType, View};
 use crate::tensor::Tensor;
 
 /// A movement operation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Movement {
     /// The same elements, row-major, in another shape.
     Reshape(Shape),

@@ -13,7 +13,7 @@ use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
 /// What is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Distribution {
     /// 32 uniform bits.
     Bits,
@@ -43,7 +43,7 @@ impl Distribution {
 }
 
 /// A random leaf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Random {
     /// What is drawn.
     pub distribution: Distribution,

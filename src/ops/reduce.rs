@@ -12,7 +12,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 /// What a reduction computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ReduceKind {
     /// `Σ x`.
     Sum,
@@ -51,7 +51,7 @@ impl ReduceKind {
 }
 
 /// A reduction of some axes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Reduce {
     /// What it computes.
     pub kind: ReduceKind,

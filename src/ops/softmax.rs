@@ -12,7 +12,7 @@ use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
 /// Softmax or log-softmax over the last axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Softmax {
     /// Log-softmax.
     pub log: bool,

@@ -105,7 +105,7 @@ macro_rules! unary_table {
        f: |$x:ident| $rust:expr; wgsl: $wgsl:literal; range: $range:expr;
        error: |$ex:pat_param, $ey:pat_param| $error:expr; grad: |$gx:pat_param, $gy:pat_param, $g:pat_param| $grad:expr;)*) => {
         /// A unary elementwise operation.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum Unary { $(#[doc = $doc] $variant),* }
 
         impl Unary {
@@ -140,7 +140,7 @@ macro_rules! binary_table {
        error: |$ea:pat_param, $eb:pat_param, $ey:pat_param| $error:expr;
        grad: |$ga:pat_param, $gb:pat_param, $gy:pat_param, $g:pat_param| $grad:expr;)*) => {
         /// A binary elementwise operation.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum Binary { $(#[doc = $doc] $variant),* }
 
         impl Binary {
@@ -235,7 +235,7 @@ fn share<'g>(g: Tensor<'g>, wins: Tensor<'g>, ties: Tensor<'g>) -> Tensor<'g> {
 macro_rules! compare_table {
     ($($doc:literal $variant:ident $name:literal $op:tt $text:literal;)*) => {
         /// An elementwise comparison; the result is `u32`, 0 or 1. It has no gradient.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum Compare { $(#[doc = $doc] $variant),* }
 
         impl Compare {

@@ -73,7 +73,7 @@ impl Launch {
 }
 
 /// What a GPU can do, as far as kernel choice needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct GpuTarget {
     /// Threads a workgroup may have.
     pub max_invocations: u32,

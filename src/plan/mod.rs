@@ -13,6 +13,7 @@ mod lower;
 mod memory;
 mod print;
 mod shader;
+mod shader_folder;
 mod storage;
 mod updates;
 pub mod wgsl;
@@ -22,6 +23,7 @@ pub use fused::Fused;
 pub use kernel::{Binding, Dispatch, GpuTarget, Kernel, Launch};
 pub use lower::{Lowering, Target, Value, lower};
 pub use shader::Shader;
+pub use shader_folder::ShaderFolder;
 pub use storage::{Placement, Storage};
 
 use crate::array::Array;

@@ -16,6 +16,8 @@ pub struct Shader {
     pub name: &'static str,
     /// The WGSL text before specialisation: a file of `shaders/`, as committed, or a user's.
     pub text: Cow<'static, str>,
+    /// A text whose region `helpers` has the functions that generated code may call.
+    pub helpers: Cow<'static, str>,
     /// `const NAME: u32 = …;` lines to replace.
     pub constants: Vec<(&'static str, u32)>,
     /// `alias NAME = …;` lines to replace, with dtypes in memory.
@@ -52,6 +54,7 @@ impl Shader {
         Shader {
             name,
             text: Cow::Borrowed(text),
+            helpers: Cow::Borrowed(ELEMENTWISE),
             constants: Vec::new(),
             aliases: Vec::new(),
             vectors: Vec::new(),
@@ -108,6 +111,11 @@ impl Shader {
         self.name
     }
 
+    /// Whether its text is not an embedded one.
+    pub fn is_replaced(&self) -> bool {
+        matches!((&self.text, &self.helpers), (Cow::Owned(_), _) | (_, Cow::Owned(_)))
+    }
+
     /// Whether it needs a device with 16-bit floats.
     pub fn uses_f16(&self) -> bool {
         let generated = self.generated.as_ref().is_some_and(Generated::uses_f16);
@@ -123,7 +131,7 @@ impl Shader {
         if let Some(generated) = &self.generated {
             let regions = generated.regions();
             let (declarations, mut declared) = generated.declarations();
-            let helpers = region(ELEMENTWISE, "helpers")?;
+            let helpers = region(&self.helpers, "helpers")?;
             // Only where they are called: what a driver need not read, it need not compile.
             let called = |name: &str| regions.iter().any(|(_, body)| body.contains(name));
             if !text.contains("// [helpers]") && (declared.contains("Run") || helper_names(helpers).any(called)) {

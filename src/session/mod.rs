@@ -50,6 +50,14 @@ pub trait Executor {
     fn gpu_target(&self) -> Option<GpuTarget> {
         None
     }
+    /// The name and the specialised text of each launch's shader, on a GPU.
+    fn wgsl(&self, _program: usize) -> Result<Vec<(String, String)>> {
+        Ok(Vec::new())
+    }
+    /// What else is known of the device, for reports: adapter, driver, limits, features.
+    fn details(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
 }
 
 /// A compiled program of a [`Session`].
@@ -256,6 +264,17 @@ impl Session {
     /// What kernels are chosen for, if the device is a GPU.
     pub fn gpu_target(&self) -> Option<GpuTarget> {
         self.executor.gpu_target()
+    }
+
+    /// The name and the WGSL text of the shader of each of a program's launches; empty if the device is no GPU.
+    pub fn wgsl(&self, program: &Program) -> Result<Vec<(String, String)>> {
+        self.check_program(program)?;
+        self.executor.wgsl(program.index)
+    }
+
+    /// What else is known of the device, for reports: a GPU's adapter, driver, limits and features.
+    pub fn device_details(&self) -> serde_json::Value {
+        self.executor.details()
     }
 
     /// Bytes allocated on the device for variables and programs.

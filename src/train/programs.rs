@@ -55,6 +55,8 @@ impl LossConfig {
 pub(super) struct TrainPrograms {
     full: Program,
     tail: Option<Program>,
+    /// The graphs of the two, to look closer at.
+    graphs: Vec<Graph>,
     order: Variable,
     /// The sum, over the epoch's batches so far, of each one's mean loss times its part of the samples.
     running_loss: Variable,
@@ -78,6 +80,7 @@ impl TrainPrograms {
         let running_loss = Variable::new("running_loss", 0.0f32);
         let batch = config.batch;
         let steps = split.rows.div_ceil(batch);
+        let mut graphs = Vec::new();
         let mut program = |first: usize, size: usize| {
             let g = Graph::new();
             // `first` is where the batch starts if it is the last, smaller one; full batches follow the step index.
@@ -103,12 +106,14 @@ impl TrainPrograms {
                 &running_loss,
                 starts.select(0.0, before) + mean.cast(DType::F32) * (size as f64 / split.rows as f64),
             );
-            session.compile(&g, &[])
+            let compiled = session.compile(&g, &[]);
+            graphs.push(g);
+            compiled
         };
         let full = program(0, batch)?;
         let rest = split.rows % batch;
         let tail = if rest == 0 { None } else { Some(program(split.rows - rest, rest)?) };
-        Ok(TrainPrograms { full, tail, order, running_loss, rows: split.rows, batch })
+        Ok(TrainPrograms { full, tail, graphs, order, running_loss, rows: split.rows, batch })
     }
 
     /// Samples of an epoch.
@@ -136,6 +141,23 @@ impl TrainPrograms {
             session.run_steps(tail, &[], 1)?;
         }
         session.read(&self.running_loss)?.item()
+    }
+
+    /// Whether a step has the last, smaller batch.
+    fn is_tail(&self, step: u32) -> bool {
+        self.tail.is_some() && step % self.steps() == self.steps() - 1
+    }
+
+    /// The graph of the step of this index.
+    pub(super) fn graph(&self, step: u32) -> Graph {
+        self.graphs[usize::from(self.is_tail(step))].clone()
+    }
+
+    /// Makes the step of this index.
+    pub(super) fn run_step(&self, session: &mut Session, step: u32) -> Result<()> {
+        let program = self.tail.as_ref().filter(|_| self.is_tail(step)).unwrap_or(&self.full);
+        session.set_step(program, step)?;
+        session.run_steps(program, &[], 1)
     }
 
     /// Kernel launches of a full step; `None` on the reference.

@@ -7,6 +7,7 @@ use super::programs::{DeviceSplit, EvalPrograms, TrainPrograms};
 use crate::array::Array;
 use crate::data::{Dataset, RandomState};
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::nn::Module;
 use crate::optim::Optimizer;
 use crate::plan::Plan;
@@ -127,6 +128,27 @@ impl Trainer {
     /// they move the parameters, and no record tells of them.
     pub fn steps(&mut self, count: u32) -> Result<()> {
         self.session.run_steps(self.train.program(), &[], count)
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u32 {
+        self.train.steps()
+    }
+
+    /// The graph of the training step of this index, for looking closer at it; see [`Trainer::state`] for what it reads.
+    pub fn step_graph(&self, step: u32) -> Graph {
+        self.train.graph(step)
+    }
+
+    /// Makes the training step of this index, whatever came before. Like [`Trainer::steps`] it leaves no record.
+    pub fn run_step(&mut self, step: u32) -> Result<()> {
+        self.train.run_step(&mut self.session, step)
+    }
+
+    /// The present values of the variables that training steps update: parameters, the optimiser's state, the running loss.
+    pub fn state(&mut self) -> Result<Vec<(Variable, Array)>> {
+        let updated = self.step_graph(0).updates();
+        updated.into_iter().map(|(v, _)| Ok((v.clone(), self.session.read(&v)?))).collect()
     }
 
     /// As [`Trainer::steps`], with the seconds of each step's launches by the device's own clock, if it has one.

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::ops::Op;
+use crate::ops::leaf::Leaf;
 use crate::ops::random::{Distribution, draw};
 use crate::ops::samples::Sample;
 use crate::reference::{Environment, RefTensor, evaluate};
@@ -17,75 +19,206 @@ pub struct GradcheckOptions {
     pub atol: f64,
     /// Relative tolerance.
     pub rtol: f64,
+    /// The run's index, for graphs that use it.
+    pub step: u32,
+    /// The seed of random operations, which are the same in every evaluation.
+    pub seed: u64,
 }
 
 impl Default for GradcheckOptions {
     fn default() -> Self {
-        GradcheckOptions { eps: 1e-6, atol: 1e-5, rtol: 1e-3 }
+        GradcheckOptions { eps: 1e-6, atol: 1e-5, rtol: 1e-3, step: 0, seed: 0 }
     }
 }
 
-/// Checks the gradient of `Σ weights · output` with respect to each of `inputs` against central differences.
+/// Checks the gradients of `outputs` with respect to each of `leaves` against central differences, like
+/// `torch.autograd.gradcheck`, in f64 on the reference: what is checked is the rules, not a device.
 ///
-/// `inputs` are input nodes of `graph` with their values; integer inputs are left alone. Returns the largest error in
-/// units of its tolerance, or an error naming the first element that is off.
+/// `leaves` are inputs or variables of `graph`, each with the value to check at. Leaves of integers are only given values.
+/// Outputs of any shape may be given; each is weighted element by element with numbers that differ (so that no two
+/// elements' errors cancel), and integer outputs are left out. Adds nodes to the graph. Returns the largest error in units
+/// of its tolerance `atol + rtol·|difference|`.
+///
+/// ```
+/// use wgrad::reference::RefTensor;
+/// use wgrad::verify::{GradcheckOptions, gradcheck, gradgradcheck};
+/// use wgrad::{Array, DType, Graph, Variable};
+/// let g = Graph::new();
+/// let x = g.input("x", [2, 3], DType::F32);
+/// let w = g.variable(&Variable::new("w", Array::zeros([3, 2], DType::F32)?));
+/// let y = x.matmul(w).tanh();
+/// let value = |t: wgrad::Tensor<'_>| RefTensor::from_fn(&t.shape(), t.dtype(), |i| (i as f64 * 0.7).sin());
+/// let leaves = [(x, value(x)), (w, value(w))];
+/// let worst = gradcheck(&g, &[y, x.exp().mean(..)], &leaves, GradcheckOptions::default())?;
+/// assert!(worst < 1.0);
+/// gradgradcheck(&g, &[y], &leaves, GradcheckOptions::default())?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// Those recorded while building the graph; [`Error::Value`] naming the first leaf and element that is off, a tensor that is
+/// no input or variable, a value of another shape, or an input without one.
 pub fn gradcheck(
     graph: &Graph,
-    output: Tensor<'_>,
-    inputs: &[(Tensor<'_>, RefTensor)],
+    outputs: &[Tensor<'_>],
+    leaves: &[(Tensor<'_>, RefTensor)],
     options: GradcheckOptions,
 ) -> Result<f64> {
+    check_graph(graph, outputs, leaves)?;
+    let point = Point::new(graph, leaves, options)?;
+    let (objective, wrt) = objective(graph, outputs, leaves)?;
+    let gradients = objective.grad(&wrt.iter().map(|&k| graph.tensor(leaves[k].0.id())).collect::<Vec<_>>());
     graph.check()?;
-    let output = graph.tensor(output.id());
-    let weights = RefTensor::from_fn(&output.shape(), output.dtype(), |i| {
-        0.5 + draw(Distribution::Uniform, [11, 13], 0, 0, i as u32)
+    point.compare(objective, &gradients, &wrt, leaves)
+}
+
+/// As [`gradcheck`], for the gradients of the gradients: like `torch.autograd.gradgradcheck`.
+///
+/// # Errors
+/// Those of [`gradcheck`].
+pub fn gradgradcheck(
+    graph: &Graph,
+    outputs: &[Tensor<'_>],
+    leaves: &[(Tensor<'_>, RefTensor)],
+    options: GradcheckOptions,
+) -> Result<f64> {
+    check_graph(graph, outputs, leaves)?;
+    let (objective, wrt) = objective(graph, outputs, leaves)?;
+    let tensors: Vec<Tensor<'_>> = wrt.iter().map(|&k| graph.tensor(leaves[k].0.id())).collect();
+    gradcheck(graph, &objective.grad(&tensors), leaves, options)
+}
+
+/// Whether all tensors belong to the graph, which is well formed.
+fn check_graph(graph: &Graph, outputs: &[Tensor<'_>], leaves: &[(Tensor<'_>, RefTensor)]) -> Result<()> {
+    graph.check()?;
+    if outputs.iter().chain(leaves.iter().map(|(t, _)| t)).all(|t| std::ptr::eq(t.graph(), graph)) {
+        return Ok(());
+    }
+    Err(Error::value("gradcheck", "an output or a leaf belongs to another graph"))
+}
+
+/// `Σ weights · output` over all float outputs, and which leaves are floats.
+fn objective<'g>(
+    graph: &'g Graph,
+    outputs: &[Tensor<'_>],
+    leaves: &[(Tensor<'_>, RefTensor)],
+) -> Result<(Tensor<'g>, Vec<usize>)> {
+    let floats = outputs.iter().filter(|t| t.dtype().is_float()).map(|t| graph.tensor(t.id()));
+    let weighted = floats.enumerate().map(|(k, output)| {
+        let weights = RefTensor::from_fn(&output.shape(), output.dtype(), |i| {
+            0.5 + draw(Distribution::Uniform, [11, 13], k as u32, 0, i as u32)
+        });
+        Ok((output * graph.constant(weights.to_array()?)).sum(..))
     });
-    let weight = graph.input("gradcheck.weights", output.shape(), output.dtype());
-    let floats: Vec<usize> = (0..inputs.len()).filter(|&k| inputs[k].0.dtype().is_float()).collect();
-    let wrt: Vec<Tensor<'_>> = floats.iter().map(|&k| graph.tensor(inputs[k].0.id())).collect();
-    let gradients = output.vjp(weight, &wrt);
-    graph.check()?;
-    let mut feed: HashMap<String, RefTensor> = inputs.iter().map(|(t, v)| (name(graph, *t), v.clone())).collect();
-    feed.insert("gradcheck.weights".into(), weights.clone());
-    let variables = HashMap::new();
-    let run = |feed: &HashMap<String, RefTensor>, wanted: &[Tensor<'_>]| {
-        let ids: Vec<_> = wanted.iter().map(|t| t.id()).collect();
-        evaluate(graph, &ids, Environment { inputs: feed, variables: &variables, step: 0, seed: 0 })
+    let terms: Vec<Tensor<'g>> = weighted.collect::<Result<_>>()?;
+    let Some(objective) = terms.into_iter().reduce(|a, b| a + b.cast(a.dtype())) else {
+        return Err(Error::value("gradcheck", "no output is a float tensor"));
     };
-    let analytic = run(&feed, &gradients)?;
-    let mut worst = 0f64;
-    for (&k, analytic) in floats.iter().zip(&analytic) {
-        let key = name(graph, inputs[k].0);
-        for i in 0..inputs[k].1.data.len() {
-            let x = inputs[k].1.data[i];
-            let mut at = |value: f64| -> Result<Vec<f64>> {
-                if let Some(t) = feed.get_mut(&key) {
-                    t.data[i] = value;
-                }
-                Ok(run(&feed, &[output])?.remove(0).data)
-            };
-            let (high, low) = (at(x + options.eps)?, at(x - options.eps)?);
-            at(x)?;
-            let products = high.iter().zip(&low).zip(&weights.data);
-            let numeric: f64 = products.map(|((h, l), w)| (h - l) * w).sum::<f64>() / (2.0 * options.eps);
-            let error = (numeric - analytic.data[i]).abs() / (options.atol + options.rtol * numeric.abs());
-            worst = worst.max(error);
-            if error.is_nan() || error > 1.0 {
-                return Err(Error::Value {
-                    subject: format!("gradcheck of input `{key}`"),
-                    message: format!(
-                        "element {i} of {}: the gradient is {}, finite differences give {numeric}",
-                        inputs[k].1.shape, analytic.data[i]
-                    ),
-                });
+    Ok((objective, (0..leaves.len()).filter(|&k| leaves[k].0.dtype().is_float()).collect()))
+}
+
+/// Where to differentiate.
+struct Point<'a> {
+    graph: &'a Graph,
+    inputs: HashMap<String, RefTensor>,
+    variables: HashMap<u64, RefTensor>,
+    options: GradcheckOptions,
+}
+
+/// What a leaf is called.
+enum Key {
+    Input(String),
+    Variable(u64, String),
+}
+
+impl Key {
+    fn of(graph: &Graph, leaf: Tensor<'_>) -> Result<Key> {
+        match &graph.nodes()[leaf.id().index()].op {
+            Op::Leaf(Leaf::Input { name }) => Ok(Key::Input(name.clone())),
+            Op::Leaf(Leaf::Variable(v)) => Ok(Key::Variable(v.id(), v.name().into())),
+            op => {
+                let message =
+                    format!("{leaf:?} is the result of `{}`, not an input or a variable", op.definition().name());
+                Err(Error::value("gradcheck", message))
             }
         }
     }
-    Ok(worst)
 }
 
-fn name(graph: &Graph, input: Tensor<'_>) -> String {
-    graph.nodes()[input.id().index()].op.definition().attributes()
+impl<'a> Point<'a> {
+    fn new(graph: &'a Graph, leaves: &[(Tensor<'_>, RefTensor)], options: GradcheckOptions) -> Result<Self> {
+        let (mut inputs, mut variables) = (HashMap::new(), HashMap::new());
+        for (leaf, value) in leaves {
+            if value.shape != leaf.shape() || value.data.len() != leaf.shape().elements() {
+                let message = format!("{leaf:?} is given a value of shape {}", value.shape);
+                return Err(Error::value("gradcheck", message));
+            }
+            match Key::of(graph, *leaf)? {
+                Key::Input(name) => drop(inputs.insert(name, value.clone())),
+                Key::Variable(id, _) => drop(variables.insert(id, value.clone())),
+            }
+        }
+        Ok(Point { graph, inputs, variables, options })
+    }
+
+    fn run(&self, wanted: &[Tensor<'_>]) -> Result<Vec<RefTensor>> {
+        let ids: Vec<_> = wanted.iter().map(|t| t.id()).collect();
+        let (inputs, variables) = (&self.inputs, &self.variables);
+        let environment = Environment { inputs, variables, step: self.options.step, seed: self.options.seed };
+        evaluate(self.graph, &ids, environment)
+    }
+
+    /// The objective with one element of a leaf set to `value`.
+    fn at(&mut self, key: &Key, element: usize, value: f64, objective: Tensor<'_>) -> Result<f64> {
+        let leaf = match key {
+            Key::Input(name) => self.inputs.get_mut(name),
+            Key::Variable(id, _) => self.variables.get_mut(id),
+        };
+        let before = leaf.map(|leaf| std::mem::replace(&mut leaf.data[element], value));
+        let result = self.run(&[objective]).map(|mut values| values.remove(0).data[0]);
+        let leaf = match key {
+            Key::Input(name) => self.inputs.get_mut(name),
+            Key::Variable(id, _) => self.variables.get_mut(id),
+        };
+        if let Some((leaf, before)) = leaf.zip(before) {
+            leaf.data[element] = before;
+        }
+        result
+    }
+
+    fn compare(
+        mut self,
+        objective: Tensor<'_>,
+        gradients: &[Tensor<'_>],
+        wrt: &[usize],
+        leaves: &[(Tensor<'_>, RefTensor)],
+    ) -> Result<f64> {
+        let GradcheckOptions { eps, atol, rtol, .. } = self.options;
+        let analytic = self.run(gradients)?;
+        let mut worst = 0f64;
+        for (&k, analytic) in wrt.iter().zip(&analytic) {
+            let (leaf, value) = &leaves[k];
+            let key = Key::of(self.graph, *leaf)?;
+            for (i, &x) in value.data.iter().enumerate() {
+                let (high, low) = (self.at(&key, i, x + eps, objective)?, self.at(&key, i, x - eps, objective)?);
+                let numeric = (high - low) / (2.0 * eps);
+                let error = (numeric - analytic.data[i]).abs() / (atol + rtol * numeric.abs());
+                worst = worst.max(error);
+                if error.is_nan() || error > 1.0 {
+                    let (kind, name) = match &key {
+                        Key::Input(name) => ("input", name),
+                        Key::Variable(_, name) => ("variable", name),
+                    };
+                    let message = format!(
+                        "element {i} of {}, at {x}: the gradient is {}, finite differences give {numeric}",
+                        value.shape, analytic.data[i]
+                    );
+                    return Err(Error::value(format!("gradcheck of {kind} `{name}`"), message));
+                }
+            }
+        }
+        Ok(worst)
+    }
 }
 
 /// Checks a sample's gradient with the operation in the middle of a graph: each float input comes out of a smooth
@@ -104,5 +237,5 @@ pub fn gradcheck_sample(sample: &Sample, seed: u32) -> Result<f64> {
     let output = if output.dtype().is_float() { output } else { output.cast(crate::DType::F32) };
     // Bounded, so that large outputs do not swamp the differences.
     let after = (output * 0.5).sin() + output * 0.25;
-    gradcheck(&graph, after, &inputs, GradcheckOptions::default())
+    gradcheck(&graph, &[after], &inputs, GradcheckOptions::default())
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod check;
 mod refusals;
 
 use assert_cmd::Command;
@@ -110,7 +111,7 @@ fn help_and_version() {
     let place = Place::new();
     assert!(place.ok("--version").starts_with("wgrad "));
     assert!(place.ok("--help").contains("Examples:"));
-    for command in ["train", "eval", "predict", "devices", "dataset mnist1d", "bench", "bench train"] {
+    for command in ["train", "eval", "predict", "devices", "dataset mnist1d", "bench", "bench train", "check"] {
         assert!(place.ok(&format!("{command} --help")).contains("Usage: wgrad"), "{command}");
     }
     place.refuses("train --no-such-flag", &["--no-such-flag"]);

@@ -1,0 +1,64 @@
+//! Opening a device with other than the default options.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use wgrad::cpu::{CpuExecutor, CpuOptions};
+use wgrad::passes::Passes;
+use wgrad::{Device, Error, Session};
+
+/// How to open a GPU.
+#[derive(Debug, Clone, Args)]
+pub(super) struct GpuArgs {
+    /// The limits to ask a GPU for: all it has, or those WebGPU guarantees, with the kernels any GPU would get
+    #[arg(long, value_name = "LIMITS", value_enum, default_value_t = LimitsArg::Adapter)]
+    pub(super) limits: LimitsArg,
+    /// Take the text of the shader NAME from DIR/NAME.wgsl where there is such a file: to try a kernel without building
+    #[arg(long, value_name = "DIR")]
+    pub(super) shaders: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LimitsArg {
+    Adapter,
+    Webgpu,
+}
+
+impl GpuArgs {
+    /// Opens a device that makes these rewrites.
+    pub(super) fn open(&self, device: &Device, passes: Passes) -> Result<Session, Error> {
+        #[cfg(feature = "gpu")]
+        {
+            use wgrad::GpuChoice;
+            use wgrad::gpu::{GpuExecutor, GpuOptions, Limits, has_hardware};
+            use wgrad::plan::ShaderFolder;
+            let choice = match device {
+                Device::Gpu(choice) => Some(choice.clone()),
+                Device::Auto if has_hardware() => Some(GpuChoice::Fastest),
+                _ => None,
+            };
+            if let Some(choice) = choice {
+                let limits = if self.limits == LimitsArg::Webgpu { Limits::Webgpu } else { Limits::Adapter };
+                let shaders = self.shaders.as_ref().map(ShaderFolder::read).transpose()?.unwrap_or_default();
+                let executor = GpuExecutor::with_options(&choice, GpuOptions { limits, passes, shaders })?;
+                return Ok(Session::with_executor(Device::Gpu(choice), Box::new(executor)));
+            }
+        }
+        let refused = |flag: &str| Err(Error::config(flag, format!("is for GPUs, and the device is `{device}`")));
+        match device {
+            _ if self.limits != LimitsArg::Adapter => refused("limits"),
+            _ if self.shaders.is_some() => refused("shaders"),
+            Device::Cpu | Device::Auto => {
+                let executor = CpuExecutor::with_options(CpuOptions { passes });
+                Ok(Session::with_executor(Device::Cpu, Box::new(executor)))
+            }
+            _ => Session::new(device.clone()),
+        }
+    }
+
+    /// The arguments that ask for the same.
+    pub(super) fn repeat(&self) -> String {
+        let limits = if self.limits == LimitsArg::Webgpu { " --limits webgpu" } else { "" };
+        let shaders = self.shaders.as_ref().map(|dir| format!(" --shaders {}", dir.display())).unwrap_or_default();
+        format!("{limits}{shaders}")
+    }
+}

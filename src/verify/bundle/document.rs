@@ -1,0 +1,178 @@
+//! A graph as text: its operations with their attributes, and the arrays its leaves hold beside it.
+
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId};
+use crate::ops::Op;
+use crate::ops::leaf::Leaf;
+use crate::shape::TensorType;
+use crate::tensor::Tensor;
+use crate::variable::Variable;
+use crate::verify::Trial;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a node is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Fixed data: an array.
+    Constant(String),
+    /// One of the variables.
+    Variable(usize),
+    /// Anything else.
+    Op(Op),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct NodeRecord {
+    kind: Kind,
+    inputs: Vec<usize>,
+    #[serde(rename = "type")]
+    ty: TensorType,
+    /// Where it was asked for; for people.
+    location: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct VariableRecord {
+    name: String,
+    array: String,
+}
+
+/// A graph, without its arrays.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Document {
+    nodes: Vec<NodeRecord>,
+    /// Each input's name and array.
+    inputs: Vec<(String, String)>,
+    variables: Vec<VariableRecord>,
+    outputs: Vec<usize>,
+    /// Variables and the nodes they are set to.
+    updates: Vec<(usize, usize)>,
+}
+
+pub(super) type Arrays = BTreeMap<String, Array>;
+
+/// Keeps an array under a name of its own.
+fn keep(arrays: &mut Arrays, array: &Array) -> String {
+    let key = format!("a{}", arrays.len());
+    arrays.insert(key.clone(), array.clone());
+    key
+}
+
+impl Document {
+    /// What a trial's outputs and updates need of its graph.
+    pub(super) fn of(trial: &Trial<'_>) -> Result<(Document, Arrays)> {
+        let (graph, mut arrays) = (trial.graph, Arrays::new());
+        let needed = graph.ancestors(&trial.wanted());
+        let value = |v: &Variable| {
+            let given = trial.variables.iter().find(|(other, _)| other == v);
+            given.map_or_else(|| v.initial().clone(), |(_, array)| array.clone())
+        };
+        let updated = graph.updates();
+        let nodes = graph.nodes();
+        let read =
+            nodes.iter().zip(&needed).filter(|(_, needed)| **needed).filter_map(|(node, _)| {
+                if let Op::Leaf(Leaf::Variable(v)) = &node.op { Some(v.clone()) } else { None }
+            });
+        let mut variables: Vec<Variable> = read.collect::<Vec<_>>();
+        variables.extend(updated.iter().map(|(v, _)| v.clone()));
+        variables.sort_by_key(Variable::id);
+        variables.dedup();
+        let place = |v: &Variable| variables.iter().position(|other| other == v).unwrap_or_default();
+
+        let mut moved = vec![0; needed.len()];
+        let mut document = Document {
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            variables: Vec::new(),
+            outputs: Vec::new(),
+            updates: Vec::new(),
+        };
+        for (index, node) in nodes.iter().enumerate().filter(|(index, _)| needed[*index]) {
+            let kind = match &node.op {
+                Op::Custom(op) => {
+                    let message = format!("`{}` is a user's operation, which a file cannot hold", op.name());
+                    return Err(Error::value("bundle", message));
+                }
+                Op::Leaf(Leaf::Constant(array)) => Kind::Constant(keep(&mut arrays, array)),
+                Op::Leaf(Leaf::Variable(v)) => Kind::Variable(place(v)),
+                Op::Leaf(Leaf::Input { name }) => {
+                    let given = trial.inputs.iter().find(|(given, _)| given == name);
+                    let (_, array) =
+                        given.ok_or_else(|| Error::value(format!("input `{name}`"), "no value was given"))?;
+                    document.inputs.push((name.clone(), keep(&mut arrays, array)));
+                    Kind::Op(node.op.clone())
+                }
+                op => Kind::Op(op.clone()),
+            };
+            moved[index] = document.nodes.len();
+            let inputs = node.inputs.iter().map(|id| moved[id.index()]).collect();
+            document.nodes.push(NodeRecord { kind, inputs, ty: node.ty.clone(), location: node.location.to_string() });
+        }
+        for variable in &variables {
+            let array = keep(&mut arrays, &value(variable));
+            document.variables.push(VariableRecord { name: variable.name().into(), array });
+        }
+        document.outputs = trial.outputs.iter().map(|id| moved[id.index()]).collect();
+        document.updates = updated.iter().map(|(v, id)| (place(v), moved[id.index()])).collect();
+        Ok((document, arrays))
+    }
+
+    /// Rebuilds the graph. Whatever a file says is checked as if a user had called for it.
+    pub(super) fn restore<'g>(&self, graph: &'g Graph, arrays: &Arrays) -> Result<Trial<'g>, String> {
+        let array = |key: &String| arrays.get(key).cloned().ok_or_else(|| format!("array `{key}` is missing"));
+        let mut variables = Vec::new();
+        for record in &self.variables {
+            variables.push(Variable::new(&record.name, array(&record.array)?));
+        }
+        let mut tensors: Vec<Tensor<'g>> = Vec::new();
+        for (index, record) in self.nodes.iter().enumerate() {
+            let earlier = |&k: &usize| tensors.get(k).copied().ok_or_else(|| format!("node {index} needs a later one"));
+            let inputs = record.inputs.iter().map(earlier).collect::<Result<Vec<_>, _>>()?;
+            record.ty.shape.check()?;
+            let tensor = match &record.kind {
+                Kind::Constant(key) => graph.constant(array(key)?),
+                Kind::Variable(k) => {
+                    graph.variable(variables.get(*k).ok_or_else(|| format!("node {index}: no variable {k}"))?)
+                }
+                Kind::Op(op) => leaf(graph, op, &record.ty).unwrap_or_else(|| graph.apply(op.clone(), &inputs)),
+            };
+            if let Err(error) = graph.check() {
+                return Err(error.to_string());
+            }
+            if tensor.tensor_type() != record.ty {
+                return Err(format!("node {index} is {}, but should be {}", tensor.tensor_type(), record.ty));
+            }
+            tensors.push(tensor);
+        }
+        let node = |k: &usize| tensors.get(*k).copied().ok_or_else(|| format!("there is no node {k}"));
+        let outputs: Vec<NodeId> = self.outputs.iter().map(|k| Ok(node(k)?.id())).collect::<Result<_, String>>()?;
+        for (k, value) in &self.updates {
+            graph.update(variables.get(*k).ok_or_else(|| format!("there is no variable {k}"))?, node(value)?);
+        }
+        graph.check().map_err(|e| e.to_string())?;
+        let mut trial = Trial::new(graph, &outputs);
+        for (name, key) in &self.inputs {
+            trial.inputs.push((name.clone(), array(key)?));
+        }
+        trial.variables = variables.into_iter().map(|v| (v.clone(), v.initial().clone())).collect();
+        Ok(trial)
+    }
+}
+
+/// A leaf by the graph's own method; `None` if it is no leaf.
+fn leaf<'g>(graph: &'g Graph, op: &Op, ty: &TensorType) -> Option<Tensor<'g>> {
+    Some(match op {
+        Op::Leaf(Leaf::Fill(bits)) => graph.full(&ty.shape, f64::from_bits(*bits), ty.dtype),
+        Op::Leaf(Leaf::Input { name }) => graph.input(name, &ty.shape, ty.dtype),
+        Op::Leaf(Leaf::Step) => graph.step(),
+        Op::Leaf(Leaf::Iota { axis }) => graph.iota(&ty.shape, *axis as isize),
+        // Its stream is its own, and its dtype that of what it draws.
+        Op::Random(random) => {
+            graph.push(op.clone(), Vec::new(), TensorType::new(&ty.shape, random.distribution.dtype()))
+        }
+        _ => return None,
+    })
+}

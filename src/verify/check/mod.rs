@@ -1,0 +1,125 @@
+//! Every kernel and its gradients on a device, against the f64 reference: what `wgrad check` runs.
+
+mod report;
+
+pub use report::{Failure, OpResult, Report, SCHEMA};
+
+use super::bundle::Bundle;
+use super::cases::{self, Case};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::ops::samples::Sample;
+use crate::session::Session;
+use std::path::PathBuf;
+
+/// What to check.
+#[derive(Debug, Clone, Default)]
+pub struct CheckOptions {
+    /// Only operations whose name contains one of these; all, if there are none.
+    pub patterns: Vec<String>,
+    /// Only cases whose name (the operation's and the case's) contains this.
+    pub filter: Option<String>,
+    /// What the operands' values are drawn from.
+    pub seed: u32,
+    /// Leave the edge cases out.
+    pub samples_only: bool,
+    /// How many random cases to try after the others. Those of seeds that follow each other overlap: case `i` of seed `s`
+    /// is case 0 of seed `s + i`.
+    pub fuzz: u32,
+    /// Where to save each failing case, to be run again elsewhere ([`Bundle::replay`]).
+    pub bundles: Option<PathBuf>,
+}
+
+impl CheckOptions {
+    /// Whether an operation is asked for.
+    fn names(&self, op: &str) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|p| op.contains(p.as_str()))
+    }
+    /// Whether a case is asked for.
+    fn wants(&self, case: &Case<'_>) -> bool {
+        self.filter.as_ref().is_none_or(|text| format!("{} {}", case.sample.op, case.name).contains(text.as_str()))
+    }
+}
+
+/// Runs the cases of `samples` on the session's device: each as it is, forward and backward, and variants of them at the
+/// edges of shapes and values (of one operation of each kernel, among those asked for); then random ones. `progress` is called before each case with how many there are before it,
+/// how many in all, and its name.
+///
+/// Samples of a user's own operation are checked like those of [`samples::all`](crate::ops::samples::all).
+///
+/// ```
+/// use wgrad::ops::samples;
+/// use wgrad::verify::check::{CheckOptions, run};
+/// use wgrad::{Device, Session};
+/// let mut session = Session::new(Device::cpu())?;
+/// let options = CheckOptions { patterns: vec!["softmax".into()], ..CheckOptions::default() };
+/// let report = run(&mut session, &samples::all(), &options, |_, _, _| {})?;
+/// assert!(report.passed() && report.ops.iter().any(|op| op.op == "log_softmax"));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// If a device is lost or out of memory. A case that is wrong or that does not compile is in the report.
+pub fn run(
+    session: &mut Session,
+    samples: &[Sample],
+    options: &CheckOptions,
+    mut progress: impl FnMut(usize, usize, &str),
+) -> Result<Report> {
+    let mut report = Report::new(session, options);
+    let asked: Vec<&Sample> = samples.iter().filter(|sample| options.names(sample.op)).collect();
+    let mut cases: Vec<Case<'_>> = if options.samples_only {
+        asked.iter().map(|sample| Case::plain(sample, options.seed)).collect()
+    } else {
+        cases::all(&asked, options.seed)
+    };
+    cases.retain(|case| options.wants(case));
+    let total = cases.len() + options.fuzz as usize;
+    let has_f16 = session.gpu_target().is_none_or(|target| target.f16);
+    for (index, case) in cases.iter().enumerate() {
+        if case.uses(DType::F16) && !has_f16 {
+            report.skip(case.sample.op);
+            continue;
+        }
+        progress(index, total, &format!("{} {}", case.sample.op, case.name));
+        check(session, case, options, &mut report)?;
+    }
+    for index in 0..options.fuzz {
+        let seed = options.seed.wrapping_add(index);
+        progress(cases.len() + index as usize, total, &format!("random case of seed {seed}"));
+        super::fuzz::run(session, seed, options, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn check(session: &mut Session, case: &Case<'_>, options: &CheckOptions, report: &mut Report) -> Result<()> {
+    let (op, name) = (case.sample.op, &case.name);
+    match case.run(session, options.seed) {
+        // Nothing else will work either.
+        Err(error @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => return Err(error),
+        // A device without 16-bit floats says so, whatever hides them.
+        Err(Error::Device(message)) if message.contains("SHADER_F16") => report.skip(op),
+        Err(error) => report.error(op, name, &error),
+        Ok(outcomes) => {
+            let failed = outcomes.iter().any(|o| !o.comparison.passed());
+            let bundle = if failed { save(session, case, options)? } else { None };
+            report.add(op, name, &outcomes, bundle);
+        }
+    }
+    Ok(())
+}
+
+/// Saves a failing case, if that is asked for.
+fn save(session: &mut Session, case: &Case<'_>, options: &CheckOptions) -> Result<Option<PathBuf>> {
+    let Some(folder) = &options.bundles else { return Ok(None) };
+    let graph = Graph::new();
+    let Some(values) = case.build(&graph) else { return Ok(None) };
+    let trial = case.trial(&graph, &values, options.seed);
+    let title = format!("{} {}", case.sample.op, case.name);
+    match Bundle::record(&trial, &title, session) {
+        Ok(bundle) => bundle.save_in(folder).map(Some),
+        // A user's operation cannot be saved; the report has the rest.
+        Err(_) => Ok(None),
+    }
+}

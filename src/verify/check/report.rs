@@ -1,0 +1,219 @@
+//! What a check came to.
+
+use super::CheckOptions;
+use crate::error::{Error, Result};
+use crate::session::Session;
+use crate::verify::cases::Outcome;
+use crate::verify::compare::Element;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// The version of the JSON form.
+pub const SCHEMA: u32 = 1;
+
+/// What became of the cases of one operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpResult {
+    /// Its name.
+    pub op: String,
+    /// Cases that were run.
+    pub cases: usize,
+    /// Cases the device cannot run, for want of 16-bit floats.
+    pub skipped: usize,
+    /// Cases that failed.
+    pub failed: usize,
+    /// Elements that were compared.
+    pub compared: usize,
+    /// The largest error in units of its bound.
+    pub worst: f64,
+    /// The case it was in, and which value.
+    pub case: String,
+}
+
+/// A case that failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The operation.
+    pub op: String,
+    /// The case.
+    pub case: String,
+    /// Which value: `forward`, or a gradient; empty if nothing was computed.
+    pub value: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// The largest error in units of its bound.
+    pub worst: f64,
+    /// Where that is.
+    pub at: Option<Element>,
+    /// What the device said, if it computed nothing.
+    pub error: Option<String>,
+    /// How to make a smallest example of it, where one was sought.
+    pub reproducer: Option<String>,
+    /// Where the case was saved.
+    pub bundle: Option<PathBuf>,
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// wgrad's version.
+    pub version: String,
+    /// The device as asked for.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// A GPU's adapter, driver, limits and features; null otherwise.
+    pub details: serde_json::Value,
+    /// What the values were drawn from.
+    pub seed: u32,
+    /// The operations, in the order they were met.
+    pub ops: Vec<OpResult>,
+    /// What failed.
+    pub failures: Vec<Failure>,
+}
+
+impl Report {
+    pub(super) fn new(session: &Session, options: &CheckOptions) -> Self {
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").into(),
+            device: session.device().to_string(),
+            name: session.device_name(),
+            details: session.device_details(),
+            seed: options.seed,
+            ops: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    fn op(&mut self, name: &str) -> &mut OpResult {
+        let at = self.ops.iter().position(|op| op.op == name).unwrap_or_else(|| {
+            self.ops.push(OpResult {
+                op: name.into(),
+                cases: 0,
+                skipped: 0,
+                failed: 0,
+                compared: 0,
+                worst: 0.0,
+                case: String::new(),
+            });
+            self.ops.len() - 1
+        });
+        &mut self.ops[at]
+    }
+
+    pub(super) fn skip(&mut self, op: &str) {
+        self.op(op).skipped += 1;
+    }
+
+    /// A case that could not be run.
+    pub(in crate::verify) fn error(&mut self, op: &str, case: &str, error: &Error) {
+        let entry = self.op(op);
+        entry.cases += 1;
+        entry.failed += 1;
+        self.failures.push(Failure {
+            op: op.into(),
+            case: case.into(),
+            value: String::new(),
+            shape: Vec::new(),
+            worst: f64::MAX,
+            at: None,
+            error: Some(error.to_string()),
+            reproducer: None,
+            bundle: None,
+        });
+    }
+
+    /// A case's values; gives the failures to whoever knows more of them.
+    pub(in crate::verify) fn add(
+        &mut self,
+        op: &str,
+        case: &str,
+        outcomes: &[Outcome],
+        bundle: Option<PathBuf>,
+    ) -> &mut [Failure] {
+        let entry = self.op(op);
+        entry.cases += 1;
+        entry.failed += usize::from(outcomes.iter().any(|o| !o.comparison.passed()));
+        for outcome in outcomes {
+            entry.compared += outcome.comparison.compared;
+            if outcome.comparison.worst > entry.worst {
+                entry.worst = outcome.comparison.worst;
+                entry.case = format!("{case}, {}", outcome.what);
+            }
+        }
+        let first = self.failures.len();
+        self.failures.extend(outcomes.iter().filter(|o| !o.comparison.passed()).map(|outcome| Failure {
+            op: op.into(),
+            case: case.into(),
+            value: outcome.what.clone(),
+            shape: outcome.shape.to_vec(),
+            worst: outcome.comparison.worst,
+            at: outcome.comparison.at.clone(),
+            error: None,
+            reproducer: None,
+            bundle: bundle.clone(),
+        }));
+        &mut self.failures[first..]
+    }
+
+    /// Whether nothing failed.
+    pub fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// Cases that were run.
+    pub fn cases(&self) -> usize {
+        self.ops.iter().map(|op| op.cases).sum()
+    }
+
+    /// Cases the device cannot run.
+    pub fn skipped(&self) -> usize {
+        self.ops.iter().map(|op| op.skipped).sum()
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|e| Error::Internal(format!("a report as JSON: {e}")))
+    }
+
+    /// A line an operation: cases, elements, the worst error in units of its bound, and where.
+    pub fn table(&self) -> String {
+        let width = self.ops.iter().map(|op| op.op.len()).max().unwrap_or(0).max(2);
+        let mut out = format!("{:<width$} {:>6} {:>10} {:>9}  where\n", "op", "cases", "elements", "error");
+        for op in &self.ops {
+            let error = if op.cases == 0 { "skipped".to_string() } else { error(op.worst) };
+            let mark = if op.failed > 0 { format!("{} FAILED; ", op.failed) } else { String::new() };
+            let _ =
+                writeln!(out, "{:<width$} {:>6} {:>10} {error:>9}  {mark}{}", op.op, op.cases, op.compared, op.case);
+        }
+        out.truncate(out.trim_end().len());
+        out
+    }
+}
+
+/// A number of bounds, for people.
+fn error(worst: f64) -> String {
+    match worst {
+        w if w >= f64::MAX => "no number".into(),
+        w if w >= 1000.0 => format!("{w:.1e}"),
+        w => format!("{w:.3}"),
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.op, self.case)?;
+        if let Some(error) = &self.error {
+            return write!(f, ": {error}");
+        }
+        write!(f, ": {}, shape {:?}: {} times what is allowed", self.value, self.shape, error(self.worst))?;
+        match &self.at {
+            Some(at) => write!(f, ": {at}"),
+            None => write!(f, ": it has another number of elements"),
+        }
+    }
+}

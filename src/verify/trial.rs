@@ -1,0 +1,128 @@
+//! One run of a graph, on a device and on the reference.
+
+use super::{Comparison, error_bounds};
+use crate::array::Array;
+use crate::error::Result;
+use crate::graph::{Graph, NodeId};
+use crate::reference::{Environment, RefTensor, evaluate_all};
+use crate::session::Session;
+use crate::variable::Variable;
+use std::collections::HashMap;
+
+/// A graph with what its leaves hold: all that one run needs.
+#[derive(Clone)]
+pub struct Trial<'g> {
+    /// The graph.
+    pub graph: &'g Graph,
+    /// What to look at, beside the graph's updates.
+    pub outputs: Vec<NodeId>,
+    /// The inputs' values; those a program does not need are left out.
+    pub inputs: Vec<(String, Array)>,
+    /// Variables' values before the run, where they are not the initial ones.
+    pub variables: Vec<(Variable, Array)>,
+    /// The run's index.
+    pub step: u32,
+    /// The seed of the random operations.
+    pub seed: u64,
+}
+
+/// What the reference gives for a [`Trial`], and how far from it a device may be.
+pub struct Expected {
+    /// Each node's value; `None` for those nothing needs.
+    pub values: Vec<Option<RefTensor>>,
+    /// Each node's bounds.
+    pub bounds: Vec<Vec<f64>>,
+}
+
+impl<'g> Trial<'g> {
+    /// A trial of a graph that needs nothing but its own constants and variables' initial values.
+    pub fn new(graph: &'g Graph, outputs: &[NodeId]) -> Self {
+        let (inputs, variables) = (Vec::new(), Vec::new());
+        Trial { graph, outputs: outputs.to_vec(), inputs, variables, step: 0, seed: 0 }
+    }
+
+    /// The nodes whose values are looked at: the outputs, then the updates.
+    pub fn wanted(&self) -> Vec<NodeId> {
+        self.outputs.iter().copied().chain(self.graph.updates().iter().map(|(_, id)| *id)).collect()
+    }
+
+    /// The reference's values of every node `wanted` needs, with inputs changed by `change`.
+    pub(super) fn evaluate(&self, change: impl Fn(f64) -> f64, only: impl Fn(usize) -> bool) -> Result<Expected> {
+        let value = |(k, array): (usize, &Array)| {
+            let mut value = RefTensor::from_array(array);
+            if only(k) {
+                value.data.iter_mut().for_each(|x| *x = change(*x));
+            }
+            value
+        };
+        let inputs: HashMap<String, RefTensor> =
+            self.inputs.iter().enumerate().map(|(k, (name, array))| (name.clone(), value((k, array)))).collect();
+        let variables = self.variables.iter().map(|(v, array)| (v.id(), RefTensor::from_array(array))).collect();
+        let environment = Environment { inputs: &inputs, variables: &variables, step: self.step, seed: self.seed };
+        let values = evaluate_all(self.graph, &self.wanted(), environment)?;
+        let bounds = error_bounds(self.graph, &values, &HashMap::new());
+        Ok(Expected { values, bounds })
+    }
+
+    /// What the reference gives.
+    pub fn expected(&self) -> Result<Expected> {
+        self.graph.check()?;
+        self.evaluate(|x| x, |_| false)
+    }
+
+    /// What the session's device gives: the outputs, then the updated variables' values.
+    pub fn run(&self, session: &mut Session) -> Result<Vec<Array>> {
+        let outputs: Vec<_> = self.outputs.iter().map(|&id| self.graph.tensor(id)).collect();
+        let program = session.compile(self.graph, &outputs)?;
+        // All of them: an earlier run may have updated some.
+        for variable in self.graph.variables() {
+            let given = self.variables.iter().find(|(given, _)| *given == variable);
+            session.write(&variable, given.map_or(variable.initial(), |(_, value)| value))?;
+        }
+        let needed = |name: &str| program.inputs().iter().any(|(n, _)| n == name);
+        let feed: Vec<(&str, &Array)> =
+            self.inputs.iter().filter(|(name, _)| needed(name)).map(|(name, value)| (name.as_str(), value)).collect();
+        let seed = session.seed();
+        session.set_seed(self.seed);
+        session.set_step(&program, self.step)?;
+        let got = session.run(&program, &feed);
+        session.set_seed(seed);
+        let mut got = got?;
+        for (variable, _) in self.graph.updates() {
+            got.push(session.read(&variable)?);
+        }
+        Ok(got)
+    }
+
+    /// As [`Trial::compare`], with another device's values in place of the reference's: both may be off by the bound.
+    pub fn compare_with(
+        &self,
+        session: &mut Session,
+        other: &mut Session,
+        expected: &Expected,
+    ) -> Result<Vec<Comparison>> {
+        let (got, others) = (self.run(session)?, self.run(other)?);
+        let each = self.wanted().into_iter().zip(got.iter().zip(&others));
+        let compare = |(id, (got, other)): (NodeId, (&Array, &Array))| {
+            let bounds: Vec<f64> = expected.bounds[id.index()].iter().map(|b| 2.0 * b).collect();
+            Comparison::of(&got.to_f64(), &other.to_f64(), &bounds, got.dtype())
+        };
+        Ok(each.map(compare).collect())
+    }
+
+    /// Runs it on the session's device and compares every wanted value with the reference's.
+    pub fn compare(&self, session: &mut Session, expected: &Expected) -> Result<Vec<Comparison>> {
+        let got = self.run(session)?;
+        Ok(self.wanted().iter().zip(&got).map(|(id, got)| expected.compare(*id, &got.to_f64())).collect())
+    }
+}
+
+impl Expected {
+    /// Compares a node's values with the reference's.
+    pub fn compare(&self, id: NodeId, got: &[f64]) -> Comparison {
+        match &self.values[id.index()] {
+            Some(value) => Comparison::of(got, &value.data, &self.bounds[id.index()], value.dtype),
+            None => Comparison::default(),
+        }
+    }
+}
