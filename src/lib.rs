@@ -6,6 +6,7 @@ mod autodiff;
 pub mod bench;
 pub mod cpu;
 pub mod data;
+pub mod doctor;
 mod dtype;
 mod error;
 #[cfg(feature = "gpu")]

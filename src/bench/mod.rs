@@ -30,6 +30,7 @@ pub use case::{Along, Case, halves, indices, values};
 pub use cases::all;
 pub use compare::{Change, Comparison, compare};
 pub use machine::Machine;
+pub(crate) use report::now;
 pub use report::{CaseResult, Report, SCHEMA};
 pub use roof::{Roof, Stream};
 pub use timing::Timing;

@@ -141,7 +141,7 @@ impl Report {
 }
 
 /// The present time in UTC.
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     date(seconds)
 }

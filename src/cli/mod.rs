@@ -9,6 +9,7 @@ mod check;
 mod check_model;
 mod dataset;
 mod devices;
+mod doctor;
 mod eval;
 mod open;
 mod output;
@@ -34,6 +35,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   wgrad devices                                what can run here
+  wgrad doctor --device gpu                    how the GPU computes, beside what WGSL promises
   wgrad train                                  the CNN on MNIST-1D, on the fastest device
   wgrad train mlp --device cpu --epochs 20     another preset, with settings changed
   wgrad train runs/mlp-1/config.toml --seed 7  a run's settings again, with another seed
@@ -49,6 +51,7 @@ Exit codes: 0 done; 1 a check or comparison failed; 2 the input was wrong or som
 #[derive(Debug, Subcommand)]
 enum Command {
     Devices(devices::DevicesArgs),
+    Doctor(doctor::DoctorArgs),
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
@@ -78,6 +81,7 @@ fn device(text: &str) -> Result<Device, String> {
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Devices(args) => args.run(),
+        Command::Doctor(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
         Command::Predict(args) => args.run(),

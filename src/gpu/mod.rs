@@ -8,8 +8,10 @@ mod device;
 mod executor;
 mod pipeline;
 mod pipeline_cache;
+mod probe;
 mod program;
 mod timestamps;
 
 pub use adapter::{AdapterInfo, adapter, adapters, has_hardware};
 pub use executor::{GpuExecutor, GpuOptions, Limits};
+pub use probe::{Probe, ProbeBuffer, ProbeShader, ProbeTicks};

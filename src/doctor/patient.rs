@@ -1,0 +1,91 @@
+//! The device under examination: expressions go in, what it makes of them comes out.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::session::{Device, Session};
+use crate::tensor::Tensor;
+
+#[cfg(feature = "gpu")]
+use crate::gpu::{Limits, Probe, ProbeBuffer, ProbeShader};
+#[cfg(feature = "gpu")]
+use crate::plan::Shader;
+
+/// An expression in up to three `f32`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expression {
+    /// The body of a WGSL function of `x`, `y` and `z`.
+    pub(super) wgsl: &'static str,
+    /// The same as wgrad's operations, for the CPU; `None` where there is none.
+    pub(super) graph: Option<for<'g> fn([Tensor<'g>; 3]) -> Tensor<'g>>,
+}
+
+/// What is examined.
+pub(super) enum Patient {
+    /// wgrad's CPU executor.
+    Cpu(Session),
+    /// A GPU's driver.
+    #[cfg(feature = "gpu")]
+    Gpu(Probe),
+}
+
+impl Patient {
+    /// Opens a device.
+    pub(super) fn open(device: &Device) -> Result<Patient> {
+        match device {
+            #[cfg(feature = "gpu")]
+            Device::Gpu(choice) => Ok(Patient::Gpu(Probe::open(choice, Limits::Adapter)?)),
+            #[cfg(feature = "gpu")]
+            Device::Auto if crate::gpu::has_hardware() => {
+                Ok(Patient::Gpu(Probe::open(&crate::session::GpuChoice::Fastest, Limits::Adapter)?))
+            }
+            Device::Auto => Ok(Patient::Cpu(Session::new(Device::cpu())?)),
+            device => Ok(Patient::Cpu(Session::new(device.clone())?)),
+        }
+    }
+
+    /// The probe, on a GPU.
+    #[cfg(feature = "gpu")]
+    pub(super) fn probe(&self) -> Option<&Probe> {
+        match self {
+            Patient::Gpu(probe) => Some(probe),
+            Patient::Cpu(_) => None,
+        }
+    }
+
+    /// An expression's values; operands that are not given are 0. `None` if the device has no such expression.
+    pub(super) fn floats(&mut self, expression: &Expression, operands: &[&[f32]]) -> Result<Option<Vec<f32>>> {
+        let count = operands.first().map_or(0, |x| x.len());
+        let operand = |k: usize| operands.get(k).map_or_else(|| vec![0.0; count], |x| x.to_vec());
+        match self {
+            Patient::Cpu(session) => {
+                let Some(build) = expression.graph else { return Ok(None) };
+                let graph = Graph::new();
+                let names = ["x", "y", "z"];
+                let output = build(names.map(|name| graph.input(name, [count], DType::F32))).cast(DType::F32);
+                let program = session.compile(&graph, &[output])?;
+                let mut arrays = Vec::new();
+                for (k, name) in names.into_iter().enumerate() {
+                    if program.inputs().iter().any(|(input, _)| input == name) {
+                        arrays.push((name, Array::new([count], operand(k))?));
+                    }
+                }
+                let inputs: Vec<(&str, &Array)> = arrays.iter().map(|(name, array)| (*name, array)).collect();
+                let outputs = session.run(&program, &inputs)?;
+                Ok(Some(outputs[0].as_slice::<f32>()?.to_vec()))
+            }
+            #[cfg(feature = "gpu")]
+            Patient::Gpu(probe) => {
+                let text = include_str!("../../shaders/doctor_floats.wgsl");
+                let wgsl = Shader::file("doctor_floats", text).replace("f", expression.wgsl).wgsl()?;
+                let [x, y, z] = [0, 1, 2].map(|k| ProbeBuffer::read_only(&operand(k)));
+                // Values that are never written are not taken for results.
+                let mut buffers = [x, y, z, ProbeBuffer::of(&vec![-7.25f32; count])];
+                let workgroups = (count as u32).div_ceil(64);
+                probe.run(&ProbeShader::new("doctor_floats", &wgsl), &mut buffers, workgroups)?;
+                Ok(Some(buffers[3].to()))
+            }
+        }
+    }
+}
