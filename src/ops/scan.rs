@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 use crate::{DType, Shape};
 
 /// A cumulative sum along the last axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Scan {
     /// From the end.
     pub reverse: bool,

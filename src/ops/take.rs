@@ -12,7 +12,7 @@ use crate::shape::{Shape, TensorType, View};
 use crate::tensor::Tensor;
 
 /// Takes elements along an axis; the operands are the values and the `u32` index, whose other axes are the values'.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Take {
     /// The axis.
     pub axis: usize,

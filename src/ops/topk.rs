@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 use std::cmp::Ordering;
 
 /// The indices of the first `k` elements of each row, sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TopK {
     /// How many.
     pub k: usize,

@@ -23,7 +23,7 @@ use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
 
 /// Which operation on windows.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum PoolKind {
     /// `x → y`: the largest of each window.
     Max,
@@ -38,7 +38,7 @@ pub enum PoolKind {
 }
 
 /// A pooling or one of its gradients.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
     /// Which.
     pub kind: PoolKind,

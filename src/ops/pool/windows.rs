@@ -15,7 +15,7 @@ use std::ops::Range;
 /// let y = x.max_pool(&PoolOptions::new(3).stride(2).padding(1));
 /// assert_eq!(*y.shape(), [8, 3, 10, 15]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PoolOptions {
     /// Elements of a window along each spatial axis.
     pub kernel: Vec<usize>,
@@ -79,7 +79,7 @@ impl PoolOptions {
 }
 
 /// Where the windows are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Windows {
     /// Of one size, evenly spaced.
     Sliding(PoolOptions),
