@@ -7,10 +7,12 @@ use super::output::{Failure, Outcome, grouped, note, print};
 use clap::Args;
 use std::path::PathBuf;
 use wgrad::data::atomic_write;
-use wgrad::ops::samples;
+use wgrad::nn::functional;
+use wgrad::ops::samples::{self, Sample};
 use wgrad::passes::Passes;
 use wgrad::verify::bundle::Bundle;
 use wgrad::verify::check::{self, CheckOptions, Report};
+use wgrad::verify::goldens;
 use wgrad::{Device, Error, Session};
 
 /// Check every kernel and its gradients against the f64 reference
@@ -51,6 +53,9 @@ pub(super) struct CheckArgs {
     /// operation of it that the device computes wrongly
     #[arg(long, value_name = "PRESET|FILE.toml", conflicts_with_all = ["patterns", "filter", "fuzz", "replay"])]
     model: Option<String>,
+    /// Run the cases of a folder of golden values instead (index.json and a .npz for each case, as PyTorch computed them)
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["patterns", "fuzz", "replay", "model", "json", "bundle", "seed"])]
+    goldens: Option<PathBuf>,
     /// Which step of --model to look at; those before it are made on the CPU, and only this one is compared
     #[arg(long, value_name = "N", default_value_t = 1, requires = "model", value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
@@ -77,6 +82,9 @@ impl CheckArgs {
             };
             return check.run();
         }
+        if let Some(folder) = &self.goldens {
+            return self.goldens(folder);
+        }
         let options = CheckOptions {
             patterns: self.patterns.clone(),
             filter: self.filter.clone(),
@@ -85,7 +93,7 @@ impl CheckArgs {
             fuzz: self.fuzz,
             bundles: self.bundle.clone(),
         };
-        let samples = samples::all();
+        let samples: Vec<Sample> = samples::all().into_iter().chain(functional::samples()).collect();
         let mut session = self.open()?;
         let progress = |index: usize, total: usize, name: &str| {
             // A line now and then: cases take milliseconds.
@@ -109,7 +117,7 @@ impl CheckArgs {
         self.gpu.open(&self.device.device, Passes::all())
     }
 
-    fn nothing(&self, samples: &[samples::Sample]) -> Error {
+    fn nothing(&self, samples: &[Sample]) -> Error {
         let mut ops: Vec<&str> = samples.iter().map(|s| s.op).collect();
         ops.dedup();
         let asked = [self.patterns.as_slice(), self.filter.as_slice()].concat().join(" ");
@@ -155,6 +163,21 @@ impl CheckArgs {
                 failure.case,
                 self.seed.unwrap_or(0)
             ),
+        }
+    }
+
+    fn goldens(&self, folder: &PathBuf) -> Outcome {
+        let mut session = if self.device.device == Device::reference() { None } else { Some(self.open()?) };
+        let report = goldens::run_on(folder, session.as_mut(), self.filter.as_deref().unwrap_or(""))?;
+        if report.cases.is_empty() {
+            return Err(Error::config("--filter", format!("no case of {} contains it", folder.display())).into());
+        }
+        print(&report)?;
+        if report.is_complete() {
+            Ok(())
+        } else {
+            let message = format!("{} cases failed, {} are not covered", report.failed(), report.not_covered());
+            Err(Failure::Check(message))
         }
     }
 

@@ -144,7 +144,7 @@ impl<'g> Tensor<'g> {
         match resolve_axis(axis, shape.rank()) {
             Ok(k) if size > 0 => {
                 let starts = (0..shape[k].max(1)).step_by(size);
-                starts.map(|start| self.slice(axis, start..(start + size).min(shape[k]))).collect()
+                starts.map(|start| self.slice(axis, start..start.saturating_add(size).min(shape[k]))).collect()
             }
             Ok(_) => vec![self.graph.fail("split", "the size must not be 0")],
             Err(message) => vec![self.graph.fail("split", message)],
@@ -156,7 +156,7 @@ impl<'g> Tensor<'g> {
         match resolve_axis(axis, self.shape().rank()) {
             Ok(k) if chunks > 0 => self.split(self.shape()[k].div_ceil(chunks).max(1), axis),
             Ok(_) => vec![self.graph.fail("chunk", "there must be a chunk or more")],
-            Err(message) => vec![self.graph.fail("chunk", message); chunks.max(1)],
+            Err(message) => vec![self.graph.fail("chunk", message)],
         }
     }
     /// The tensor again and again, `repeats[k]` times along axis `k`; more numbers than axes add leading axes, as in
@@ -175,7 +175,7 @@ impl<'g> Tensor<'g> {
         let mut sizes = [vec![1; lead], shape.to_vec()].concat();
         let mut t = self.reshape(&sizes[..]);
         for (k, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
-            let (outer, inner) = (sizes[..k].iter().product::<usize>(), sizes[k..].iter().product::<usize>());
+            let (outer, inner) = (Shape::from(&sizes[..k]).elements(), Shape::from(&sizes[k..]).elements());
             sizes[k] = sizes[k].saturating_mul(count);
             t = t.reshape([outer, 1, inner]).broadcast_to([outer, count, inner]).reshape(&sizes[..]);
         }

@@ -2,7 +2,7 @@
 
 use super::Tensor;
 use crate::ops::Op;
-use crate::ops::conv::{Conv, ConvKind, ConvOptions, PerAxis};
+use crate::ops::conv::{Conv, ConvKind, ConvOptions, PerAxis, per_axis};
 use crate::ops::pool::{Pool, PoolKind, PoolOptions, Windows};
 
 impl<'g> Tensor<'g> {
@@ -21,7 +21,7 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn conv_transpose(self, weight: Tensor<'g>, options: &ConvOptions, output_padding: impl PerAxis) -> Tensor<'g> {
         const NAME: &str = "conv_transpose";
-        let (x, w, more) = (self.shape(), weight.shape(), output_padding.list());
+        let (x, w) = (self.shape(), weight.shape());
         let rank = x.rank().wrapping_sub(2);
         let conv = |size| Op::Conv(Conv { kind: ConvKind::InputGrad(size), options: options.clone() });
         if self.is_poisoned() || weight.is_poisoned() {
@@ -31,12 +31,24 @@ impl<'g> Tensor<'g> {
             let message = format!("takes two operands of rank 3 (1-D) or 4 (2-D), but their shapes are {x} and {w}");
             return self.graph.fail(NAME, message);
         }
-        let setting =
-            |list: &[usize], axis: usize| list.get(if list.len() == 1 { 0 } else { axis }).copied().unwrap_or(1);
+        let more = output_padding.list();
+        let settings = [
+            per_axis("the stride", &options.stride, rank, 1),
+            per_axis("the padding", &options.padding, rank, 0),
+            per_axis("the dilation", &options.dilation, rank, 1),
+            per_axis("the output padding", &more, rank, 0),
+        ];
+        let [stride, padding, dilation, more] = match settings {
+            [Ok(stride), Ok(padding), Ok(dilation), Ok(more)] => [stride, padding, dilation, more],
+            wrong => {
+                let message = wrong.into_iter().find_map(Result::err).unwrap_or_default();
+                return self.graph.fail(NAME, message);
+            }
+        };
         let (mut size, mut padded) = (Vec::new(), self);
         for axis in 0..rank {
-            let [stride, padding, dilation, more] =
-                [&options.stride, &options.padding, &options.dilation, &more].map(|list| setting(list, axis));
+            // Of two numbers the second is that of a 1-D operand's only axis.
+            let [stride, padding, dilation, more] = [stride, padding, dilation, more].map(|each| each[axis + 2 - rank]);
             if more >= stride.max(dilation) {
                 let message = format!(
                     "the output padding {more} must be less than the stride {stride} or the dilation {dilation}"

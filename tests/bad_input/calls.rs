@@ -5,12 +5,12 @@ use wgrad::{Axes, ConvOptions, DType, Graph, PoolOptions, Tensor, einsum};
 
 /// More arguments than any call takes.
 #[derive(Debug, Clone)]
-pub struct Args {
-    pub axes: [isize; 3],
-    pub sizes: [usize; 6],
-    pub numbers: [f64; 3],
-    pub dtype: DType,
-    pub flag: bool,
+pub(crate) struct Args {
+    pub(crate) axes: [isize; 3],
+    pub(crate) sizes: [usize; 6],
+    pub(crate) numbers: [f64; 3],
+    pub(crate) dtype: DType,
+    pub(crate) flag: bool,
 }
 
 impl Args {
@@ -38,9 +38,9 @@ impl Args {
     }
 }
 
-pub type Call = for<'g> fn(&'g Graph, [Tensor<'g>; 3], &Args) -> Tensor<'g>;
+pub(crate) type Call = for<'g> fn(&'g Graph, [Tensor<'g>; 3], &Args) -> Tensor<'g>;
 
-pub const CALLS: &[(&str, Call)] = &[
+pub(crate) const CALLS: &[(&str, Call)] = &[
     ("add", |_, [x, y, _], _| x + y),
     ("add number", |_, [x, ..], a| x + a.numbers[0]),
     ("div", |_, [x, y, _], _| x / y),

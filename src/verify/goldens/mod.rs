@@ -49,16 +49,25 @@ const ELSEWHERE: &[(&str, &str)] = &[
 /// # Errors
 /// [`Error::File`] if the index or an array cannot be read, and [`Error::Device`] if there is no such device.
 pub fn run(folder: impl AsRef<Path>, device: &Device, only: &str) -> Result<Report> {
-    let folder = folder.as_ref();
     // The reference is read in f64, not through a session, which rounds to f32.
     let mut session = if *device == Device::reference() { None } else { Some(Session::new(device.clone())?) };
+    run_on(folder, session.as_mut(), only)
+}
+
+/// [`run`] on a session that is open; on the reference, in f64, if there is none.
+///
+/// # Errors
+/// [`Error::File`] if the index or an array cannot be read.
+pub fn run_on(folder: impl AsRef<Path>, mut session: Option<&mut Session>, only: &str) -> Result<Report> {
+    let folder = folder.as_ref();
+    let device = session.as_ref().map_or(Device::reference(), |session| session.device().clone());
     let mut cases = Vec::new();
     for case in case::read_index(folder)?.iter().filter(|case| case.name.contains(only)) {
         let outcome = match ELSEWHERE.iter().find(|(op, _)| *op == case.op) {
             Some((_, place)) => Outcome::Elsewhere(place),
             None => {
                 let arrays = npz::read(folder.join(format!("{}.npz", case.name)))?;
-                run_case(session.as_mut(), *device == Device::cpu(), case, &arrays)?
+                run_case(session.as_deref_mut(), device == Device::cpu(), case, &arrays)?
             }
         };
         cases.push(CaseReport { name: case.name.clone(), op: case.op.clone(), outcome });
