@@ -1,6 +1,7 @@
 //! Every operation's gradient, mid-graph, against finite differences.
 #![allow(clippy::unwrap_used)]
 
+use wgrad::nn::functional;
 use wgrad::ops::samples;
 use wgrad::verify::gradcheck_sample;
 
@@ -8,7 +9,7 @@ use wgrad::verify::gradcheck_sample;
 fn every_sample_has_the_right_gradient() {
     let mut failures = Vec::new();
     let mut checked = 0;
-    for sample in samples::all() {
+    for sample in samples::all().into_iter().chain(functional::samples()) {
         let elements: usize = sample.inputs.iter().map(|i| i.shape.elements()).sum();
         // Finite differences evaluate the graph twice an element; "huge" inputs have no usable difference in f64;
         // f16 samples have the same rules as f32 ones.

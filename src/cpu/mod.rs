@@ -15,13 +15,16 @@ mod gemm;
 pub mod index;
 mod lanes;
 pub mod matmul;
+pub mod pool;
 pub mod reduce;
 pub mod row_sums;
+pub mod scan;
 mod simd;
 pub mod softmax;
 mod strided;
 pub mod threads;
 mod tiles;
+pub mod topk;
 
 pub use context::CpuContext;
 pub use executor::{CpuExecutor, CpuOptions};

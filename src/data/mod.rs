@@ -3,7 +3,7 @@
 //! - [`Dataset`] and [`Split`]: what training takes (f32 samples, integer labels).
 //! - [`mnist1d`]: the MNIST-1D generator, equal to the published data set.
 //! - [`load_folder`] and [`save_folder`]: folders of `.npy` files.
-//! - [`npy`]: one `.npy` file; [`files`]: writing any file atomically.
+//! - [`npy`]: one `.npy` file; [`npz`]: an archive of them; [`files`]: writing any file atomically.
 //! - [`numpy_rng`]: NumPy's legacy random streams, which the generator needs.
 //!
 //! ```
@@ -19,6 +19,7 @@ pub mod files;
 pub mod folder;
 pub mod mnist1d;
 pub mod npy;
+pub mod npz;
 pub mod numpy_rng;
 
 pub use dataset::{Dataset, Split};

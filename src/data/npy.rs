@@ -107,6 +107,19 @@ fn read_file(path: &Path) -> Result<NpyArray, String> {
     decode(header, reader, length.saturating_sub(text.len() as u64))
 }
 
+/// A `.npy` file's content, and whether its elements are integers (or bool).
+pub(super) fn read_bytes(mut bytes: &[u8]) -> Result<(NpyArray, bool), String> {
+    let text = header_text(&mut bytes)?;
+    let header = NpyHeader::from_reader(&text[..]).map_err(|e| format!("is not a .npy file wgrad can read: {e}"))?;
+    let integer = match header.dtype() {
+        npyz::DType::Plain(element) => {
+            matches!(element.type_char(), TypeChar::Int | TypeChar::Uint | TypeChar::Bool)
+        }
+        _ => false,
+    };
+    Ok((decode(header, bytes, bytes.len() as u64)?, integer))
+}
+
 /// The longest header NumPy itself reads without being told to trust the file.
 const MAX_HEADER: usize = 10_000;
 /// The deepest nesting of brackets in a header of a plain array is 2.

@@ -23,6 +23,7 @@ mod activation;
 mod container;
 mod conv;
 mod dropout;
+pub mod functional;
 pub mod init;
 mod linear;
 pub mod loss;

@@ -181,7 +181,8 @@ impl ConvGeometry {
     }
 }
 
-fn per_axis(name: &str, list: &[usize], rank: usize, least: usize) -> Result<[usize; 2], String> {
+/// A setting for height and width, from one number or one for each of `rank` spatial axes.
+pub(super) fn per_axis(name: &str, list: &[usize], rank: usize, least: usize) -> Result<[usize; 2], String> {
     if list.len() != 1 && list.len() != rank {
         return Err(format!("{name} {list:?} needs one number, or one for each of the {rank} spatial axes"));
     }

@@ -13,11 +13,15 @@ pub mod leaf;
 pub mod matmul;
 mod matmul_gpu;
 pub mod movement;
+pub mod pool;
 pub mod random;
 pub mod reduce;
 pub mod samples;
+pub mod scan;
 pub mod softmax;
 pub mod table;
+pub mod take;
+pub mod topk;
 
 use crate::error::Result;
 use crate::plan::{Lowering, Value};
@@ -45,6 +49,14 @@ pub enum Op {
     Movement(movement::Movement),
     /// Index-select and scatter-add along an axis.
     Index(index::Index),
+    /// Elements along an axis, picked by an index of the same rank.
+    Take(take::Take),
+    /// Where the largest or smallest elements of rows are.
+    TopK(topk::TopK),
+    /// Cumulative sum along the last axis.
+    Scan(scan::Scan),
+    /// Pooling over windows and its gradients.
+    Pool(pool::Pool),
     /// Softmax and log-softmax over the last axis.
     Softmax(softmax::Softmax),
     /// Cross-entropy of rows of logits against class indices, and its gradient.
@@ -65,6 +77,10 @@ impl Op {
             Op::Conv(op) => op,
             Op::Movement(op) => op,
             Op::Index(op) => op,
+            Op::Take(op) => op,
+            Op::TopK(op) => op,
+            Op::Scan(op) => op,
+            Op::Pool(op) => op,
             Op::Softmax(op) => op,
             Op::CrossEntropy(op) => op,
             Op::Custom(op) => op.as_ref(),

@@ -1,6 +1,12 @@
 //! The handle users write programs with.
 
+mod activation;
+mod einsum;
 mod movement;
+mod statistics;
+mod windows;
+
+pub use einsum::einsum;
 
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId};
@@ -286,27 +292,31 @@ impl<'g> Tensor<'g> {
         self.graph.apply(Op::Conv(Conv { kind: ConvKind::Forward, options: options.clone() }), &[self, weight])
     }
 
+    /// An operation of the last axis along any.
     #[track_caller]
-    fn along_last(self, name: &str, axis: isize, f: impl FnOnce(Tensor<'g>) -> Tensor<'g>) -> Tensor<'g> {
+    fn along_last(self, op: Op, axis: isize) -> Tensor<'g> {
         if self.is_poisoned() {
             return self;
         }
         let rank = self.shape().rank();
         match resolve_axis(axis, rank) {
-            Ok(axis) if axis + 1 == rank => f(self),
-            Ok(axis) => f(self.transpose(axis as isize, -1)).transpose(axis as isize, -1),
-            Err(message) => self.graph.fail(name, message),
+            Ok(k) if k + 1 == rank => self.graph.apply(op, &[self]),
+            Ok(_) => {
+                let y = self.graph.apply(op, &[self.transpose(axis, -1)]);
+                if y.is_poisoned() { y } else { y.transpose(axis, -1) }
+            }
+            Err(message) => self.graph.fail(op.definition().name(), message),
         }
     }
     /// `eˣ / Σ eˣ` along `axis`, shifted by the maximum.
     #[track_caller]
     pub fn softmax(self, axis: isize) -> Tensor<'g> {
-        self.along_last("softmax", axis, |x| x.graph.apply(Op::Softmax(Softmax { log: false }), &[x]))
+        self.along_last(Op::Softmax(Softmax { log: false }), axis)
     }
     /// `x − log Σ eˣ` along `axis`, shifted by the maximum.
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Tensor<'g> {
-        self.along_last("log_softmax", axis, |x| x.graph.apply(Op::Softmax(Softmax { log: true }), &[x]))
+        self.along_last(Op::Softmax(Softmax { log: true }), axis)
     }
     /// Cross-entropy of logits `[n, classes]` against integer `labels` `[n]`, one value a row: `[n]`. With smoothing
     /// `s` the target distribution is `(1 − s)·one_hot + s/classes`, as in PyTorch.

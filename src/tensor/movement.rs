@@ -5,6 +5,7 @@ use crate::dtype::DType;
 use crate::ops::Op;
 use crate::ops::index::Index;
 use crate::ops::movement::Movement;
+use crate::ops::take::Take;
 use crate::shape::{Shape, resolve_axis};
 
 impl<'g> Tensor<'g> {
@@ -126,6 +127,91 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("concat", message),
         }
     }
+    /// Joins this and `others`, all of one shape, along a new axis: `torch.stack`.
+    #[track_caller]
+    pub fn stack(self, others: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
+        // No closure: an error belongs to the caller's line.
+        let mut parts = Vec::with_capacity(others.len());
+        for other in others {
+            parts.push(other.unsqueeze(axis));
+        }
+        self.unsqueeze(axis).concat(&parts, axis)
+    }
+    /// Slices of `size` along `axis`, the last of which may be smaller.
+    #[track_caller]
+    pub fn split(self, size: usize, axis: isize) -> Vec<Tensor<'g>> {
+        let shape = self.shape();
+        match resolve_axis(axis, shape.rank()) {
+            Ok(k) if size > 0 => {
+                let starts = (0..shape[k].max(1)).step_by(size);
+                starts.map(|start| self.slice(axis, start..(start + size).min(shape[k]))).collect()
+            }
+            Ok(_) => vec![self.graph.fail("split", "the size must not be 0")],
+            Err(message) => vec![self.graph.fail("split", message)],
+        }
+    }
+    /// At most `chunks` slices of equal size along `axis`, but for the last, which may be smaller: `torch.chunk`.
+    #[track_caller]
+    pub fn chunk(self, chunks: usize, axis: isize) -> Vec<Tensor<'g>> {
+        match resolve_axis(axis, self.shape().rank()) {
+            Ok(k) if chunks > 0 => self.split(self.shape()[k].div_ceil(chunks).max(1), axis),
+            Ok(_) => vec![self.graph.fail("chunk", "there must be a chunk or more")],
+            Err(message) => vec![self.graph.fail("chunk", message); chunks.max(1)],
+        }
+    }
+    /// The tensor again and again, `repeats[k]` times along axis `k`; more numbers than axes add leading axes, as in
+    /// `torch.Tensor.repeat`.
+    #[track_caller]
+    pub fn repeat(self, repeats: &[usize]) -> Tensor<'g> {
+        if self.is_poisoned() {
+            return self;
+        }
+        let shape = self.shape();
+        let Some(lead) = repeats.len().checked_sub(shape.rank()) else {
+            let message =
+                format!("{repeats:?} has fewer numbers than {shape} has axes; write 1 for those not repeated");
+            return self.graph.fail("repeat", message);
+        };
+        let mut sizes = [vec![1; lead], shape.to_vec()].concat();
+        let mut t = self.reshape(&sizes[..]);
+        for (k, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
+            let (outer, inner) = (sizes[..k].iter().product::<usize>(), sizes[k..].iter().product::<usize>());
+            sizes[k] = sizes[k].saturating_mul(count);
+            t = t.reshape([outer, 1, inner]).broadcast_to([outer, count, inner]).reshape(&sizes[..]);
+        }
+        t
+    }
+    /// As [`Tensor::repeat`], but fewer numbers than axes are those of the last axes: `torch.tile`.
+    #[track_caller]
+    pub fn tile(self, repeats: &[usize]) -> Tensor<'g> {
+        let lead = self.shape().rank().saturating_sub(repeats.len());
+        self.repeat(&[&vec![1; lead], repeats].concat())
+    }
+    /// Each element `count` times in a row along `axis`.
+    #[track_caller]
+    pub fn repeat_interleave(self, count: usize, axis: isize) -> Tensor<'g> {
+        let mut sizes = self.shape().to_vec();
+        match resolve_axis(axis, sizes.len()) {
+            Ok(k) => {
+                let (outer, inner) = (sizes[..=k].iter().product::<usize>(), sizes[k + 1..].iter().product::<usize>());
+                sizes[k] = sizes[k].saturating_mul(count);
+                self.reshape([outer, 1, inner]).broadcast_to([outer, count, inner]).reshape(sizes)
+            }
+            Err(message) => self.graph.fail("repeat_interleave", message),
+        }
+    }
+    /// All products of an element of this vector and one of `other`: `[n]`, `[m]` → `[n, m]`.
+    #[track_caller]
+    pub fn outer(self, other: Tensor<'g>) -> Tensor<'g> {
+        if self.is_poisoned() || other.is_poisoned() {
+            return if self.is_poisoned() { self } else { other };
+        }
+        if self.shape().rank() != 1 || other.shape().rank() != 1 {
+            let message = format!("takes two vectors, but the shapes are {} and {}", self.shape(), other.shape());
+            return self.graph.fail("outer", message);
+        }
+        self.unsqueeze(1) * other.unsqueeze(0)
+    }
     /// The same value, through which no gradient flows.
     #[track_caller]
     pub fn detach(self) -> Tensor<'g> {
@@ -165,14 +251,11 @@ impl<'g> Tensor<'g> {
             let message = format!("an index {} does not go with a tensor of shape {shape}", index.tensor_type());
             return self.graph.fail("gather", message);
         }
-        let index = index.as_index();
-        let strides = shape.strides();
-        let mut position = index.minimum(shape[axis] as u32 - 1) * strides[axis] as u32;
+        let mut values = self;
         for k in (0..shape.rank()).filter(|&k| k != axis) {
-            position = position + self.graph.iota(&picked, k as isize) * strides[k] as u32;
+            values = if picked[k] < shape[k] { values.slice(k as isize, 0..picked[k]) } else { values };
         }
-        let flat = self.reshape([shape.elements()]);
-        flat.index_select(0, position.reshape([picked.elements()])).reshape(picked)
+        self.graph.apply(Op::Take(Take { axis }), &[values, index.as_index()])
     }
     /// Zeros of `size` slices along `axis`, with slice `k` of this added to slice `index[k]`; the adjoint of
     /// [`Tensor::index_select`]. Reproducible: each output is summed in the order of `k`.

@@ -3,6 +3,9 @@
 //! The parity suite, gradcheck, shader validation and the benchmarks iterate [`all`]; an operation that adds its cases
 //! here is covered by all four. Elementwise operations get theirs from the table.
 
+mod composites;
+mod lines;
+
 use super::Op;
 use super::elementwise::Elementwise;
 use super::random::{Distribution, draw};
@@ -47,7 +50,7 @@ impl std::fmt::Debug for Sample {
 }
 
 impl Sample {
-    fn new(
+    pub(crate) fn new(
         op: &'static str,
         case: impl Into<String>,
         inputs: Vec<SampleInput>,
@@ -72,13 +75,13 @@ impl Sample {
     }
 }
 
-fn floats(shape: impl Into<Shape>) -> SampleInput {
+pub(crate) fn floats(shape: impl Into<Shape>) -> SampleInput {
     SampleInput { shape: shape.into(), dtype: DType::F32, range: (-2.0, 2.0) }
 }
 fn halves(shape: impl Into<Shape>) -> SampleInput {
     SampleInput { dtype: DType::F16, ..floats(shape) }
 }
-fn indices(shape: impl Into<Shape>, below: usize) -> SampleInput {
+pub(crate) fn indices(shape: impl Into<Shape>, below: usize) -> SampleInput {
     SampleInput { shape: shape.into(), dtype: DType::U32, range: (0.0, below as f64) }
 }
 
@@ -92,6 +95,8 @@ pub fn all() -> Vec<Sample> {
     samples.extend(indexing());
     samples.extend(rows());
     samples.extend(leaves());
+    samples.extend(lines::all());
+    samples.extend(composites::all());
     samples
 }
 

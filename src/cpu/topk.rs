@@ -1,0 +1,47 @@
+//! The largest or smallest elements of rows.
+
+use super::CpuContext;
+use super::threads::{MOST, parts, split};
+use crate::dtype::DType;
+use crate::ops::topk::TopKKernel;
+
+/// Runs the kernel.
+pub fn run(kernel: &TopKKernel, cx: &mut CpuContext<'_>) {
+    let key = match cx.launch.inputs[0].dtype {
+        DType::F32 | DType::F16 => float_key,
+        DType::U32 => |word| word,
+        DType::I32 => |word| word ^ (1 << 31),
+    };
+    let (k, columns) = (kernel.k, kernel.columns);
+    // Comparisons, of which a selection makes a few for each element.
+    let work = 8 * kernel.rows * columns;
+    cx.dense(|[x], indices, _| {
+        split(indices, k, parts(work, MOST.min(kernel.rows)), work, &|first, indices: &mut [u32]| {
+            let mut order: Vec<u64> = Vec::with_capacity(columns);
+            for (row, indices) in x[first * columns..].chunks_exact(columns).zip(indices.chunks_exact_mut(k)) {
+                order.clear();
+                // The key first, the place second: both ascend.
+                let entries = row.iter().zip(0..).map(|(&word, place): (&u32, u64)| {
+                    let key = if kernel.largest { !key(word) } else { key(word) };
+                    u64::from(key) << 32 | place
+                });
+                order.extend(entries);
+                if k < columns {
+                    order.select_nth_unstable(k - 1);
+                }
+                order[..k].sort_unstable();
+                indices.iter_mut().zip(&order).for_each(|(index, entry)| *index = *entry as u32);
+            }
+        });
+    });
+}
+
+/// An integer for a float's bits, in the same order: NaN above all, the two zeros equal.
+fn float_key(bits: u32) -> u32 {
+    let size = bits & (u32::MAX >> 1);
+    match () {
+        () if size > 0x7f80_0000 => u32::MAX,
+        () if bits > size => (1 << 31) - size,
+        () => (1 << 31) + size,
+    }
+}

@@ -1,0 +1,108 @@
+//! Elements along an axis, picked by an index of the same rank: `y[…, k, …] = x[…, index[…, k, …], …]`.
+//!
+//! A device cannot stop to report an index out of range, so it is clamped to the last element.
+
+use super::{GradContext, Operation};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::ops::table::Binary;
+use crate::plan::{Expr, Instr, Lazy, Lowering, Operand, Value};
+use crate::reference::RefTensor;
+use crate::shape::{Shape, TensorType, View};
+use crate::tensor::Tensor;
+
+/// Takes elements along an axis; the operands are the values and the `u32` index, whose other axes are the values'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Take {
+    /// The axis.
+    pub axis: usize,
+}
+
+impl Operation for Take {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+
+    fn attributes(&self) -> String {
+        format!("axis={}", self.axis)
+    }
+
+    fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
+        let [x, index] = inputs else { return Err(format!("takes two operands, but {} were given", inputs.len())) };
+        let same = x.shape.rank() == index.shape.rank()
+            && x.shape.iter().zip(index.shape.iter()).enumerate().all(|(k, (a, b))| k == self.axis || a == b);
+        if index.dtype != DType::U32 || !same || self.axis >= x.shape.rank() {
+            return Err(format!("an index {index} does not go with {x} along axis {}", self.axis));
+        }
+        if x.shape[self.axis] == 0 && index.shape.elements() > 0 {
+            return Err(format!("axis {} of {} holds nothing to pick", self.axis, x.shape));
+        }
+        Ok(TensorType::new(&index.shape, x.dtype))
+    }
+
+    /// An element gets the sum over the axis of what was picked at its place, line by line: no atomics.
+    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
+        let (x, index, g) = (cx.inputs[0], cx.inputs[1], cx.upstream);
+        let (shape, axis) = (x.shape(), self.axis);
+        let (size, picked) = (shape[axis], index.shape()[axis]);
+        let (outer, inner): (usize, usize) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+        let space = [outer, size, inner, picked];
+        let line = |t: Tensor<'g>| t.reshape([outer, 1, picked, inner]).permute(&[0, 1, 3, 2]).broadcast_to(space);
+        let place = g.graph().iota(space, 1);
+        let hit = line(index.minimum(size.max(1) as u32 - 1)).eq(place);
+        vec![Some(hit.select(line(g), 0.0).sum(-1).reshape(shape)), None]
+    }
+
+    fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
+        let (x, index) = (inputs[0], inputs[1]);
+        let (strides, lines) = (x.shape.strides(), View::dense(&output.shape));
+        RefTensor::from_fn(&output.shape, output.dtype, |i| {
+            let mut rest = i;
+            let mut at = 0;
+            for k in (0..lines.shape.rank()).rev() {
+                let along = rest % lines.shape[k];
+                rest /= lines.shape[k];
+                let picked = (index.data[i] as usize).min(x.shape[k].max(1) - 1);
+                at += strides[k] as usize * if k == self.axis { picked } else { along };
+            }
+            x.data[at]
+        })
+    }
+
+    fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
+        vec![0.0; value.data.len()]
+    }
+
+    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
+        let (x, index, ty) = (cx.dense(0), cx.operand(1), cx.output_type());
+        if ty.shape.elements() == 0 {
+            return Ok(Value::Stored(cx.allocate(ty)));
+        }
+        Ok(Value::Lazy(look_up(x, index, self.axis, &ty.shape)))
+    }
+}
+
+/// The picked elements as an expression: a look-up in all of `x`, which is dense.
+fn look_up(x: Operand, index: Operand, axis: usize, shape: &Shape) -> Lazy {
+    let mut expr = Expr::default();
+    let fill = |expr: &mut Expr, n: usize| expr.push(Instr::Fill { dtype: DType::U32, bits: n as u32 });
+    let binary = |op, a, b| Instr::Binary { op, dtype: DType::U32, a, b };
+    let strides = x.view.shape.strides();
+    let index_slot = expr.push(Instr::Load { input: 0, dtype: DType::U32 });
+    let last = fill(&mut expr, x.view.shape[axis] - 1);
+    let clamped = expr.push(binary(Binary::Min, index_slot, last));
+    let mut position = None;
+    for k in (0..shape.rank()).filter(|&k| k == axis || shape[k] > 1) {
+        let along = if k == axis { clamped } else { expr.push(Instr::Iota { axis: k as u8 }) };
+        let stride = fill(&mut expr, strides[k] as usize);
+        let offset = expr.push(binary(Binary::Mul, along, stride));
+        position = Some(position.map_or(offset, |p| expr.push(binary(Binary::Add, p, offset))));
+    }
+    let rows = x.view.shape.elements() as u32;
+    let position = position.unwrap_or(clamped);
+    let root = expr.push(Instr::Gather { input: 1, dtype: x.dtype, rows, stride: 1, index: position });
+    expr.roots = vec![root];
+    let table = View { shape: shape.clone(), strides: vec![0; shape.rank()], offset: x.view.offset };
+    let dtype = x.dtype;
+    Lazy { expr, loads: vec![index, Operand { view: table, ..x }], shape: shape.clone(), dtype }
+}
