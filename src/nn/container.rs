@@ -77,3 +77,48 @@ impl Module for Sequential {
         }
     }
 }
+
+/// `x + inner(x)` (He et al. 2016): the inner layers must keep their input's shape.
+///
+/// ```
+/// use wgrad::nn::{Generator, LayerNorm, MultiheadAttention, Residual, Sequential};
+/// let mut rng = Generator::new(1);
+/// let attend = Sequential::new().push(LayerNorm::new(32)).push(MultiheadAttention::new(32, 4, &mut rng).causal());
+/// let block = Residual::new(attend);
+/// # let _ = block;
+/// ```
+#[derive(Debug)]
+pub struct Residual {
+    inner: Box<dyn Module>,
+}
+
+impl Residual {
+    /// A connection around `inner`.
+    pub fn new(inner: impl Module + 'static) -> Self {
+        Residual { inner: Box::new(inner) }
+    }
+}
+
+impl Module for Residual {
+    fn name(&self) -> &'static str {
+        "Residual"
+    }
+    #[track_caller]
+    fn forward<'g>(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
+        let y = self.inner.forward(x, mode);
+        if !x.is_poisoned() && !y.is_poisoned() && x.shape() != y.shape() {
+            let message = format!("its layers make {} of {}, but must keep the shape", y.shape(), x.shape());
+            return x.graph().fail("Residual", message);
+        }
+        x + y
+    }
+    fn parameters(&self) -> Vec<(String, Variable)> {
+        self.inner.parameters()
+    }
+    fn buffers(&self) -> Vec<(String, Variable)> {
+        self.inner.buffers()
+    }
+    fn prefix(&mut self, prefix: &str) {
+        self.inner.prefix(prefix);
+    }
+}

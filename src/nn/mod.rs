@@ -20,21 +20,34 @@
 //! ```
 
 mod activation;
+mod attention;
 mod container;
 mod conv;
 mod dropout;
+mod embedding;
 pub mod functional;
 pub mod init;
 mod linear;
 pub mod loss;
+mod norm;
 mod parameters;
+mod pool;
+mod recurrent;
 
-pub use activation::{Relu, Sigmoid, Softmax, Tanh};
-pub use container::{Flatten, Sequential};
-pub use conv::{Conv1d, Conv2d};
+pub use activation::{
+    Elu, Gelu, Glu, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid, LogSoftmax, Mish, Prelu, Relu, Relu6, Selu,
+    Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh,
+};
+pub use attention::MultiheadAttention;
+pub use container::{Flatten, Residual, Sequential};
+pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use init::{Generator, Initializer};
 pub use linear::Linear;
+pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RmsNorm};
+pub use pool::{AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
+pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 
 use crate::tensor::Tensor;
 use crate::variable::Variable;

@@ -82,9 +82,8 @@ macro_rules! check {
 }
 use check;
 
-/// `log(1 + eˣ) = (x + |x|)/2 + log(1 + e^(−|x|))`, which neither overflows nor has a kink in its gradient at 0.
+/// `log(1 + eˣ)` for any `x`; [`Tensor::softplus`], like PyTorch's, leaves out what is small above its threshold.
 #[track_caller]
 fn softplus(x: Tensor<'_>) -> Tensor<'_> {
-    let size = x.abs();
-    (x + size) * 0.5 + ((-size).exp() + 1.0).log()
+    -(-x).log_sigmoid()
 }
