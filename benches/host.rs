@@ -5,7 +5,8 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use wgrad::data::Dataset;
-use wgrad::nn::{Mode, Module, loss};
+use wgrad::nn::loss::{self, CrossEntropy};
+use wgrad::nn::{Mode, Module};
 use wgrad::optim::Optimizer;
 use wgrad::plan::{Target, lower};
 use wgrad::train::{Config, Model, Trainer};
@@ -27,7 +28,7 @@ fn trace(model: &Model, optimizer: &Optimizer, batch: usize) -> Graph {
     let graph = Graph::new();
     let x = graph.input("x", [&[batch], &model.input[..]].concat(), DType::F32);
     let y = graph.input("y", [batch], DType::U32);
-    let mean = loss::cross_entropy(model.network.forward(x, Mode::Train), y, 0.0);
+    let mean = loss::cross_entropy(model.network.forward(x, Mode::Train), y, CrossEntropy::default());
     let lr = graph.scalar(0.05, DType::F32);
     optimizer.minimize(mean, lr);
     graph.check().expect("a graph without errors");
@@ -38,7 +39,7 @@ fn host(criterion: &mut Criterion) {
     for name in PRESETS {
         let (config, data) = preset(name);
         let model = Model::for_data(&config, &data).expect("a model");
-        let optimizer = config.optimizer.build(model.network.parameters());
+        let optimizer = config.build_optimizer(model.network.parameters()).expect("an optimiser");
         criterion.bench_function(&format!("trace/{name}"), |b| {
             b.iter(|| black_box(trace(&model, &optimizer, config.batch)));
         });

@@ -10,7 +10,8 @@
 //! ```
 
 use wgrad::data::{Mnist1dConfig, Mnist1dPreset, generate};
-use wgrad::nn::{Conv1d, Flatten, Generator, Linear, Mode, Module, Relu, Sequential, loss};
+use wgrad::nn::loss::{self, CrossEntropy};
+use wgrad::nn::{Conv1d, Flatten, Generator, Linear, Mode, Module, Relu, Sequential};
 use wgrad::optim::{Optimizer, Sgd};
 use wgrad::{Array, ConvOptions, DType, Device, Graph, Session, Variable};
 
@@ -40,7 +41,7 @@ fn main() -> wgrad::Result<()> {
     let batches = g.scalar((rows / BATCH) as f64, DType::U32);
     let pick = g.iota([BATCH], 0) + g.step() % batches * g.scalar(BATCH as f64, DType::U32);
     let logits = model.forward(g.variable(&x).index_select(0, pick), Mode::Train);
-    let cost = loss::cross_entropy(logits, g.variable(&y).index_select(0, pick), 0.0);
+    let cost = loss::cross_entropy(logits, g.variable(&y).index_select(0, pick), CrossEntropy::default());
     let sgd = Sgd { momentum: 0.9, ..Sgd::default() };
     Optimizer::new(sgd, model.parameters()).minimize(cost, 0.05);
 

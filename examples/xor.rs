@@ -9,7 +9,8 @@
 //! loss after 2000 steps on cpu: 0.00022
 //! ```
 
-use wgrad::nn::{Generator, Linear, Mode, Module, Sequential, Tanh, loss};
+use wgrad::nn::loss::{self, BceWithLogits};
+use wgrad::nn::{Generator, Linear, Mode, Module, Sequential, Tanh};
 use wgrad::optim::{Adam, Optimizer};
 use wgrad::{Array, Device, Graph, Session};
 
@@ -21,7 +22,7 @@ fn main() -> wgrad::Result<()> {
 
     let train = Graph::new();
     let logits = model.forward(train.constant(&inputs), Mode::Train);
-    let cost = loss::bce_with_logits(logits, train.constant(&targets));
+    let cost = loss::bce_with_logits(logits, train.constant(&targets), BceWithLogits::default());
     Optimizer::new(Adam::default(), model.parameters()).minimize(cost, 0.01);
 
     let infer = Graph::new();

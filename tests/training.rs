@@ -54,7 +54,7 @@ fn train(text: &str, device: Device) -> Option<Outcome> {
     };
     let records = (0..config.epochs).map(|_| trainer.epoch().unwrap()).collect();
     assert!(trainer.epoch().is_err(), "the run's epochs are done");
-    let parameters = trainer.parameters().unwrap();
+    let parameters = trainer.state_dict().unwrap();
     Some((records, parameters))
 }
 

@@ -19,13 +19,35 @@
 //! assert_eq!(*y.shape(), [100, 10]);
 //! ```
 
+mod activation;
+mod attention;
+mod container;
+mod conv;
+mod dropout;
+mod embedding;
 pub mod functional;
 pub mod init;
-mod layers;
+mod linear;
 pub mod loss;
+mod norm;
+mod parameters;
+mod pool;
+mod recurrent;
 
+pub use activation::{
+    Elu, Gelu, Glu, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid, LogSoftmax, Mish, Prelu, Relu, Relu6, Selu,
+    Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh,
+};
+pub use attention::MultiheadAttention;
+pub use container::{Flatten, Residual, Sequential};
+pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
+pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use init::{Generator, Initializer};
-pub use layers::{Conv1d, Conv2d, Dropout, Flatten, Linear, Relu, Sigmoid, Softmax, Tanh};
+pub use linear::Linear;
+pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RmsNorm};
+pub use pool::{AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
+pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 
 use crate::tensor::Tensor;
 use crate::variable::Variable;
@@ -52,61 +74,20 @@ pub trait Module: std::fmt::Debug {
         Vec::new()
     }
 
-    /// Puts `prefix.` before the names of the parameters' variables, which messages and plans show.
-    fn prefix(&mut self, prefix: &str) {
-        let _ = prefix;
+    /// What belongs to the layer's state but is not learnt: running statistics. Named as in `state_dict`.
+    fn buffers(&self) -> Vec<(String, Variable)> {
+        Vec::new()
     }
-}
 
-/// Layers one after another: `torch.nn.Sequential`. Parameter `weight` of layer 2 is named `2.weight`.
-#[derive(Debug, Default)]
-pub struct Sequential {
-    layers: Vec<Box<dyn Module>>,
-}
-
-impl Sequential {
-    /// No layers: the identity.
-    pub fn new() -> Self {
-        Sequential::default()
-    }
-    /// Appends a layer.
-    pub fn push(self, layer: impl Module + 'static) -> Self {
-        self.push_boxed(Box::new(layer))
-    }
-    /// Appends a boxed layer.
-    pub fn push_boxed(mut self, mut layer: Box<dyn Module>) -> Self {
-        layer.prefix(&self.layers.len().to_string());
-        self.layers.push(layer);
-        self
-    }
-    /// The layers.
-    pub fn layers(&self) -> &[Box<dyn Module>] {
-        &self.layers
-    }
-}
-
-impl Module for Sequential {
-    fn name(&self) -> &'static str {
-        "Sequential"
-    }
-    #[track_caller]
-    fn forward<'g>(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
-        let mut y = x;
-        for (index, layer) in self.layers.iter().enumerate() {
-            y = x.graph().scope(format!("layer {index} ({})", layer.name()), || layer.forward(y, mode));
-        }
-        y
-    }
-    fn parameters(&self) -> Vec<(String, Variable)> {
-        let mut all = Vec::new();
-        for (index, layer) in self.layers.iter().enumerate() {
-            all.extend(layer.parameters().into_iter().map(|(name, v)| (format!("{index}.{name}"), v)));
-        }
+    /// Parameters and buffers: what is saved.
+    fn state_dict(&self) -> Vec<(String, Variable)> {
+        let mut all = self.parameters();
+        all.extend(self.buffers());
         all
     }
+
+    /// Puts `prefix.` before the names of the parameters' and buffers' variables, which messages and plans show.
     fn prefix(&mut self, prefix: &str) {
-        for layer in &mut self.layers {
-            layer.prefix(prefix);
-        }
+        let _ = prefix;
     }
 }

@@ -2,9 +2,30 @@
 
 use std::f64::consts::PI;
 
-/// The factor the base learning rate is multiplied by, after warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum ScheduleKind {
+/// How a [`Schedule::OneCycle`] gets from one learning rate to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Anneal {
+    /// Along half a cosine.
+    #[default]
+    Cos,
+    /// Along a line.
+    Linear,
+}
+
+/// What the base learning rate is multiplied by at `t = 0, 1, 2, …` (epochs or steps, as its user decides): the schedulers
+/// of `torch.optim.lr_scheduler` in closed form. (The one that depends on how training goes is [`Plateau`](super::Plateau).)
+///
+/// ```
+/// use wgrad::optim::Schedule;
+/// let halve = Schedule::Step { step_size: 10, gamma: 0.5 };
+/// assert_eq!((halve.factor(9), halve.factor(10), halve.factor(25)), (1.0, 0.5, 0.25));
+/// let rise = Schedule::Linear { start_factor: 0.2, end_factor: 1.0, total_iters: 4 };
+/// let then = rise.then(4, Schedule::Cosine { t_max: 20, min_factor: 0.0 });
+/// assert_eq!((then.factor(0), then.factor(4)), (0.2, 1.0));
+/// assert!((then.factor(14) - 0.5).abs() < 1e-15);
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Schedule {
     /// 1.
     #[default]
     Constant,
@@ -15,53 +36,172 @@ pub enum ScheduleKind {
         /// The factor from one level to the next.
         gamma: f64,
     },
-    /// From 1 to `min_factor` along half a cosine over `t_max`, then constant: `CosineAnnealingLR`.
+    /// `gamma` to the number of milestones at or before `t`: `MultiStepLR`.
+    MultiStep {
+        /// Where the levels begin, in any order.
+        milestones: Vec<u32>,
+        /// The factor from one level to the next.
+        gamma: f64,
+    },
+    /// `gamma^t`: `ExponentialLR`.
+    Exponential {
+        /// The factor from one `t` to the next.
+        gamma: f64,
+    },
+    /// From 1 to `min_factor` along half a cosine over `t_max`, and, like `CosineAnnealingLR`, up again if it goes on.
     Cosine {
         /// How long the descent takes.
         t_max: u32,
         /// Where it ends.
         min_factor: f64,
     },
-}
-
-/// A schedule over `t = 0, 1, 2, …` (epochs or steps, as its user decides).
-///
-/// ```
-/// use wgrad::optim::{Schedule, ScheduleKind};
-/// let halve = Schedule { kind: ScheduleKind::Step { step_size: 10, gamma: 0.5 }, warmup: None };
-/// assert_eq!((halve.factor(9), halve.factor(10), halve.factor(25)), (1.0, 0.5, 0.25));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Schedule {
-    /// What follows the warm-up; its `t` counts from the warm-up's end.
-    pub kind: ScheduleKind,
-    /// A linear rise to the first factor of `kind`.
-    pub warmup: Option<Warmup>,
-}
-
-/// `start_factor + (1 − start_factor)·t/length` for `t < length`: `LinearLR`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Warmup {
-    /// How long it lasts.
-    pub length: u32,
-    /// Where it starts, as a factor of the base learning rate.
-    pub start_factor: f64,
+    /// Descents like [`Schedule::Cosine`]'s that start anew, each `t_mult` times as long as the one before:
+    /// `CosineAnnealingWarmRestarts`.
+    CosineRestarts {
+        /// The first descent's length.
+        t_0: u32,
+        /// How much longer each is than the one before.
+        t_mult: u32,
+        /// Where they end.
+        min_factor: f64,
+    },
+    /// A line from `start_factor` to `end_factor` over `total_iters`, then level: `LinearLR`.
+    Linear {
+        /// Where it starts.
+        start_factor: f64,
+        /// Where it ends.
+        end_factor: f64,
+        /// How long it takes.
+        total_iters: u32,
+    },
+    /// `factor` for `total_iters`, then 1: `ConstantLR`.
+    Held {
+        /// The factor at first.
+        factor: f64,
+        /// For how long.
+        total_iters: u32,
+    },
+    /// `(1 − t/total_iters)^power`, then 0: `PolynomialLR`.
+    Polynomial {
+        /// How long the descent takes.
+        total_iters: u32,
+        /// Its power.
+        power: f64,
+    },
+    /// Up to 1 and down again within `total_steps` (Smith & Topin 2017): `OneCycleLR`, whose `max_lr` is the base learning
+    /// rate here.
+    OneCycle {
+        /// The cycle's length.
+        total_steps: u32,
+        /// The part of it that goes up.
+        pct_start: f64,
+        /// Along what.
+        anneal: Anneal,
+        /// It starts at `1/div_factor`.
+        div_factor: f64,
+        /// It ends at the start over this.
+        final_div_factor: f64,
+        /// Whether it goes down as long as it went up, and then further down to the end.
+        three_phase: bool,
+    },
+    /// One schedule after another: `SequentialLR`.
+    Sequential {
+        /// The schedules.
+        schedules: Vec<Schedule>,
+        /// Where each but the first begins; it counts from there. Ascending.
+        milestones: Vec<u32>,
+    },
 }
 
 impl Schedule {
+    /// This schedule up to `milestone`, and then `next`, counting from there.
+    pub fn then(self, milestone: u32, next: Schedule) -> Self {
+        match self {
+            Schedule::Sequential { mut schedules, mut milestones } => {
+                schedules.push(next);
+                milestones.push(milestone);
+                Schedule::Sequential { schedules, milestones }
+            }
+            first => Schedule::Sequential { schedules: vec![first, next], milestones: vec![milestone] },
+        }
+    }
+
     /// The factor at `t`.
     pub fn factor(&self, t: u32) -> f64 {
-        let (length, start) = self.warmup.map_or((0, 1.0), |w| (w.length, w.start_factor));
-        let Some(t) = t.checked_sub(length) else {
-            return start + (1.0 - start) * f64::from(t) / f64::from(length);
-        };
-        match self.kind {
-            ScheduleKind::Constant => 1.0,
-            ScheduleKind::Step { step_size, gamma } => gamma.powf(f64::from(t / step_size.max(1))),
-            ScheduleKind::Cosine { t_max, min_factor } => {
-                let progress = f64::from(t.min(t_max)) / f64::from(t_max.max(1));
-                min_factor + (1.0 - min_factor) * (1.0 + (PI * progress).cos()) / 2.0
+        let part = |t: u32, whole: u32| f64::from(t.min(whole)) / f64::from(whole.max(1));
+        match self {
+            Schedule::Constant => 1.0,
+            Schedule::Step { step_size, gamma } => gamma.powf(f64::from(t / (*step_size).max(1))),
+            Schedule::MultiStep { milestones, gamma } => {
+                gamma.powf(milestones.iter().filter(|&&milestone| milestone <= t).count() as f64)
+            }
+            Schedule::Exponential { gamma } => gamma.powf(f64::from(t)),
+            Schedule::Cosine { t_max, min_factor } => {
+                cosine(1.0, *min_factor, f64::from(t) / f64::from((*t_max).max(1)))
+            }
+            Schedule::CosineRestarts { t_0, t_mult, min_factor } => {
+                let (mut start, mut length) = (0u64, u64::from((*t_0).max(1)));
+                if *t_mult <= 1 {
+                    start = u64::from(t) / length * length;
+                }
+                while u64::from(t) >= start + length {
+                    start += length;
+                    length *= u64::from(*t_mult);
+                }
+                cosine(1.0, *min_factor, (u64::from(t) - start) as f64 / length as f64)
+            }
+            Schedule::Linear { start_factor, end_factor, total_iters } if *total_iters > 0 => {
+                start_factor + (end_factor - start_factor) * part(t, *total_iters)
+            }
+            Schedule::Linear { end_factor, .. } => *end_factor,
+            Schedule::Held { factor, total_iters } => {
+                if t < *total_iters {
+                    *factor
+                } else {
+                    1.0
+                }
+            }
+            Schedule::Polynomial { total_iters, power } if *total_iters > 0 => {
+                (1.0 - part(t, *total_iters)).powf(*power)
+            }
+            Schedule::Polynomial { .. } => 1.0,
+            Schedule::OneCycle { total_steps, pct_start, anneal, div_factor, final_div_factor, three_phase } => {
+                let (low, last) = (1.0 / div_factor, f64::from(*total_steps) - 1.0);
+                let (end, top) = (low / final_div_factor, pct_start * f64::from(*total_steps) - 1.0);
+                let phases = if *three_phase {
+                    vec![(top, low, 1.0), (2.0 * top, 1.0, low), (last, low, end)]
+                } else {
+                    vec![(top, low, 1.0), (last, 1.0, end)]
+                };
+                one_cycle(f64::from(t).min(last), &phases, *anneal)
+            }
+            Schedule::Sequential { schedules, milestones } => {
+                let index = milestones.iter().filter(|&&m| m <= t).count().min(schedules.len().saturating_sub(1));
+                let start = index.checked_sub(1).map_or(0, |k| milestones[k]);
+                schedules.get(index).map_or(1.0, |schedule| schedule.factor(t - start))
             }
         }
     }
+}
+
+fn cosine(from: f64, to: f64, progress: f64) -> f64 {
+    to + (from - to) * (1.0 + (PI * progress).cos()) / 2.0
+}
+
+/// Phases are (end, from, to).
+fn one_cycle(t: f64, phases: &[(f64, f64, f64)], anneal: Anneal) -> f64 {
+    let mut start = 0.0;
+    let mut factor = 1.0;
+    for &(end, from, to) in phases {
+        let progress = if end > start { (t - start) / (end - start) } else { 1.0 };
+        factor = match anneal {
+            Anneal::Cos => cosine(from, to, progress),
+            Anneal::Linear => from + (to - from) * progress,
+        };
+        if t <= end {
+            break;
+        }
+        start = end;
+    }
+    factor
 }

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::{Rule, RuleContext};
+use super::{Rule, RuleContext, penalised};
 use crate::tensor::Tensor;
 
 /// `torch.optim.SGD`: with `g ← g + weight_decay·p` and, if there is momentum, `b ← momentum·b + (1 − dampening)·g`
@@ -18,13 +18,13 @@ pub struct Sgd {
 }
 
 impl Rule for Sgd {
-    fn state(&self) -> Vec<&'static str> {
-        if self.momentum == 0.0 { Vec::new() } else { vec!["momentum"] }
+    fn state(&self) -> Vec<(&'static str, f64)> {
+        if self.momentum == 0.0 { Vec::new() } else { vec![("momentum", 0.0)] }
     }
 
     fn update<'g>(&self, cx: RuleContext<'_, 'g>) -> (Tensor<'g>, Vec<Tensor<'g>>) {
         let p = cx.parameter;
-        let g = if self.weight_decay == 0.0 { cx.gradient } else { cx.gradient + p * self.weight_decay };
+        let g = penalised(&cx, self.weight_decay);
         if self.momentum == 0.0 {
             return (p - cx.lr * g, Vec::new());
         }

@@ -230,7 +230,7 @@ impl<'g> Tensor<'g> {
     /// Integers as `u32`, negative ones as 0: how indices and labels are clamped from below. Others are left for the
     /// operation to refuse.
     #[track_caller]
-    pub(super) fn as_index(self) -> Tensor<'g> {
+    pub(crate) fn as_index(self) -> Tensor<'g> {
         if self.dtype() == DType::I32 { self.maximum(0).cast(DType::U32) } else { self }
     }
     /// Elements along `axis` picked by an integer `index` of this tensor's rank: `torch.gather`. Element `[i, j, k]` of

@@ -20,8 +20,9 @@ mod run;
 mod trainer;
 
 pub use config::{
-    Config, DataConfig, InitConfig, KernelSize, LayerConfig, LossConfig, ModelConfig, OptimizerConfig, PRESETS,
-    ScheduleConfig, Unit, WarmupConfig,
+    AnnealKind, Config, DataConfig, FanConfig, InitConfig, KernelSize, LayerConfig, LossConfig, ModelConfig, Monitor,
+    NonlinearityConfig, OptimizerConfig, PRESETS, ParamGroupConfig, ScheduleConfig, ThresholdKind, Unit, WarmupConfig,
+    WarmupKind,
 };
 pub use metrics::{EpochRecord, Metrics};
 pub use model::Model;

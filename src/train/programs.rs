@@ -7,8 +7,9 @@ use crate::data::Split;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::nn::{Mode, Module, loss};
-use crate::optim::Optimizer;
+use crate::nn::loss::{self, BceWithLogits, CrossEntropy, MultiMargin, Reduction};
+use crate::nn::{Mode, Module};
+use crate::optim::{Ema, Optimizer};
 use crate::session::{Program, Session};
 use crate::tensor::Tensor;
 use crate::variable::Variable;
@@ -41,11 +42,19 @@ impl DeviceSplit {
 impl LossConfig {
     /// The mean loss of `logits` `[n, classes]` against `labels` `[n]`.
     pub(super) fn mean<'g>(&self, logits: Tensor<'g>, labels: Tensor<'g>) -> Tensor<'g> {
-        let classes = logits.shape()[1];
+        let one_hot = || labels.one_hot(logits.shape()[1]);
         match *self {
-            LossConfig::CrossEntropy { label_smoothing } => loss::cross_entropy(logits, labels, label_smoothing),
-            LossConfig::Mse {} => loss::mse(logits, labels.one_hot(classes)),
-            LossConfig::BceWithLogits {} => loss::bce_with_logits(logits, labels.one_hot(classes)),
+            LossConfig::CrossEntropy { label_smoothing } => {
+                loss::cross_entropy(logits, labels, CrossEntropy { label_smoothing, ..CrossEntropy::default() })
+            }
+            LossConfig::Mse {} => loss::mse(logits, one_hot(), Reduction::Mean),
+            LossConfig::L1 {} => loss::l1(logits, one_hot(), Reduction::Mean),
+            LossConfig::Huber { delta } => loss::huber(logits, one_hot(), delta, Reduction::Mean),
+            LossConfig::SmoothL1 { beta } => loss::smooth_l1(logits, one_hot(), beta, Reduction::Mean),
+            LossConfig::BceWithLogits {} => loss::bce_with_logits(logits, one_hot(), BceWithLogits::default()),
+            LossConfig::MultiMargin { p, margin } => {
+                loss::multi_margin_loss(logits, labels, MultiMargin { p, margin, ..MultiMargin::default() })
+            }
         }
     }
 }
@@ -64,13 +73,20 @@ pub(super) struct TrainPrograms {
     batch: usize,
 }
 
+/// What moves the parameters.
+#[derive(Debug)]
+pub(super) struct Moves {
+    pub(super) optimizer: Optimizer,
+    pub(super) ema: Option<Ema>,
+}
+
 impl TrainPrograms {
     /// `rates` holds the learning rate of each epoch, or of each step if `per_step`.
     pub(super) fn new(
         session: &mut Session,
         config: &Config,
         model: &Model,
-        optimizer: &Optimizer,
+        moves: &Moves,
         split: &DeviceSplit,
         rates: &Variable,
         per_step: bool,
@@ -99,7 +115,10 @@ impl TrainPrograms {
             let mean = config.loss.mean(model.network.forward(x, Mode::Train), y);
             let moment = if per_step { step } else { epoch };
             let lr = g.variable(rates).index_select(0, moment.reshape([1])).reshape(());
-            optimizer.minimize(mean, lr);
+            let values = moves.optimizer.minimize(mean, lr);
+            if let Some(ema) = &moves.ema {
+                ema.update(&values, step);
+            }
             let before = g.variable(&running_loss);
             let starts = within.eq(g.scalar(0.0, DType::U32));
             g.update(

@@ -67,7 +67,7 @@ impl RunFolder {
     /// Writes the metrics so far and the present parameters.
     pub fn save(&self, trainer: &mut Trainer) -> Result<Metrics> {
         let metrics = trainer.metrics()?;
-        let parameters = trainer.parameters()?;
+        let parameters = trainer.state_dict()?;
         if let Some((name, _)) = parameters.iter().find(|(_, value)| !is_finite(value)) {
             let message =
                 format!("parameter `{name}` is no longer finite: training has diverged. Try a smaller learning rate");
@@ -172,7 +172,7 @@ impl Run {
         let sample = sample.ok_or_else(|| wrong("does not say the shape of a sample".into()))?;
         let model = Model::build(&config, &sample)?;
         let mut session = Session::new(device)?;
-        let parameters = model.network.parameters();
+        let parameters = model.network.state_dict();
         for (name, variable) in &parameters {
             let view = tensors.tensor(name).map_err(|_| wrong(format!("holds no parameter `{name}`")))?;
             let ty: TensorType = variable.tensor_type();

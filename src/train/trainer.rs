@@ -1,17 +1,17 @@
 //! The fit loop.
 
-use super::config::{Config, Unit};
+use super::config::{Config, Monitor, Unit};
 use super::metrics::{EpochRecord, Metrics};
 use super::model::Model;
-use super::programs::{DeviceSplit, EvalPrograms, TrainPrograms};
+use super::programs::{DeviceSplit, EvalPrograms, Moves, TrainPrograms};
 use crate::array::Array;
 use crate::data::{Dataset, RandomState};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::nn::Module;
-use crate::optim::Optimizer;
+use crate::optim::{Ema, Plateau};
 use crate::plan::Plan;
-use crate::session::{Device, Session};
+use crate::session::{Device, Program, Session};
 use crate::variable::Variable;
 use std::time::Instant;
 
@@ -25,12 +25,17 @@ pub struct Trainer {
     session: Session,
     model: Model,
     // Holds the optimiser's state variables, which the programs update.
-    _optimizer: Optimizer,
+    moves: Moves,
+    /// Exchanges the weights and their averages, if there are any.
+    swap: Option<Program>,
     train: TrainPrograms,
     train_eval: EvalPrograms,
     val_eval: Option<EvalPrograms>,
     test_eval: Option<EvalPrograms>,
     rates: Vec<f64>,
+    /// The rates on the device.
+    table: Variable,
+    plateau: Option<(Monitor, Plateau)>,
     shuffler: RandomState,
     history: Vec<EpochRecord>,
     train_seconds: f64,
@@ -47,7 +52,10 @@ impl Trainer {
         let model = Model::for_data(config, data)?;
         let mut session = Session::new(device)?;
         session.set_seed(config.seed);
-        let optimizer = config.optimizer.build(model.network.parameters());
+        let optimizer = config.build_optimizer(model.network.parameters())?;
+        let averaged = || optimizer.parameters().cloned().collect::<Vec<_>>();
+        let ema = config.ema_decay.map(|decay| Ema::new(decay, averaged()));
+        let moves = Moves { optimizer, ema };
         let train_split = DeviceSplit::new("train", &data.train, &model.input)?;
         let steps = train_split.rows.div_ceil(config.batch) as u32;
         let total = steps.checked_mul(config.epochs).ok_or_else(|| {
@@ -62,8 +70,16 @@ impl Trainer {
         }
         let schedule = config.schedule.schedule(moments);
         let rates: Vec<f64> = (0..moments).map(|t| config.optimizer.lr() * schedule.factor(t)).collect();
-        let table = Variable::new("lr", Array::from(rates.iter().map(|&r| r as f32).collect::<Vec<_>>()));
-        let train = TrainPrograms::new(&mut session, config, &model, &optimizer, &train_split, &table, per_step)?;
+        let table = Variable::new("lr", rate_table(&rates));
+        let train = TrainPrograms::new(&mut session, config, &model, &moves, &train_split, &table, per_step)?;
+        let swap = match &moves.ema {
+            Some(ema) => {
+                let graph = Graph::new();
+                ema.swap(&graph);
+                Some(session.compile(&graph, &[])?)
+            }
+            None => None,
+        };
         let train_eval = EvalPrograms::new(&mut session, &config.loss, &model, &train_split)?;
         let mut evaluation = |name: &str, split: &Option<crate::data::Split>| {
             let Some(split) = split else { return Ok(None) };
@@ -76,12 +92,15 @@ impl Trainer {
             config: config.clone(),
             session,
             model,
-            _optimizer: optimizer,
+            moves,
+            swap,
             train,
             train_eval,
             val_eval,
             test_eval,
             rates,
+            table,
+            plateau: config.schedule.plateau().map(|(what, how)| (what, Plateau::new(config.optimizer.lr(), how))),
             // NumPy's seeds have 32 bits.
             shuffler: RandomState::new(config.seed as u32 ^ (config.seed >> 32) as u32),
             history: Vec::new(),
@@ -172,11 +191,14 @@ impl Trainer {
         let start = Instant::now();
         let order = self.next_order();
         let running_loss = self.train.epoch(&mut self.session, epoch, order)?;
-        let (train_loss, train_error) = self.train_eval.evaluate(&mut self.session, "training")?;
-        let val = match &self.val_eval {
-            Some(programs) => Some(programs.evaluate(&mut self.session, "validation")?),
-            None => None,
-        };
+        let ((train_loss, train_error), val) = self.with_averages(|trainer| {
+            let train = trainer.train_eval.evaluate(&mut trainer.session, "training")?;
+            let val = match &trainer.val_eval {
+                Some(programs) => Some(programs.evaluate(&mut trainer.session, "validation")?),
+                None => None,
+            };
+            Ok((train, val))
+        })?;
         let last_step = (epoch + 1) * self.train.steps() - 1;
         let moment = if self.config.schedule.unit() == Unit::Step { last_step } else { epoch };
         let record = EpochRecord {
@@ -189,15 +211,49 @@ impl Trainer {
             lr: self.rates[moment as usize],
             seconds: start.elapsed().as_secs_f64(),
         };
+        self.watch_for_plateau(&record)?;
         self.train_seconds += record.seconds;
         self.history.push(record.clone());
         Ok(record)
     }
 
+    /// Runs `f` while the weights' averages, if there are any, are in the weights' place.
+    fn with_averages<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let exchange = |trainer: &mut Self| match &trainer.swap {
+            Some(swap) => trainer.session.run_steps(swap, &[], 1),
+            None => Ok(()),
+        };
+        exchange(self)?;
+        let found = f(self);
+        exchange(self)?;
+        found
+    }
+
+    /// Lowers the learning rate of the epochs to come if the schedule says so.
+    fn watch_for_plateau(&mut self, record: &EpochRecord) -> Result<()> {
+        let Some((monitor, plateau)) = &mut self.plateau else { return Ok(()) };
+        let metric = match monitor {
+            Monitor::TrainLoss => Some(record.train_loss),
+            Monitor::TrainError => Some(record.train_error),
+            Monitor::ValLoss => record.val_loss,
+            Monitor::ValError => record.val_error,
+        };
+        let before = plateau.lr();
+        let lr = metric.map_or(before, |metric| plateau.step(metric));
+        if lr != before {
+            self.rates[record.epoch as usize..].fill(lr);
+            self.session.write(&self.table, &rate_table(&self.rates))?;
+        }
+        Ok(())
+    }
+
     /// Evaluates the test set, if there is one: mean loss and per cent misclassified.
     pub fn test(&mut self) -> Result<Option<(f64, f64)>> {
-        if let Some(programs) = &self.test_eval {
-            self.test = Some(programs.evaluate(&mut self.session, "test")?);
+        if self.test_eval.is_some() {
+            self.test = self.with_averages(|trainer| match &trainer.test_eval {
+                Some(programs) => programs.evaluate(&mut trainer.session, "test").map(Some),
+                None => Ok(None),
+            })?;
         }
         Ok(self.test)
     }
@@ -225,9 +281,22 @@ impl Trainer {
         })
     }
 
-    /// The parameters' present values, named as in PyTorch's `state_dict`.
-    pub fn parameters(&mut self) -> Result<Vec<(String, Array)>> {
-        let named = self.model.network.parameters();
-        named.into_iter().map(|(name, variable)| Ok((name, self.session.read(&variable)?))).collect()
+    /// The network's present state, parameters (or their averages, if there are any) and buffers, named as in PyTorch's
+    /// `state_dict`.
+    pub fn state_dict(&mut self) -> Result<Vec<(String, Array)>> {
+        let named = self.model.network.state_dict();
+        let averages = self.moves.ema.iter().flat_map(crate::optim::Ema::averages);
+        let averages: Vec<(String, Variable)> = averages.map(|(name, v)| (name.to_string(), v.clone())).collect();
+        let read = |(name, variable): (String, Variable)| {
+            let average = averages.iter().find(|(other, _)| *other == name).map(|(_, average)| average);
+            let value = self.session.read(average.unwrap_or(&variable))?;
+            Ok((name, value))
+        };
+        named.into_iter().map(read).collect()
     }
+}
+
+/// Learning rates as the device holds them.
+fn rate_table(rates: &[f64]) -> Array {
+    Array::from(rates.iter().map(|&r| r as f32).collect::<Vec<_>>())
 }

@@ -283,3 +283,69 @@ pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
 pub(crate) fn largest(a: &[f64]) -> f64 {
     a.iter().map(|x| x.abs()).fold(0.0, f64::max)
 }
+
+/// The attributes of a golden case, with a note of those that were read: one that nobody asks for is one that nobody honours.
+pub(crate) struct Attrs {
+    what: String,
+    map: serde_json::Map<String, serde_json::Value>,
+    used: std::cell::RefCell<std::collections::BTreeSet<String>>,
+}
+
+impl Attrs {
+    pub(crate) fn new(what: &str, value: &serde_json::Value) -> Self {
+        let map = value.as_object().unwrap_or_else(|| panic!("{what}: not an object")).clone();
+        Attrs { what: what.into(), map, used: Default::default() }
+    }
+    fn get(&self, key: &str) -> Option<&serde_json::Value> {
+        self.used.borrow_mut().insert(key.into());
+        self.map.get(key)
+    }
+    pub(crate) fn number_or(&self, key: &str, default: f64) -> f64 {
+        self.get(key).map_or(default, |v| v.as_f64().unwrap_or_else(|| panic!("{}: {key} is {v}", self.what)))
+    }
+    pub(crate) fn number(&self, key: &str) -> f64 {
+        assert!(self.get(key).is_some(), "{}: no `{key}`", self.what);
+        self.number_or(key, 0.0)
+    }
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|v| v.as_bool().unwrap_or_else(|| panic!("{}: {key} is {v}", self.what)))
+    }
+    pub(crate) fn text_or(&self, key: &str, default: &str) -> String {
+        self.get(key).map_or(default, |v| v.as_str().unwrap_or_else(|| panic!("{}: {key} is {v}", self.what))).into()
+    }
+    pub(crate) fn text(&self, key: &str) -> String {
+        assert!(self.get(key).is_some(), "{}: no `{key}`", self.what);
+        self.text_or(key, "")
+    }
+    pub(crate) fn list(&self, key: &str) -> Option<Vec<f64>> {
+        self.get(key).map(|v| numbers(v).1)
+    }
+    pub(crate) fn part(&self, key: &str) -> Attrs {
+        Attrs::new(&format!("{}.{key}", self.what), &self.get(key).cloned().unwrap_or_default())
+    }
+    pub(crate) fn parts(&self, key: &str) -> Vec<Attrs> {
+        let list = self.get(key).and_then(serde_json::Value::as_array).unwrap_or_else(|| panic!("{}", self.what));
+        list.iter().map(|v| Attrs::new(&format!("{}.{key}", self.what), v)).collect()
+    }
+    pub(crate) fn all_used(&self) {
+        let used = self.used.borrow();
+        let unknown: Vec<&String> = self.map.keys().filter(|key| !used.contains(*key)).collect();
+        assert!(unknown.is_empty(), "{}: nothing honours {unknown:?}", self.what);
+    }
+}
+
+/// The cases of a kind in `fixtures/optim/index.json`: name, attributes, file.
+pub(crate) fn cases(op: &str) -> Vec<(String, Attrs, String)> {
+    let index = json("optim/index.json");
+    let all = index["cases"].as_array().unwrap();
+    let found: Vec<_> = all
+        .iter()
+        .filter(|case| case["op"] == op)
+        .map(|case| {
+            let name = case["case"].as_str().unwrap();
+            (name.to_string(), Attrs::new(name, &case["attrs"]), format!("optim/{}", case["file"].as_str().unwrap()))
+        })
+        .collect();
+    assert!(!found.is_empty(), "no case of {op}");
+    found
+}

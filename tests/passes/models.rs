@@ -1,7 +1,8 @@
 //! Every sample and training steps of many networks, with each pass left out in turn.
 
 use super::{Case, cpu, cpu_sessions};
-use wgrad::nn::{Conv1d, Conv2d, Dropout, Flatten, Generator, Linear, Mode, Module, Relu, Sequential, Tanh, loss};
+use wgrad::nn::loss::{self, CrossEntropy};
+use wgrad::nn::{Conv1d, Conv2d, Dropout, Flatten, Generator, Linear, Mode, Module, Relu, Sequential, Tanh};
 use wgrad::ops::samples;
 use wgrad::optim::{Adam, Optimizer, Sgd};
 use wgrad::passes::Passes;
@@ -36,15 +37,19 @@ struct Network {
 impl Network {
     fn new(name: &'static str, sample: &[usize], network: Sequential, rule: impl wgrad::optim::Rule + 'static) -> Self {
         let optimizer = Optimizer::new(rule, network.parameters());
-        let loss: Loss = Box::new(move |x, y| loss::cross_entropy(network.forward(x, Mode::Train), y, 0.0));
+        let loss: Loss =
+            Box::new(move |x, y| loss::cross_entropy(network.forward(x, Mode::Train), y, CrossEntropy::default()));
         Network { name, sample: sample.to_vec(), optimizer, loss }
     }
 
     fn of_config(name: &'static str, config: &Config, sample: &[usize], smoothing: f64) -> Self {
         let model = Model::build(config, sample).unwrap();
-        let optimizer = config.optimizer.build(model.network.parameters());
+        let optimizer = config.build_optimizer(model.network.parameters()).unwrap();
         let (input, network) = (model.input, model.network);
-        let loss: Loss = Box::new(move |x, y| loss::cross_entropy(network.forward(x, Mode::Train), y, smoothing));
+        let loss: Loss = Box::new(move |x, y| {
+            let options = CrossEntropy { label_smoothing: smoothing, ..CrossEntropy::default() };
+            loss::cross_entropy(network.forward(x, Mode::Train), y, options)
+        });
         Network { name, sample: input, optimizer, loss }
     }
 
@@ -120,7 +125,7 @@ fn shared(rng: &mut Generator) -> Network {
     let loss: Loss = Box::new(move |x, y| {
         let twice = hidden.forward(hidden.forward(x, Mode::Train).tanh(), Mode::Train).tanh();
         let thrice = twice.matmul(x.graph().variable(hidden.weight()));
-        loss::cross_entropy(last.forward(thrice, Mode::Train), y, 0.0)
+        loss::cross_entropy(last.forward(thrice, Mode::Train), y, CrossEntropy::default())
     });
     Network { name: "shared weights", sample: vec![8], optimizer: Optimizer::new(sgd(), parameters), loss }
 }
@@ -132,7 +137,7 @@ fn half(rng: &mut Generator) -> Network {
     let loss: Loss = Box::new(move |x, y| {
         let weight = |layer: &Linear| x.graph().variable(layer.weight()).cast(DType::F16).t();
         let h = x.cast(DType::F16).matmul(weight(&hidden)).relu();
-        loss::cross_entropy(h.matmul(weight(&last)).cast(DType::F32), y, 0.0)
+        loss::cross_entropy(h.matmul(weight(&last)).cast(DType::F32), y, CrossEntropy::default())
     });
     Network { name: "f16", sample: vec![8], optimizer: Optimizer::new(sgd(), parameters), loss }
 }

@@ -1,6 +1,6 @@
 //! The network's settings.
 
-use crate::nn::Initializer;
+use super::init::InitConfig;
 use serde::{Deserialize, Serialize};
 
 /// The network: the shape its first layer sees, and the layers.
@@ -30,35 +30,6 @@ impl KernelSize {
         match self {
             KernelSize::All(n) => [n, n],
             KernelSize::Each(pair) => pair,
-        }
-    }
-}
-
-/// How a parameter starts.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum InitConfig {
-    /// PyTorch's default for the layer.
-    #[default]
-    Default,
-    KaimingUniform,
-    KaimingNormal,
-    XavierUniform,
-    XavierNormal,
-    Zeros,
-}
-
-impl InitConfig {
-    /// The initialiser.
-    pub fn initializer(self) -> Initializer {
-        match self {
-            InitConfig::Default => Initializer::Default,
-            InitConfig::KaimingUniform => Initializer::KaimingUniform,
-            InitConfig::KaimingNormal => Initializer::KaimingNormal,
-            InitConfig::XavierUniform => Initializer::XavierUniform,
-            InitConfig::XavierNormal => Initializer::XavierNormal,
-            InitConfig::Zeros => Initializer::ZEROS,
         }
     }
 }

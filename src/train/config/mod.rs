@@ -1,10 +1,16 @@
 //! A run's settings: presets, TOML files, and their checks.
 
+mod init;
 mod layers;
+mod loss;
 mod optimizer;
+mod schedule;
 
-pub use layers::{InitConfig, KernelSize, LayerConfig, ModelConfig};
-pub use optimizer::{LossConfig, OptimizerConfig, ScheduleConfig, Unit, WarmupConfig};
+pub use init::{FanConfig, InitConfig, NonlinearityConfig};
+pub use layers::{KernelSize, LayerConfig, ModelConfig};
+pub use loss::LossConfig;
+pub use optimizer::{OptimizerConfig, ParamGroupConfig};
+pub use schedule::{AnnealKind, Monitor, ScheduleConfig, ThresholdKind, Unit, WarmupConfig, WarmupKind};
 
 use crate::data::{Dataset, Mnist1dConfig, Mnist1dPreset, generate, load_folder};
 use crate::error::{Error, Result};
@@ -31,6 +37,16 @@ pub struct Config {
     pub batch: usize,
     /// Whether each epoch visits the samples in a new random order.
     pub shuffle: bool,
+    /// Limits the norm of all gradients together, if given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad_norm: Option<f64>,
+    /// Limits each element of the gradients, if given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad_value: Option<f64>,
+    /// If given, an exponential moving average of the weights is kept with this decay, and what is evaluated and saved is
+    /// the average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
     /// The data.
     pub data: DataConfig,
     /// The network.
@@ -39,6 +55,9 @@ pub struct Config {
     pub loss: LossConfig,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
+    /// Parameters with settings of their own. Each is in the first group that names it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub param_groups: Vec<ParamGroupConfig>,
     /// The learning rate's course.
     pub schedule: ScheduleConfig,
 }
@@ -52,6 +71,10 @@ impl Default for Config {
             epochs: 50,
             batch: 100,
             shuffle: true,
+            clip_grad_norm: None,
+            clip_grad_value: None,
+            ema_decay: None,
+            param_groups: Vec::new(),
             data: DataConfig::default(),
             model: ModelConfig::default(),
             loss: LossConfig::CrossEntropy { label_smoothing: 0.0 },
@@ -131,8 +154,8 @@ impl Config {
             in_features: None,
             out_features,
             bias: true,
-            weight_init: InitConfig::KaimingUniform,
-            bias_init: InitConfig::Zeros,
+            weight_init: InitConfig::KAIMING_UNIFORM,
+            bias_init: InitConfig::Zeros {},
         };
         let conv = || LayerConfig::Conv1d {
             in_channels: None,
@@ -200,12 +223,8 @@ impl Config {
         if self.model.layers.is_empty() {
             return Err(Error::config("model.layers", "must name at least one layer"));
         }
-        if let LossConfig::CrossEntropy { label_smoothing: s } = self.loss
-            && !(0.0..=1.0).contains(&s)
-        {
-            return Err(Error::config("loss.label_smoothing", format!("must lie in [0, 1], but is {s}")));
-        }
-        self.optimizer.check()?;
+        self.loss.check()?;
+        self.check_optimizer()?;
         self.schedule.check()
     }
 
@@ -214,6 +233,13 @@ impl Config {
         if self.batch > data.train.rows {
             let message = format!("is {}, but the training set has only {} samples", self.batch, data.train.rows);
             return Err(Error::config("batch", message));
+        }
+        let monitor = self.schedule.plateau().map(|(monitor, _)| monitor);
+        if matches!(monitor, Some(Monitor::ValLoss | Monitor::ValError)) && data.val.is_none() {
+            return Err(Error::config(
+                "schedule.monitor",
+                "needs a validation set, and there is none: use train_loss?",
+            ));
         }
         Ok(())
     }

@@ -1,25 +1,10 @@
-//! The loss's, the optimiser's and the schedule's settings.
+//! The optimiser's settings.
 
+use super::Config;
 use crate::error::{Error, Result};
-use crate::optim::{Adam, Optimizer, Schedule, ScheduleKind, Sgd, Warmup};
+use crate::optim::{Adadelta, Adagrad, Adam, Clip, Lion, Optimizer, ParamGroup, RmsProp, Rule, Sgd};
 use crate::variable::Variable;
 use serde::{Deserialize, Serialize};
-
-/// The loss.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum LossConfig {
-    /// Cross-entropy of logits against the labels.
-    CrossEntropy {
-        /// In `[0, 1]`.
-        #[serde(default)]
-        label_smoothing: f64,
-    },
-    /// Mean squared error against the one-hot labels.
-    Mse {},
-    /// Binary cross-entropy of each logit against the one-hot labels.
-    BceWithLogits {},
-}
 
 /// The optimiser; the names and defaults are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -39,200 +24,288 @@ pub enum OptimizerConfig {
     },
     Adam {
         lr: f64,
-        #[serde(default = "default_betas")]
+        #[serde(default = "adam_betas")]
         betas: [f64; 2],
-        #[serde(default = "default_eps")]
+        #[serde(default = "eps_8")]
+        eps: f64,
+        #[serde(default)]
+        weight_decay: f64,
+        #[serde(default)]
+        amsgrad: bool,
+    },
+    Adamw {
+        lr: f64,
+        #[serde(default = "adam_betas")]
+        betas: [f64; 2],
+        #[serde(default = "eps_8")]
+        eps: f64,
+        #[serde(default = "adamw_decay")]
+        weight_decay: f64,
+        #[serde(default)]
+        amsgrad: bool,
+    },
+    Rmsprop {
+        lr: f64,
+        #[serde(default = "alpha")]
+        alpha: f64,
+        #[serde(default = "eps_8")]
+        eps: f64,
+        #[serde(default)]
+        weight_decay: f64,
+        #[serde(default)]
+        momentum: f64,
+        #[serde(default)]
+        centered: bool,
+    },
+    Adagrad {
+        lr: f64,
+        #[serde(default)]
+        lr_decay: f64,
+        #[serde(default)]
+        weight_decay: f64,
+        #[serde(default)]
+        initial_accumulator_value: f64,
+        #[serde(default = "eps_10")]
+        eps: f64,
+    },
+    Adadelta {
+        lr: f64,
+        #[serde(default = "rho")]
+        rho: f64,
+        #[serde(default = "eps_6")]
         eps: f64,
         #[serde(default)]
         weight_decay: f64,
     },
-    Adamw {
+    Lion {
         lr: f64,
-        #[serde(default = "default_betas")]
+        #[serde(default = "lion_betas")]
         betas: [f64; 2],
-        #[serde(default = "default_eps")]
-        eps: f64,
-        #[serde(default = "default_decay")]
+        #[serde(default)]
         weight_decay: f64,
     },
 }
 
-fn default_betas() -> [f64; 2] {
+fn adam_betas() -> [f64; 2] {
     [0.9, 0.999]
 }
-fn default_eps() -> f64 {
+fn lion_betas() -> [f64; 2] {
+    [0.9, 0.99]
+}
+fn eps_6() -> f64 {
+    1e-6
+}
+fn eps_8() -> f64 {
     1e-8
 }
-fn default_decay() -> f64 {
+fn eps_10() -> f64 {
+    1e-10
+}
+fn adamw_decay() -> f64 {
     0.01
+}
+fn alpha() -> f64 {
+    0.99
+}
+fn rho() -> f64 {
+    0.9
+}
+
+/// Some parameters' own settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParamGroupConfig {
+    /// Names of parameters, such as `0.weight`; `*` stands for any part of one, as in `*.bias`.
+    pub parameters: Vec<String>,
+    /// Multiplies the learning rate.
+    #[serde(default = "same")]
+    pub lr_factor: f64,
+    /// Takes the place of the optimiser's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+}
+
+fn same() -> f64 {
+    1.0
+}
+
+/// Whether `name` is `pattern`, in which `*` stands for anything.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => {
+            let Some(after) = name.strip_prefix(start) else { return false };
+            (0..=after.len()).filter(|&k| after.is_char_boundary(k)).any(|k| matches(rest, &after[k..]))
+        }
+    }
+}
+
+fn at_least_0(key: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        Err(Error::config(key, format!("must be a number of 0 or more, but is {value}")))
+    }
 }
 
 impl OptimizerConfig {
+    fn lr_and_decay(&mut self) -> (&mut f64, &mut f64) {
+        match self {
+            OptimizerConfig::Sgd { lr, weight_decay, .. }
+            | OptimizerConfig::Adam { lr, weight_decay, .. }
+            | OptimizerConfig::Adamw { lr, weight_decay, .. }
+            | OptimizerConfig::Rmsprop { lr, weight_decay, .. }
+            | OptimizerConfig::Adagrad { lr, weight_decay, .. }
+            | OptimizerConfig::Adadelta { lr, weight_decay, .. }
+            | OptimizerConfig::Lion { lr, weight_decay, .. } => (lr, weight_decay),
+        }
+    }
     /// The base learning rate.
     pub fn lr(&self) -> f64 {
-        match *self {
-            OptimizerConfig::Sgd { lr, .. } | OptimizerConfig::Adam { lr, .. } | OptimizerConfig::Adamw { lr, .. } => {
-                lr
-            }
-        }
+        let mut copy = *self;
+        *copy.lr_and_decay().0
     }
     /// Sets the base learning rate.
     pub fn set_lr(&mut self, value: f64) {
-        match self {
-            OptimizerConfig::Sgd { lr, .. } | OptimizerConfig::Adam { lr, .. } | OptimizerConfig::Adamw { lr, .. } => {
-                *lr = value;
-            }
-        }
+        *self.lr_and_decay().0 = value;
     }
-    /// The optimiser of `parameters`.
-    pub fn build(&self, parameters: Vec<(String, Variable)>) -> Optimizer {
-        let adam = |betas: [f64; 2], eps, weight_decay, decoupled| Adam {
-            betas: (betas[0], betas[1]),
-            eps,
-            weight_decay,
-            decoupled,
+    /// The update rule.
+    pub fn rule(&self) -> Box<dyn Rule> {
+        let adam = |betas: [f64; 2], eps, weight_decay, decoupled, amsgrad| {
+            Box::new(Adam { betas: betas.into(), eps, weight_decay, decoupled, amsgrad })
         };
         match *self {
             OptimizerConfig::Sgd { momentum, dampening, nesterov, weight_decay, .. } => {
-                Optimizer::new(Sgd { momentum, dampening, nesterov, weight_decay }, parameters)
+                Box::new(Sgd { momentum, dampening, nesterov, weight_decay })
             }
-            OptimizerConfig::Adam { betas, eps, weight_decay, .. } => {
-                Optimizer::new(adam(betas, eps, weight_decay, false), parameters)
+            OptimizerConfig::Adam { betas, eps, weight_decay, amsgrad, .. } => {
+                adam(betas, eps, weight_decay, false, amsgrad)
             }
-            OptimizerConfig::Adamw { betas, eps, weight_decay, .. } => {
-                Optimizer::new(adam(betas, eps, weight_decay, true), parameters)
+            OptimizerConfig::Adamw { betas, eps, weight_decay, amsgrad, .. } => {
+                adam(betas, eps, weight_decay, true, amsgrad)
             }
+            OptimizerConfig::Rmsprop { alpha, eps, weight_decay, momentum, centered, .. } => {
+                Box::new(RmsProp { alpha, eps, weight_decay, momentum, centered })
+            }
+            OptimizerConfig::Adagrad { lr_decay, weight_decay, initial_accumulator_value, eps, .. } => {
+                Box::new(Adagrad { lr_decay, weight_decay, initial_accumulator_value, eps })
+            }
+            OptimizerConfig::Adadelta { rho, eps, weight_decay, .. } => Box::new(Adadelta { rho, eps, weight_decay }),
+            OptimizerConfig::Lion { betas, weight_decay, .. } => Box::new(Lion { betas: betas.into(), weight_decay }),
         }
     }
     pub(super) fn check(&self) -> Result<()> {
-        let at_least_0 = |key: &str, value: f64| {
-            if value.is_finite() && value >= 0.0 {
-                Ok(())
-            } else {
-                Err(Error::config(format!("optimizer.{key}"), format!("must be a number of 0 or more, but is {value}")))
-            }
+        let (lr, weight_decay) = {
+            let mut copy = *self;
+            let (lr, decay) = copy.lr_and_decay();
+            (*lr, *decay)
         };
-        at_least_0("lr", self.lr())?;
+        let positive = |keys: &[(&str, f64)]| {
+            keys.iter().try_for_each(|(key, value)| at_least_0(&format!("optimizer.{key}"), *value))
+        };
+        let below_1 = |key: &str, values: &[f64]| {
+            if values.iter().all(|b| (0.0..1.0).contains(b)) {
+                return Ok(());
+            }
+            Err(Error::config(format!("optimizer.{key}"), format!("must lie in [0, 1), but is {values:?}")))
+        };
+        positive(&[("lr", lr), ("weight_decay", weight_decay)])?;
         match *self {
-            OptimizerConfig::Sgd { momentum, dampening, nesterov, weight_decay, .. } => {
-                at_least_0("momentum", momentum)?;
-                at_least_0("weight_decay", weight_decay)?;
+            OptimizerConfig::Sgd { momentum, dampening, nesterov, .. } => {
+                positive(&[("momentum", momentum)])?;
                 if !dampening.is_finite() {
                     return Err(Error::config("optimizer.dampening", "must be a number"));
                 }
                 if nesterov && (momentum == 0.0 || dampening != 0.0) {
                     return Err(Error::config("optimizer.nesterov", "needs a momentum and no dampening"));
                 }
+                Ok(())
             }
-            OptimizerConfig::Adam { betas, eps, weight_decay, .. }
-            | OptimizerConfig::Adamw { betas, eps, weight_decay, .. } => {
-                at_least_0("eps", eps)?;
-                at_least_0("weight_decay", weight_decay)?;
-                if betas.iter().any(|b| !(0.0..1.0).contains(b)) {
-                    return Err(Error::config("optimizer.betas", format!("must lie in [0, 1), but are {betas:?}")));
-                }
+            OptimizerConfig::Adam { betas, eps, .. } | OptimizerConfig::Adamw { betas, eps, .. } => {
+                positive(&[("eps", eps)])?;
+                below_1("betas", &betas)
             }
-        }
-        Ok(())
-    }
-}
-
-/// What a schedule counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Unit {
-    #[default]
-    Epoch,
-    Step,
-}
-
-/// A linear rise at the start of a schedule, as PyTorch's `LinearLR`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WarmupConfig {
-    /// How long it lasts, in the schedule's unit.
-    pub length: u32,
-    /// Where it starts, as a factor of the base learning rate.
-    #[serde(default = "third")]
-    pub start_factor: f64,
-}
-
-fn third() -> f64 {
-    1.0 / 3.0
-}
-
-/// The learning rate's course, over epochs or steps.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-#[allow(missing_docs)]
-pub enum ScheduleConfig {
-    Constant {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        warmup: Option<WarmupConfig>,
-        #[serde(default)]
-        unit: Unit,
-    },
-    Step {
-        step_size: u32,
-        gamma: f64,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        warmup: Option<WarmupConfig>,
-        #[serde(default)]
-        unit: Unit,
-    },
-    Cosine {
-        /// All that follows the warm-up, by default.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        t_max: Option<u32>,
-        #[serde(default)]
-        min_factor: f64,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        warmup: Option<WarmupConfig>,
-        #[serde(default)]
-        unit: Unit,
-    },
-}
-
-impl ScheduleConfig {
-    /// What it counts.
-    pub fn unit(&self) -> Unit {
-        match *self {
-            ScheduleConfig::Constant { unit, .. }
-            | ScheduleConfig::Step { unit, .. }
-            | ScheduleConfig::Cosine { unit, .. } => unit,
+            OptimizerConfig::Rmsprop { alpha, eps, momentum, .. } => {
+                positive(&[("eps", eps), ("momentum", momentum)])?;
+                below_1("alpha", &[alpha])
+            }
+            OptimizerConfig::Adagrad { lr_decay, initial_accumulator_value, eps, .. } => positive(&[
+                ("lr_decay", lr_decay),
+                ("initial_accumulator_value", initial_accumulator_value),
+                ("eps", eps),
+            ]),
+            OptimizerConfig::Adadelta { rho, eps, .. } => {
+                positive(&[("eps", eps)])?;
+                below_1("rho", &[rho])
+            }
+            OptimizerConfig::Lion { betas, .. } => below_1("betas", &betas),
         }
     }
-    /// The schedule, for a run of `total` units.
-    pub fn schedule(&self, total: u32) -> Schedule {
-        let (kind, warmup) = match *self {
-            ScheduleConfig::Constant { warmup, .. } => (ScheduleKind::Constant, warmup),
-            ScheduleConfig::Step { step_size, gamma, warmup, .. } => (ScheduleKind::Step { step_size, gamma }, warmup),
-            ScheduleConfig::Cosine { t_max, min_factor, warmup, .. } => {
-                let t_max = t_max.unwrap_or_else(|| total.saturating_sub(warmup.map_or(0, |w| w.length)).max(1));
-                (ScheduleKind::Cosine { t_max, min_factor }, warmup)
+}
+
+impl Config {
+    /// The optimiser of a network's named parameters: each is in the first of `param_groups` that names it, or in none.
+    pub fn build_optimizer(&self, parameters: Vec<(String, Variable)>) -> Result<Optimizer> {
+        let mut rest = parameters;
+        let mut groups = Vec::new();
+        for (index, group) in self.param_groups.iter().enumerate() {
+            let named = |name: &str| group.parameters.iter().any(|pattern| matches(pattern, name));
+            let (own, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(name, _)| named(name));
+            rest = others;
+            if let Some(pattern) = group.parameters.iter().find(|p| !own.iter().any(|(name, _)| matches(p, name))) {
+                let names: Vec<&str> = rest.iter().map(|(name, _)| name.as_str()).collect();
+                let message = format!("`{pattern}` names no parameter; those not in a group are {}", names.join(", "));
+                return Err(Error::config(format!("param_groups[{index}].parameters"), message));
             }
-        };
-        let warmup = warmup.map(|w| Warmup { length: w.length, start_factor: w.start_factor });
-        Schedule { kind, warmup }
-    }
-    pub(super) fn check(&self) -> Result<()> {
-        if let Some(warmup) = self.schedule(1).warmup
-            && !(0.0..=1.0).contains(&warmup.start_factor)
-        {
-            let message = format!("must lie in [0, 1], but is {}", warmup.start_factor);
-            return Err(Error::config("schedule.warmup.start_factor", message));
+            let mut settings = self.optimizer;
+            if let Some(weight_decay) = group.weight_decay {
+                *settings.lr_and_decay().1 = weight_decay;
+            }
+            groups.push(ParamGroup::boxed(settings.rule(), own).lr_factor(group.lr_factor));
         }
-        match *self {
-            ScheduleConfig::Step { step_size: 0, .. } => Err(Error::config("schedule.step_size", "must be 1 or more")),
-            ScheduleConfig::Step { gamma, .. } if !gamma.is_finite() || gamma < 0.0 => {
-                Err(Error::config("schedule.gamma", format!("must be a number of 0 or more, but is {gamma}")))
+        groups.insert(0, ParamGroup::boxed(self.optimizer.rule(), rest));
+        let optimizer = Optimizer::of_groups(groups);
+        let clip = self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value));
+        Ok(match clip {
+            Some(clip) => optimizer.clip(clip),
+            None => optimizer,
+        })
+    }
+
+    pub(super) fn check_optimizer(&self) -> Result<()> {
+        self.optimizer.check()?;
+        for (index, group) in self.param_groups.iter().enumerate() {
+            at_least_0(&format!("param_groups[{index}].lr_factor"), group.lr_factor)?;
+            at_least_0(&format!("param_groups[{index}].weight_decay"), group.weight_decay.unwrap_or(0.0))?;
+        }
+        for (key, value) in [("clip_grad_norm", self.clip_grad_norm), ("clip_grad_value", self.clip_grad_value)] {
+            if let Some(value) = value.filter(|v| !(v.is_finite() && *v > 0.0)) {
+                return Err(Error::config(key, format!("must be a positive number, but is {value}")));
             }
-            ScheduleConfig::Cosine { t_max: Some(0), .. } => Err(Error::config("schedule.t_max", "must be 1 or more")),
-            ScheduleConfig::Cosine { min_factor, .. } if !(0.0..=1.0).contains(&min_factor) => {
-                Err(Error::config("schedule.min_factor", format!("must lie in [0, 1], but is {min_factor}")))
+        }
+        if self.clip_grad_norm.is_some() && self.clip_grad_value.is_some() {
+            return Err(Error::config("clip_grad_value", "cannot go with clip_grad_norm"));
+        }
+        match self.ema_decay {
+            Some(decay) if !(0.0..1.0).contains(&decay) => {
+                Err(Error::config("ema_decay", format!("must lie in [0, 1), but is {decay}")))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn stars_stand_for_any_part() {
+        for (pattern, name) in [("0.weight", "0.weight"), ("*", ""), ("*.bias", "3.bias"), ("1.*.w*t", "1.0.weight")] {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("0.weight", "10.weight"), ("*.bias", "3.bias_ih"), ("1.*", "11.weight"), ("", "a")] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }
 }

@@ -1,0 +1,102 @@
+//! Attention.
+
+use super::functional::{AttentionOptions, scaled_dot_product_attention};
+use super::parameters::{Parameters, has_parameters};
+use super::{Generator, Initializer, Mode, Module};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// Several heads of scaled dot-product attention between linear layers (Vaswani et al. 2017): `torch.nn.MultiheadAttention` with
+/// `batch_first=True`.
+///
+/// Parameters: `in_proj_weight` `[3e, e]` and `in_proj_bias` `[3e]` for queries, keys and values, `out_proj.weight` `[e, e]` and
+/// `out_proj.bias` `[e]`. As a [`Module`] it attends to its own input, `[n, l, e] → [n, l, e]`.
+#[derive(Debug, Clone)]
+pub struct MultiheadAttention {
+    parameters: Parameters,
+    embed_dim: usize,
+    num_heads: usize,
+    causal: bool,
+}
+
+impl MultiheadAttention {
+    /// A layer with PyTorch's default initialisation. `num_heads` must divide `embed_dim`; the forward pass reports it if not.
+    pub fn new(embed_dim: usize, num_heads: usize, rng: &mut Generator) -> Self {
+        let [inner, outer] = [3, 1].map(|parts| Shape::from([parts * embed_dim, embed_dim]));
+        let mut parameters = Parameters::default();
+        parameters.draw("in_proj_weight", &inner, &inner, Initializer::XAVIER_UNIFORM, rng);
+        parameters.draw("in_proj_bias", 3 * embed_dim, &inner, Initializer::ZEROS, rng);
+        parameters.draw("out_proj.weight", &outer, &outer, Initializer::Default, rng);
+        parameters.draw("out_proj.bias", embed_dim, &outer, Initializer::ZEROS, rng);
+        MultiheadAttention { parameters, embed_dim, num_heads, causal: false }
+    }
+    /// The same layer without biases.
+    pub fn without_bias(mut self) -> Self {
+        self.parameters.set("in_proj_bias", None);
+        self.parameters.set("out_proj.bias", None);
+        self
+    }
+    /// The same layer, in which a position of its input sees those up to itself.
+    pub fn causal(mut self) -> Self {
+        self.causal = true;
+        self
+    }
+
+    /// Attention of `query` `[n, l, e]` to `key` and `value` `[n, s, e]`: `[n, l, e]`. The options' mask broadcasts to
+    /// `[n, heads, l, s]`.
+    #[track_caller]
+    pub fn attend<'g>(
+        &self,
+        query: Tensor<'g>,
+        key: Tensor<'g>,
+        value: Tensor<'g>,
+        options: &AttentionOptions<'g>,
+    ) -> Tensor<'g> {
+        let (graph, e, heads) = (query.graph(), self.embed_dim, self.num_heads);
+        if let Some(poisoned) = [query, key, value].into_iter().find(Tensor::is_poisoned) {
+            return poisoned;
+        }
+        let given = [query, key, value].map(|t| t.shape());
+        if given.iter().any(|s| s.rank() != 3 || s[2] != e) || heads == 0 || !e.is_multiple_of(heads) {
+            let [q, k, v] = given;
+            let message = format!("{heads} heads of width {e} in all take [n, l, {e}], but are given {q}, {k} and {v}");
+            return graph.fail("MultiheadAttention", message);
+        }
+        let weight = self.parameters.value(graph, "in_proj_weight");
+        let bias = self.parameters.optional(graph, "in_proj_bias");
+        // Columns `from..to` of the joint projection.
+        let project = |x: Tensor<'g>, from: usize, to: usize| {
+            let y = x.matmul(weight.slice(0, from * e..to * e).t());
+            bias.map_or(y, |bias| y + bias.slice(0, from * e..to * e))
+        };
+        let (q, k, v) = if query.id() == key.id() && key.id() == value.id() {
+            let all = project(query, 0, 3);
+            (all.slice(2, 0..e), all.slice(2, e..2 * e), all.slice(2, 2 * e..3 * e))
+        } else {
+            (project(query, 0, 1), project(key, 1, 2), project(value, 2, 3))
+        };
+        // [n, l, e] → [n, heads, l, e/heads].
+        let split = |x: Tensor<'g>| {
+            let shape = x.shape();
+            x.reshape([shape[0], shape[1], heads, e / heads]).permute(&[0, 2, 1, 3])
+        };
+        let mixed = scaled_dot_product_attention(split(q), split(k), split(v), options);
+        if mixed.is_poisoned() {
+            return mixed;
+        }
+        let y = mixed.permute(&[0, 2, 1, 3]).reshape(query.shape());
+        let y = y.matmul(self.parameters.value(graph, "out_proj.weight").t());
+        self.parameters.optional(graph, "out_proj.bias").map_or(y, |bias| y + bias)
+    }
+}
+
+impl Module for MultiheadAttention {
+    fn name(&self) -> &'static str {
+        "MultiheadAttention"
+    }
+    #[track_caller]
+    fn forward<'g>(&self, x: Tensor<'g>, _: Mode) -> Tensor<'g> {
+        self.attend(x, x, x, &AttentionOptions { causal: self.causal, ..AttentionOptions::default() })
+    }
+    has_parameters!();
+}

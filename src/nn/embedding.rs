@@ -1,0 +1,54 @@
+//! Embeddings.
+
+use super::parameters::{Parameters, has_parameters};
+use super::{Generator, Initializer, Mode, Module, functional};
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// Rows of a table, `[…]` of integers to `[…, dim]`; weight `[num_embeddings, dim]`: `torch.nn.Embedding`. Whole numbers held as
+/// floats, as data files have them, are taken too.
+#[derive(Debug, Clone)]
+pub struct Embedding {
+    parameters: Parameters,
+    padding_idx: Option<usize>,
+}
+
+impl Embedding {
+    /// A table of standard normal numbers.
+    pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut Generator) -> Self {
+        Embedding::with_init(num_embeddings, embedding_dim, Initializer::Normal(0.0, 1.0), rng)
+    }
+    /// A table that starts as `weight` says.
+    pub fn with_init(num_embeddings: usize, embedding_dim: usize, weight: Initializer, rng: &mut Generator) -> Self {
+        let shape = Shape::from([num_embeddings, embedding_dim]);
+        Embedding { parameters: Parameters::affine(&shape, 0, weight, None, rng), padding_idx: None }
+    }
+    /// The same table with zeros in the row `index`, which gets no gradient.
+    pub fn padding_idx(mut self, index: usize) -> Self {
+        self.padding_idx = Some(index);
+        let start = self.parameters.first().initial().clone();
+        let (shape, mut data) = (start.shape().clone(), start.to_f64());
+        if let ([rows, dim], true) = (&shape[..], shape.rank() == 2)
+            && index < *rows
+        {
+            data[index * dim..][..*dim].fill(0.0);
+            // The same shape as before, so it can be made.
+            self.parameters.set("weight", Array::from_f64(shape, &data, DType::F32).ok());
+        }
+        self
+    }
+}
+
+impl Module for Embedding {
+    fn name(&self) -> &'static str {
+        "Embedding"
+    }
+    #[track_caller]
+    fn forward<'g>(&self, x: Tensor<'g>, _: Mode) -> Tensor<'g> {
+        let indices = if x.dtype().is_float() { x.cast(DType::I32) } else { x };
+        functional::embedding(indices, self.parameters.value(x.graph(), "weight"), self.padding_idx)
+    }
+    has_parameters!();
+}

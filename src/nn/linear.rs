@@ -1,0 +1,41 @@
+//! Linear layers.
+
+use super::parameters::{Parameters, affine_layer, has_parameters};
+use super::{Generator, Initializer, Mode, Module};
+use crate::tensor::Tensor;
+
+/// `y = x·Wᵀ + b`, `[…, in] → […, out]`; weight `[out, in]`, bias `[out]`: `torch.nn.Linear`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    parameters: Parameters,
+}
+affine_layer!(Linear);
+
+impl Linear {
+    /// A layer with PyTorch's default initialisation.
+    pub fn new(in_features: usize, out_features: usize, rng: &mut Generator) -> Self {
+        Linear::with_init(in_features, out_features, Initializer::Default, Some(Initializer::Default), rng)
+    }
+    /// A layer with these initialisers; without a bias if that is `None`.
+    pub fn with_init(
+        in_features: usize,
+        out_features: usize,
+        weight: Initializer,
+        bias: Option<Initializer>,
+        rng: &mut Generator,
+    ) -> Self {
+        Linear { parameters: Parameters::affine(&[out_features, in_features].into(), out_features, weight, bias, rng) }
+    }
+}
+
+impl Module for Linear {
+    fn name(&self) -> &'static str {
+        "Linear"
+    }
+    #[track_caller]
+    fn forward<'g>(&self, x: Tensor<'g>, _: Mode) -> Tensor<'g> {
+        let y = x.matmul(self.parameters.value(x.graph(), "weight").t());
+        self.parameters.optional(x.graph(), "bias").map_or(y, |bias| y + bias)
+    }
+    has_parameters!();
+}

@@ -1,0 +1,138 @@
+//! The variables a layer owns.
+
+use super::{Generator, Initializer};
+use crate::array::Array;
+use crate::graph::Graph;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use crate::variable::Variable;
+
+/// Variables with the names they have in PyTorch's `state_dict`, in its order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Parameters {
+    named: Vec<(String, Variable)>,
+    /// Why a value could not be drawn; the forward pass reports it.
+    error: Option<String>,
+}
+
+impl Parameters {
+    /// Draws a variable for a layer whose weight has the shape `weight`.
+    pub(super) fn draw(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        weight: &Shape,
+        init: Initializer,
+        rng: &mut Generator,
+    ) {
+        let value = init.draw(shape, weight, rng).unwrap_or_else(|error| {
+            self.error.get_or_insert(format!("its parameter `{name}`: {error}"));
+            Array::from(0f32)
+        });
+        self.set(name, Some(value));
+    }
+
+    /// A weight and, if there is one, a bias of `outputs` elements: drawn in this order, as PyTorch does.
+    pub(super) fn affine(
+        shape: &Shape,
+        outputs: usize,
+        weight: Initializer,
+        bias: Option<Initializer>,
+        rng: &mut Generator,
+    ) -> Self {
+        let mut parameters = Parameters::default();
+        parameters.draw("weight", shape, shape, weight, rng);
+        if let Some(bias) = bias {
+            parameters.draw("bias", outputs, shape, bias, rng);
+        }
+        parameters
+    }
+
+    /// Replaces a variable by a new one, adds it, or (`None`) removes it.
+    pub(super) fn set(&mut self, name: &str, value: Option<Array>) {
+        let place = self.named.iter().position(|(n, _)| n == name);
+        match (place, value.map(|value| (name.to_string(), Variable::new(name, value)))) {
+            (Some(place), Some(new)) => self.named[place] = new,
+            (Some(place), None) => drop(self.named.remove(place)),
+            (None, Some(new)) => self.named.push(new),
+            (None, None) => {}
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Variable> {
+        self.named.iter().find(|(n, _)| n == name).map(|(_, variable)| variable)
+    }
+
+    /// The first variable: the weight, in the layers that have one.
+    pub(super) fn first(&self) -> &Variable {
+        &self.named[0].1
+    }
+
+    /// The value in a graph of a variable the layer may lack; poisoned if it could not be drawn.
+    #[track_caller]
+    pub(super) fn optional<'g>(&self, graph: &'g Graph, name: &str) -> Option<Tensor<'g>> {
+        let variable = self.get(name)?;
+        Some(match &self.error {
+            Some(error) => graph.fail("layer", error),
+            None => graph.variable(variable),
+        })
+    }
+
+    /// The value in a graph of a variable the layer has.
+    #[track_caller]
+    pub(super) fn value<'g>(&self, graph: &'g Graph, name: &str) -> Tensor<'g> {
+        self.optional(graph, name).unwrap_or_else(|| graph.fail("layer", format!("it has no parameter `{name}`")))
+    }
+
+    pub(super) fn named(&self) -> Vec<(String, Variable)> {
+        self.named.clone()
+    }
+
+    pub(super) fn prefix(&mut self, prefix: &str) {
+        for (_, variable) in &mut self.named {
+            *variable = variable.renamed(format!("{prefix}.{}", variable.name()));
+        }
+    }
+}
+
+/// The parts of [`Module`](super::Module) that a layer's `parameters` field answers.
+macro_rules! has_parameters {
+    () => {
+        fn parameters(&self) -> Vec<(String, crate::variable::Variable)> {
+            self.parameters.named()
+        }
+        fn prefix(&mut self, prefix: &str) {
+            self.parameters.prefix(prefix);
+        }
+    };
+}
+pub(super) use has_parameters;
+
+/// What layers with a weight and maybe a bias have in common.
+macro_rules! affine_layer {
+    ($name:ident) => {
+        impl $name {
+            /// The same layer without a bias.
+            pub fn without_bias(mut self) -> Self {
+                self.parameters.set("bias", None);
+                self
+            }
+            /// Starts from given values. Their shapes are the layer's to keep: a mismatch shows as a shape error in
+            /// the forward pass.
+            pub fn with_values(mut self, weight: crate::array::Array, bias: Option<crate::array::Array>) -> Self {
+                self.parameters.set("weight", Some(weight));
+                self.parameters.set("bias", bias);
+                self
+            }
+            /// The weight.
+            pub fn weight(&self) -> &crate::variable::Variable {
+                self.parameters.first()
+            }
+            /// The bias.
+            pub fn bias(&self) -> Option<&crate::variable::Variable> {
+                self.parameters.get("bias")
+            }
+        }
+    };
+}
+pub(super) use affine_layer;
