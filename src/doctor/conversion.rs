@@ -27,7 +27,8 @@ fn unsigned(word: u32) -> String {
 }
 
 fn float(word: u32) -> String {
-    f32::from_bits(word).to_string()
+    // In f64 all digits are shown.
+    f64::from(f32::from_bits(word)).to_string()
 }
 
 const LEAST: u32 = i32::MIN as u32;

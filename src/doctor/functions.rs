@@ -151,7 +151,7 @@ fn table() -> Vec<Function> {
             draw: |d| [d.between(-10.0, 10.0), 0.0],
             edges: &[[0.0, 0.0], [1e-4, 0.0], [-1e-4, 0.0], [1e-10, 0.0], [9.5, 0.0]],
             exact: |x, _| x.tanh(),
-            promise: "10⁻⁵ or as sinh(x) / cosh(x)",
+            promise: "10⁻⁵ absolute, or as sinh / cosh",
             allowed: |x, _, e| Some(tanh_error(x, e)),
         },
         Function {

@@ -3,6 +3,7 @@
 use super::report::{Finding, Verdict};
 use crate::error::Result;
 use crate::gpu::{Probe, ProbeBuffer, ProbeShader};
+use crate::plan::Shader;
 
 const GROUPS: u32 = 256;
 /// Times that what depends on chance is tried.
@@ -32,9 +33,11 @@ pub(super) fn barriers(probe: &Probe) -> Result<Vec<Finding>> {
 }
 
 pub(super) fn zeros(probe: &Probe) -> Result<Vec<Finding>> {
-    let text = include_str!("../../shaders/doctor_workgroup_zero.wgsl");
-    let fill = ProbeShader::new("doctor_workgroup_zero", text).entry("fill");
-    let look = ProbeShader::new("doctor_workgroup_zero", text).entry("look");
+    let file = Shader::file("doctor_workgroup_zero", include_str!("../../shaders/doctor_workgroup_zero.wgsl"));
+    let (few, many) = (file.wgsl()?, file.constant("WORDS", 4096).wgsl()?);
+    let fill = ProbeShader::new("doctor_workgroup_zero", &many).entry("fill").not_zeroed();
+    let look = ProbeShader::new("doctor_workgroup_zero", &few).entry("look");
+    let bare = ProbeShader::new("doctor_workgroup_zero", &many).entry("look").not_zeroed();
     let found = |look: &ProbeShader<'_>| -> Result<usize> {
         let mut dirty = 0;
         for _ in 0..REPEATS {
@@ -46,7 +49,7 @@ pub(super) fn zeros(probe: &Probe) -> Result<Vec<Finding>> {
         Ok(dirty)
     };
     let all = REPEATS * GROUPS as usize;
-    let (with, without) = (found(&look)?, found(&look.not_zeroed())?);
+    let (with, without) = (found(&look)?, found(&bare)?);
     let section = "address-space";
     let left = format!("{without} of {all} workgroups find other values");
     Ok(vec![

@@ -96,7 +96,9 @@ fn look(subject: &str, examination: &Examination, patient: &mut Patient) -> Opti
 }
 
 fn not_run(subject: &str, error: &Error) -> Finding {
-    Finding::new(subject, error, ["", ""], Verdict::NotRun)
+    // Drivers' messages have several lines, and a finding is one.
+    let message = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    Finding::new(subject, message, ["", ""], Verdict::NotRun)
 }
 
 /// Examines a device; `progress` is told each subject before it is looked at.

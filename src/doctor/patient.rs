@@ -16,6 +16,7 @@ use crate::plan::Shader;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expression {
     /// The body of a WGSL function of `x`, `y` and `z`.
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "no GPU reads it"))]
     pub(super) wgsl: &'static str,
     /// The same as wgrad's operations, for the CPU; `None` where there is none.
     pub(super) graph: Option<for<'g> fn([Tensor<'g>; 3]) -> Tensor<'g>>,
@@ -27,7 +28,7 @@ pub(super) enum Patient {
     Cpu(Session),
     /// A GPU's driver.
     #[cfg(feature = "gpu")]
-    Gpu(Probe),
+    Gpu(Box<Probe>),
 }
 
 impl Patient {
@@ -35,10 +36,10 @@ impl Patient {
     pub(super) fn open(device: &Device) -> Result<Patient> {
         match device {
             #[cfg(feature = "gpu")]
-            Device::Gpu(choice) => Ok(Patient::Gpu(Probe::open(choice, Limits::Adapter)?)),
+            Device::Gpu(choice) => Ok(Patient::Gpu(Box::new(Probe::open(choice, Limits::Adapter)?))),
             #[cfg(feature = "gpu")]
             Device::Auto if crate::gpu::has_hardware() => {
-                Ok(Patient::Gpu(Probe::open(&crate::session::GpuChoice::Fastest, Limits::Adapter)?))
+                Ok(Patient::Gpu(Box::new(Probe::open(&crate::session::GpuChoice::Fastest, Limits::Adapter)?)))
             }
             Device::Auto => Ok(Patient::Cpu(Session::new(Device::cpu())?)),
             device => Ok(Patient::Cpu(Session::new(device.clone())?)),
