@@ -57,6 +57,7 @@ fn contraction(property: &str, got: &[f32], operands: &[Vec<f32>; 3]) -> Finding
         wrong += usize::from(!near);
     }
     let found = match (fused, split, neither) {
+        (0, 0, 0) => "no sample tells".to_string(),
         (_, 0, 0) => "fused: one rounding".to_string(),
         (0, _, 0) => "not fused: two roundings".to_string(),
         (_, _, 0) => format!("fused in {fused}, not in {split}"),
@@ -146,7 +147,8 @@ mod tests {
 
     #[test]
     fn contraction_is_told_from_its_values() {
-        let x = 1.0 + f32::EPSILON;
+        // x² is 1 + 2⁻¹¹ + 2⁻²⁴, and its last bit does not fit.
+        let x = 1.0 + 2f32.powi(-12);
         let operands = [vec![x], vec![x], vec![-1.0]];
         let fused = contraction("", &[x.mul_add(x, -1.0)], &operands);
         assert!(fused.found.starts_with("fused") && fused.verdict == Verdict::Within);
