@@ -5,6 +5,7 @@ mod array;
 mod autodiff;
 pub mod bench;
 pub mod cpu;
+pub mod custom;
 pub mod data;
 pub mod doctor;
 mod dtype;

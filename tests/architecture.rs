@@ -38,13 +38,14 @@ fn only_the_gpu_module_names_wgpu() {
 /// Later stages know earlier ones, never the other way round.
 #[test]
 fn stages_depend_only_on_earlier_ones() {
-    let later: [(&str, &[&str]); 11] = [
+    let later: [(&str, &[&str]); 12] = [
         ("graph", &["passes", "plan", "cpu", "gpu", "session", "nn", "optim", "train", "verify", "bench", "doctor"]),
         ("passes", &["plan", "cpu", "gpu", "session", "nn", "optim", "train", "verify", "bench", "doctor"]),
         ("ops", &["passes", "gpu", "session", "nn", "optim", "train", "verify", "bench", "doctor"]),
         ("plan", &["gpu", "session", "nn", "optim", "train", "verify", "bench", "doctor"]),
         ("cpu", &["gpu", "nn", "optim", "train", "verify", "bench", "doctor"]),
         ("gpu", &["cpu", "nn", "optim", "train", "verify", "bench", "doctor"]),
+        ("custom", &["passes", "gpu", "session", "nn", "optim", "train", "verify", "bench", "doctor"]),
         ("nn", &["cpu", "gpu", "session", "optim", "train", "verify", "bench", "doctor"]),
         ("train", &["cpu", "gpu", "verify", "bench", "doctor"]),
         ("verify", &["cpu", "gpu", "train", "bench", "doctor"]),

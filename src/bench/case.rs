@@ -1,6 +1,7 @@
 //! What is measured: a small graph over inputs of given shapes.
 
 use crate::array::Array;
+use crate::custom::CustomKernel;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -109,6 +110,18 @@ impl Case {
         let program = session.compile(&graph, &[output])?;
         Ok(Prepared { arrays, program, bytes: self.bytes.unwrap_or(whole as u64) })
     }
+}
+
+/// Cases of a kernel of your own, over its [`bench_inputs`](CustomKernel::bench_inputs): `NAME/TYPES`.
+///
+/// The check before the measurement computes the whole result in f64; [`Case::along`] may spare that.
+pub fn custom<K: CustomKernel>(kernel: &K) -> Vec<Case> {
+    let case = |inputs: Vec<SampleInput>| {
+        let name = format!("{}/{}", kernel.name(), crate::custom::label(&inputs).replace(", ", "x").replace(' ', "-"));
+        let kernel = kernel.clone();
+        Case::new(name, inputs, move |graph, operands| graph.custom(&kernel, operands))
+    };
+    kernel.bench_inputs().into_iter().map(case).collect()
 }
 
 /// A case on a device.

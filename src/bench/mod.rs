@@ -26,7 +26,7 @@ mod roof_ops;
 mod timing;
 mod train;
 
-pub use case::{Along, Case, halves, indices, values};
+pub use case::{Along, Case, custom, halves, indices, values};
 pub use cases::all;
 pub use compare::{Change, Comparison, compare};
 pub use machine::Machine;

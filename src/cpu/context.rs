@@ -1,9 +1,13 @@
 //! What a kernel sees of a launch on the CPU.
 
+use super::executor::{array_of, copy_words};
 use super::expr::ExprScratch;
 use super::strided::Walk;
+use crate::array::Array;
 use crate::dtype::DType;
+use crate::error::{Error, Result};
 use crate::plan::Launch;
+use crate::shape::TensorType;
 
 /// A launch's buffers on the host.
 ///
@@ -43,6 +47,8 @@ pub struct Scratch {
     pub(super) totals: Vec<f32>,
     /// `f16` inputs, and last the output, as `f32`.
     wide: [Vec<u32>; 4],
+    /// What went wrong in a launch.
+    pub(super) error: Option<Error>,
 }
 
 impl Scratch {
@@ -82,6 +88,24 @@ pub fn floats_mut(words: &mut [u32]) -> &mut [f32] {
 }
 
 impl CpuContext<'_> {
+    /// The elements of a dense input.
+    pub fn read(&self, input: usize) -> Result<Array> {
+        let operand = &self.launch.inputs[input];
+        let ty = TensorType::new(&operand.view.shape, operand.dtype);
+        array_of(&ty, &self.buffers[operand.buffer.index()], operand.view.offset)
+    }
+
+    /// Stores all elements of a dense output, of its type.
+    pub fn write(&mut self, output: usize, value: &Array) {
+        let operand = &self.launch.outputs[output];
+        copy_words(value, operand.view.offset, &mut self.buffers[operand.buffer.index()]);
+    }
+
+    /// Makes the run fail, after its other launches.
+    pub fn fail(&mut self, error: Error) {
+        self.scratch.error.get_or_insert(error);
+    }
+
     /// The position of a spare buffer.
     pub(super) fn spare(&self, spare: Spare) -> usize {
         self.buffers.len() - spare.0

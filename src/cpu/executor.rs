@@ -126,7 +126,7 @@ impl Executor for CpuExecutor {
             steps();
         }
         program.swap_variables(&mut self.variables);
-        Ok(())
+        self.scratch.error.take().map_or(Ok(()), Err)
     }
 
     fn outputs(&mut self, program: usize) -> Result<Vec<Array>> {
@@ -174,7 +174,7 @@ impl Executor for CpuExecutor {
         };
         let seconds = region(|| plan.launches.iter().map(time).collect());
         program.swap_variables(&mut self.variables);
-        Ok(seconds)
+        self.scratch.error.take().map_or(Ok(seconds), Err)
     }
 
     fn allocated_bytes(&self) -> u64 {
@@ -195,12 +195,12 @@ fn words_of(array: &Array) -> Vec<u32> {
 }
 
 /// Copies an array to where its elements start.
-fn copy_words(array: &Array, offset: usize, words: &mut [u32]) {
+pub(super) fn copy_words(array: &Array, offset: usize, words: &mut [u32]) {
     let (bytes, start) = (array.bytes(), offset * array.tensor_type().dtype.size());
     bytemuck::cast_slice_mut(words)[start..][..bytes.len()].copy_from_slice(bytes);
 }
 
-fn array_of(ty: &TensorType, words: &[u32], offset: usize) -> Result<Array> {
+pub(super) fn array_of(ty: &TensorType, words: &[u32], offset: usize) -> Result<Array> {
     let bytes: &[u8] = bytemuck::cast_slice(words);
     Array::from_bytes(ty, &bytes[offset * ty.dtype.size()..][..ty.bytes()])
 }

@@ -15,6 +15,8 @@ pub(super) struct Key {
     /// Each storage binding: whether it is written.
     written: Vec<bool>,
     immediates: bool,
+    /// Of a user's shader, bytes that each binding has at least.
+    declared: Vec<u64>,
 }
 
 impl Key {
@@ -23,6 +25,7 @@ impl Key {
             shader: dispatch.shader.clone(),
             written: dispatch.bindings.iter().map(|b| b.written).collect(),
             immediates: dispatch.uses_run,
+            declared: dispatch.declared.clone(),
         }
     }
 }
@@ -83,7 +86,8 @@ impl Pipelines {
 fn build(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
     build_pipeline(gpu, key).map_err(|error| match error {
         Error::Internal(message) if key.shader.is_replaced() => {
-            Error::value(format!("shader `{}`", key.shader.name()), message)
+            let kind = if key.shader.custom.is_some() { "custom kernel" } else { "shader" };
+            Error::value(format!("{kind} `{}`", key.shader.name()), message)
         }
         error => error,
     })
@@ -105,7 +109,12 @@ fn build_pipeline(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
     let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
         binding: binding as u32,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            // A user's shader that declares more is refused here, and not when it runs.
+            min_binding_size: key.declared.get(binding).copied().and_then(std::num::NonZeroU64::new),
+        },
         count: None,
     };
     let storage = |(k, written): (usize, &bool)| entry(k + 1, wgpu::BufferBindingType::Storage { read_only: !written });
@@ -130,8 +139,8 @@ fn build_pipeline(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel writes workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: false,
+                // Every kernel of wgrad's writes workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: key.shader.custom.is_some(),
                 ..Default::default()
             },
             cache: gpu.cache.as_ref().map(super::pipeline_cache::PipelineCache::cache),

@@ -40,6 +40,10 @@ pub trait Kernel: std::fmt::Debug + Send + Sync + std::any::Any {
     fn updates_in_place(&self) -> bool {
         false
     }
+    /// Whether its operands must be the first elements of their buffers: its shader knows of no offsets.
+    fn needs_origin(&self) -> bool {
+        false
+    }
 }
 
 /// One kernel launch.
@@ -134,6 +138,8 @@ pub struct Dispatch {
     pub workgroups: u64,
     /// Whether the shader reads the run's index or seed: three words of immediates, the index and the key's two.
     pub uses_run: bool,
+    /// Bytes of the parameters and of each binding, more than which a user's shader may not declare; empty for wgrad's own.
+    pub declared: Vec<u64>,
 }
 
 impl Dispatch {
@@ -141,7 +147,8 @@ impl Dispatch {
     pub fn new(launch: &Launch, shader: Shader, params: Vec<u32>, workgroups: u64) -> Dispatch {
         let read = launch.inputs.iter().map(|o| Binding { buffer: o.buffer, written: false });
         let written = launch.outputs.iter().map(|o| Binding { buffer: o.buffer, written: true });
-        Dispatch { shader, params, bindings: read.chain(written).collect(), workgroups, uses_run: false }
+        let bindings = read.chain(written).collect();
+        Dispatch { shader, params, bindings, workgroups, uses_run: false, declared: Vec::new() }
     }
 }
 

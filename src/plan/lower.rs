@@ -6,7 +6,7 @@
 
 use super::{
     Buffer, BufferId, BufferKind, Fused, Instr, Kernel, Launch, Lazy, Operand, Placement, Plan, Storage, arena,
-    distinct_buffers, fuse, memory, updates,
+    distinct_buffers, fuse, memory, origin, updates,
 };
 use crate::array::Array;
 use crate::dtype::DType;
@@ -98,6 +98,7 @@ pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target) ->
     if target.passes.epilogues {
         fuse::epilogues(&mut plan, target.max_buffers);
     }
+    origin::copy(&mut plan);
     Ok(plan)
 }
 

@@ -11,6 +11,7 @@ mod fused;
 mod kernel;
 mod lower;
 mod memory;
+mod origin;
 mod print;
 mod shader;
 mod shader_folder;

@@ -30,6 +30,8 @@ pub struct Shader {
     pub replaced: Vec<(&'static str, &'static str)>,
     /// Marked regions to replace by generated code.
     pub generated: Option<Generated>,
+    /// A user's kernel: whether it uses 16-bit floats.
+    pub custom: Option<bool>,
 }
 
 pub(super) const ELEMENTWISE: &str = include_str!("../../shaders/elementwise.wgsl");
@@ -61,7 +63,13 @@ impl Shader {
             broadcast: false,
             replaced: Vec::new(),
             generated: None,
+            custom: None,
         }
+    }
+
+    /// A user's, to be taken as it is.
+    pub fn custom(name: &'static str, text: String, f16: bool) -> Shader {
+        Shader { text: Cow::Owned(text), custom: Some(f16), ..Shader::file(name, "") }
     }
 
     /// The same with another value of a constant.
@@ -119,7 +127,7 @@ impl Shader {
     /// Whether it needs a device with 16-bit floats.
     pub fn uses_f16(&self) -> bool {
         let generated = self.generated.as_ref().is_some_and(Generated::uses_f16);
-        generated || self.aliases.iter().any(|(_, dtype)| *dtype == DType::F16)
+        generated || self.custom == Some(true) || self.aliases.iter().any(|(_, dtype)| *dtype == DType::F16)
     }
 
     /// The specialised text.
@@ -154,7 +162,12 @@ impl Shader {
         if self.broadcast {
             text = broadcasts(&text)?;
         }
-        Ok(if self.uses_f16() { format!("enable f16;\n{text}") } else { text })
+        Ok(match (self.uses_f16(), self.custom) {
+            (false, _) => text,
+            // On the first line, so that a compiler's line numbers are the user's.
+            (true, Some(_)) => format!("enable f16; {text}"),
+            (true, None) => format!("enable f16;\n{text}"),
+        })
     }
 }
 

@@ -26,6 +26,7 @@ mod parity;
 mod trial;
 
 pub use bounds::error_bounds;
+pub use check::custom as check_custom;
 pub use compare::{Comparison, Element};
 pub use gradcheck::{GradcheckOptions, gradcheck, gradcheck_sample, gradgradcheck};
 pub use parity::{Parity, parity};

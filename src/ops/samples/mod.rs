@@ -50,7 +50,8 @@ impl std::fmt::Debug for Sample {
 }
 
 impl Sample {
-    pub(crate) fn new(
+    /// A sample of the operation `op`, whose graph `build` makes of the inputs.
+    pub fn new(
         op: &'static str,
         case: impl Into<String>,
         inputs: Vec<SampleInput>,
@@ -75,13 +76,16 @@ impl Sample {
     }
 }
 
-pub(crate) fn floats(shape: impl Into<Shape>) -> SampleInput {
+/// An `f32` input with values between -2 and 2.
+pub fn floats(shape: impl Into<Shape>) -> SampleInput {
     SampleInput { shape: shape.into(), dtype: DType::F32, range: (-2.0, 2.0) }
 }
-fn halves(shape: impl Into<Shape>) -> SampleInput {
+/// An `f16` input with values between -2 and 2.
+pub fn halves(shape: impl Into<Shape>) -> SampleInput {
     SampleInput { dtype: DType::F16, ..floats(shape) }
 }
-pub(crate) fn indices(shape: impl Into<Shape>, below: usize) -> SampleInput {
+/// A `u32` input with values below `below`.
+pub fn indices(shape: impl Into<Shape>, below: usize) -> SampleInput {
     SampleInput { shape: shape.into(), dtype: DType::U32, range: (0.0, below as f64) }
 }
 

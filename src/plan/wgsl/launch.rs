@@ -290,7 +290,7 @@ fn generate(launch: &Launch, pieces: &[Piece<'_>], shader: impl FnOnce(Generated
     let generated = Generated { buffers, named: &[], parts };
     let uses_run = generated.uses_run();
     let (shader, workgroups) = shader(generated);
-    Dispatch { shader, params, bindings, workgroups, uses_run }
+    Dispatch { shader, params, bindings, workgroups, uses_run, declared: Vec::new() }
 }
 
 /// Puts `pieces` in the regions of a shader whose own text declares the storage buffers `named`, those of `dispatch`, and
