@@ -1,7 +1,9 @@
 //! Every kernel and its gradients on a device, against the f64 reference: what `wgrad check` runs.
 
+mod compare;
 mod report;
 
+pub use compare::side_by_side;
 pub use report::{Failure, OpResult, Report, SCHEMA};
 
 use super::bundle::Bundle;
