@@ -32,7 +32,7 @@ pub use error::{Error, Result};
 pub use graph::{Graph, Node, NodeId};
 pub use ops::conv::ConvOptions;
 pub use ops::pool::PoolOptions;
-pub use session::{Device, Executor, GpuChoice, Program, Session};
+pub use session::{Backend, Device, Executor, GpuChoice, Program, Session};
 pub use shape::{Axes, MAX_ELEMENTS, MAX_RANK, Shape, TensorType, View};
 pub use tensor::{Operand, Tensor, einsum};
 pub use variable::Variable;

@@ -49,6 +49,9 @@ pub(super) struct CheckArgs {
     /// Run a saved failure again instead
     #[arg(long, value_name = "BUNDLE", conflicts_with_all = ["patterns", "filter", "fuzz", "json", "bundle"])]
     replay: Option<PathBuf>,
+    /// Print reports that --json saved as one table instead, a row for each device; exit code 1 if one has a failure
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["patterns", "filter", "fuzz", "json", "bundle", "replay", "model"])]
+    reports: Vec<PathBuf>,
     /// Run a training step of a network instead (cnn, mlp, logistic, or a .toml file of settings), and find the first
     /// operation of it that the device computes wrongly
     #[arg(long, value_name = "PRESET|FILE.toml", conflicts_with_all = ["patterns", "filter", "fuzz", "replay"])]
@@ -66,6 +69,9 @@ pub(super) struct CheckArgs {
 
 impl CheckArgs {
     pub(super) fn run(&self) -> Outcome {
+        if !self.reports.is_empty() {
+            return compare(&self.reports);
+        }
         if let Some(folder) = &self.replay {
             return self.replay(folder);
         }
@@ -196,4 +202,12 @@ impl CheckArgs {
             }
         }
     }
+}
+
+/// Prints saved reports side by side.
+fn compare(files: &[PathBuf]) -> Outcome {
+    let reports = files.iter().map(Report::read).collect::<Result<Vec<_>, Error>>()?;
+    print(check::side_by_side(&reports))?;
+    let failed: Vec<&str> = reports.iter().filter(|r| !r.passed()).map(|r| r.name.as_str()).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Failure::Check(format!("WRONG: {}", failed.join(", ")))) }
 }

@@ -64,11 +64,14 @@ enum Command {
 /// The device to run on, which most commands take.
 #[derive(Debug, Args)]
 struct DeviceArg {
-    /// Where to compute: auto, gpu, gpu:N, gpu:NAME, cpu or reference
+    /// Where to compute: auto, gpu, gpu:gl (or another API), gpu:N, gpu:NAME, cpu or reference
     ///
     /// `auto` is the fastest hardware GPU if there is one, else the CPU. `gpu` is the fastest GPU, software drivers
-    /// included; `gpu:N` is number N of `wgrad devices`, `gpu:NAME` the first whose name contains NAME. `reference`
-    /// computes everything in f64, slowly: it defines what the others compute.
+    /// included; neither takes GL while there is Vulkan, Metal or DX12. `gpu:low-power` prefers an integrated GPU;
+    /// `gpu:vulkan`, `gpu:metal`, `gpu:dx12` and `gpu:gl` are the fastest of that API; `gpu:N` is number N of
+    /// `wgrad devices`, `gpu:NAME` the first whose name contains NAME. `reference` computes everything in f64, slowly: it
+    /// defines what the others compute. The environment's WGPU_BACKEND (such as `gl`, or `vulkan,gl`) hides the GPUs of
+    /// other APIs.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     device: Device,
 }

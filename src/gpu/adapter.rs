@@ -1,7 +1,7 @@
 //! Which adapters there are, and which one is meant.
 
 use crate::error::{Error, Result};
-use crate::session::GpuChoice;
+use crate::session::{Backend, GpuChoice};
 use serde::Serialize;
 use std::sync::OnceLock;
 
@@ -61,8 +61,21 @@ impl AdapterInfo {
 
 type Adapters = Vec<(wgpu::Adapter, AdapterInfo)>;
 
+/// The variable that says which backends there are; other programs on wgpu mind it too.
+const BACKEND_VARIABLE: &str = "WGPU_BACKEND";
+
+/// What [`BACKEND_VARIABLE`] says, if it says anything.
+fn wanted_backends() -> Option<String> {
+    std::env::var(BACKEND_VARIABLE).ok().filter(|text| !text.trim().is_empty())
+}
+
 /// The adapters of some backends, numbered from `first`.
 fn enumerate(backends: wgpu::Backends, first: usize) -> Adapters {
+    let wanted = wanted_backends().map(|text| wgpu::Backends::from_comma_list(&text));
+    let backends = backends & wanted.unwrap_or(wgpu::Backends::all());
+    if backends.is_empty() {
+        return Vec::new();
+    }
     let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
     let instance = wgpu::Instance::new(descriptor);
     let found = pollster::block_on(instance.enumerate_adapters(backends));
@@ -126,7 +139,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterInfo {
     }
 }
 
-/// All adapters that can compute, over all of wgpu's backends. The list stays the same while the process lives.
+/// All adapters that can compute, over all of wgpu's backends, or those the environment's `WGPU_BACKEND` names. The list stays the same while the process lives.
 pub fn adapters() -> Vec<AdapterInfo> {
     everything().into_iter().map(|(_, info)| info.clone()).collect()
 }
@@ -147,6 +160,8 @@ pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)>
         GpuChoice::LowPower => ["integrated", "discrete", "virtual", "cpu", "other"],
         _ => ["discrete", "integrated", "virtual", "cpu", "other"],
     };
+    // The first of the best kind.
+    let rank = |(_, info): &&(wgpu::Adapter, AdapterInfo)| kinds.iter().position(|kind| *kind == info.kind);
     let found = match choice {
         GpuChoice::Index(index) if *index < native().len() => Some(&native()[*index]),
         GpuChoice::Index(index) => everything().into_iter().nth(*index),
@@ -155,10 +170,11 @@ pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)>
             let has_name = |(_, info): &&(wgpu::Adapter, AdapterInfo)| info.label().to_lowercase().contains(&name);
             native().iter().find(has_name).or_else(|| gl().iter().find(has_name))
         }
-        // The first of the best kind.
-        GpuChoice::Fastest | GpuChoice::LowPower => {
-            preferred().iter().min_by_key(|(_, info)| kinds.iter().position(|kind| *kind == info.kind))
+        GpuChoice::Backend(backend) => {
+            let reached = if *backend == Backend::Gl { gl() } else { native() };
+            reached.iter().filter(|(_, info)| info.backend == backend.name()).min_by_key(rank)
         }
+        GpuChoice::Fastest | GpuChoice::LowPower => preferred().iter().min_by_key(rank),
     };
     if let Some(found) = found {
         return Ok(found.clone());
@@ -170,8 +186,13 @@ pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)>
     } else {
         format!("there are {labels}")
     };
+    let known = match wanted_backends() {
+        Some(wanted) => format!("{known} ({BACKEND_VARIABLE} is `{wanted}`)"),
+        None => known,
+    };
     Err(Error::Device(match choice {
         GpuChoice::Index(index) => format!("no GPU has index {index}; {known}"),
+        GpuChoice::Backend(backend) => format!("no GPU is reached through {backend}; {known}"),
         GpuChoice::Name(name) => format!("no GPU's name contains `{name}`; {known}"),
         GpuChoice::Fastest | GpuChoice::LowPower => format!("no GPU; {known}"),
     }))

@@ -3,7 +3,7 @@
 mod device;
 pub(crate) mod reference;
 
-pub use device::{Device, GpuChoice};
+pub use device::{Backend, Device, GpuChoice};
 
 use crate::array::Array;
 use crate::error::{Error, Result};

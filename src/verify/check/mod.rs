@@ -1,8 +1,10 @@
 //! Every kernel and its gradients on a device, against the f64 reference: what `wgrad check` runs.
 
+mod compare;
 mod custom;
 mod report;
 
+pub use compare::side_by_side;
 pub use custom::custom;
 pub use report::{Failure, OpResult, Report, SCHEMA};
 

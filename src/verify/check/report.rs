@@ -196,7 +196,7 @@ impl Report {
 }
 
 /// A number of bounds, for people.
-fn error(worst: f64) -> String {
+pub(super) fn error(worst: f64) -> String {
     match worst {
         w if w >= f64::MAX => "no number".into(),
         w if w >= 1000.0 => format!("{w:.1e}"),
