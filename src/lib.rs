@@ -23,6 +23,8 @@ mod session;
 mod shape;
 mod tensor;
 pub mod train;
+#[cfg(feature = "translate")]
+pub mod translate;
 mod variable;
 pub mod verify;
 

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use std::collections::HashSet;
-use wgrad::ops::samples;
-use wgrad::plan::{GpuTarget, Shader, Target, lower};
-use wgrad::{DType, Graph, Tensor};
+use wgrad::nn::functional;
+use wgrad::ops::samples::{self, Sample};
+use wgrad::plan::GpuTarget;
+use wgrad::verify::kernels::Kernels;
 
 const CAPABILITIES: Capabilities =
     Capabilities::IMMEDIATES.union(Capabilities::SHADER_FLOAT16).union(Capabilities::SUBGROUP);
@@ -40,30 +40,20 @@ fn every_committed_shader_is_valid() {
 
 #[test]
 fn every_specialisation_is_valid() {
-    let (mut seen, mut failures) = (HashSet::<Shader>::new(), Vec::new());
+    let samples: Vec<Sample> = samples::all().into_iter().chain(functional::samples()).collect();
+    let (mut failures, mut count) = (Vec::new(), 0);
     for (f16, software) in [(false, false), (false, true), (true, false), (true, true)] {
         let target = GpuTarget { f16, software, subgroups: software, subgroup_size: 8, ..GpuTarget::default() };
-        for sample in samples::all() {
-            if sample.inputs.iter().any(|i| i.dtype == DType::F16) != f16 {
-                continue;
-            }
-            let graph = Graph::new();
-            let named = sample.inputs.iter().enumerate();
-            let inputs: Vec<Tensor<'_>> =
-                named.map(|(k, i)| graph.input(format!("x{k}"), i.shape.clone(), i.dtype)).collect();
-            let output = (sample.build)(&graph, &inputs);
-            let plan = lower(&graph, &[output.id()], &Target::default()).unwrap();
-            for launch in &plan.launches {
-                let dispatch = launch.kernel.gpu(launch, &target).unwrap();
-                assert!(dispatch.bindings.len() <= 8, "{sample:?} binds {} buffers", dispatch.bindings.len());
-                assert!(dispatch.workgroups > 0, "{sample:?} launches nothing");
-                if seen.insert(dispatch.shader.clone())
-                    && let Err(error) = validate(&dispatch.shader.wgsl().unwrap())
-                {
-                    failures.push(format!("{sample:?}: {error}"));
-                }
+        for kernel in Kernels::of_samples(&samples, &target).unwrap().iter() {
+            let (by, dispatch) = (&kernel.asked_by, &kernel.dispatch);
+            assert!(dispatch.bindings.len() <= 8, "{by:?} binds {} buffers", dispatch.bindings.len());
+            assert!(dispatch.workgroups > 0, "{by:?} launches nothing");
+            count += 1;
+            if let Err(error) = validate(&kernel.shader().wgsl().unwrap()) {
+                failures.push(format!("{by:?}: {error}"));
             }
         }
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert!(count > 400, "only {count} specialisations");
 }

@@ -11,6 +11,7 @@ mod dataset;
 mod devices;
 mod doctor;
 mod eval;
+mod kernels;
 mod open;
 mod output;
 mod plot;
@@ -58,6 +59,8 @@ enum Command {
     Bench(bench::BenchArgs),
     Check(check::CheckArgs),
     #[command(subcommand)]
+    Kernels(kernels::KernelsCommand),
+    #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
 }
 
@@ -90,6 +93,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Predict(args) => args.run(),
         Command::Bench(args) => args.run(),
         Command::Check(args) => args.run(),
+        Command::Kernels(command) => command.run(),
         Command::Dataset(command) => command.run(),
     };
     match result {

@@ -10,6 +10,7 @@
 //! - [`anomaly`]: the first operation that gave a NaN or an infinity;
 //! - [`bundle`]: a failing case as files, to be run again elsewhere;
 //! - [`goldens`]: folders of values that PyTorch computed;
+//! - [`kernels`]: every specialised shader that the samples ask for;
 //! - [`gradcheck`](fn@gradcheck): a graph's gradients against finite differences.
 
 pub mod anomaly;
@@ -22,6 +23,7 @@ pub mod divergence;
 mod fuzz;
 pub mod goldens;
 mod gradcheck;
+pub mod kernels;
 mod parity;
 mod trial;
 

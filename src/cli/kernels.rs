@@ -1,0 +1,188 @@
+//! `wgrad kernels`: the shaders a device runs, specialised.
+
+use super::DeviceArg;
+use super::open::GpuArgs;
+use super::output::{Outcome, note, print};
+use clap::{Args, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use wgrad::data::atomic_write;
+use wgrad::nn::functional;
+use wgrad::ops::samples::{self, Sample};
+use wgrad::passes::Passes;
+use wgrad::plan::{GpuTarget, ShaderFolder};
+use wgrad::translate::{Language, Module, Translation};
+use wgrad::verify::kernels::{Kernels, Specialisation};
+use wgrad::{Error, Result};
+
+/// The shaders that operations ask for
+#[derive(Debug, Subcommand)]
+pub(super) enum KernelsCommand {
+    List(ListArgs),
+    Show(ShowArgs),
+}
+
+/// List the kernels, in how many specialisations the operations ask for them, and by which
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    device: DeviceArg,
+    #[command(flatten)]
+    gpu: GpuArgs,
+}
+
+/// Show a kernel as a device runs it, specialised, in WGSL or in what wgpu's compiler makes of it for a driver
+///
+/// Without a GPU (`--device cpu`), or with `--limits webgpu`, it is what any GPU with WebGPU's limits would run.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The kernel's name, as `wgrad kernels list` has it: matmul, conv, reduce, ...
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The specialisation that a case containing this asks for, such as "64x64x64" or "f16"; by default the first
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    case: String,
+    /// The language: wgsl, spirv, msl, hlsl or glsl
+    #[arg(long, value_name = "LANGUAGE", default_value = "wgsl", value_parser = language)]
+    target: Language,
+    /// Write it to a file (SPIR-V: its words) instead of showing it
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArg,
+    #[command(flatten)]
+    gpu: GpuArgs,
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    text.parse().map_err(|error: Error| error.to_string())
+}
+
+impl KernelsCommand {
+    pub(super) fn run(&self) -> Outcome {
+        match self {
+            KernelsCommand::List(args) => args.run(),
+            KernelsCommand::Show(args) => args.run(),
+        }
+    }
+}
+
+/// What kernels are chosen for, and all of them.
+fn kernels(device: &DeviceArg, gpu: &GpuArgs) -> Result<(GpuTarget, Kernels)> {
+    let target = gpu.open(&device.device, Passes::all())?.gpu_target();
+    if target.is_none() {
+        note("no GPU was asked for or found: this is what any GPU with WebGPU's limits would run");
+    }
+    let target = target.unwrap_or_default();
+    let samples: Vec<Sample> = samples::all().into_iter().chain(functional::samples()).collect();
+    let kernels = Kernels::of_samples(&samples, &target)?;
+    Ok((target, kernels))
+}
+
+impl ListArgs {
+    fn run(&self) -> Outcome {
+        let (_, kernels) = kernels(&self.device, &self.gpu)?;
+        let mut table: Vec<(&str, usize, Vec<&str>)> = Vec::new();
+        for kernel in kernels.iter() {
+            let ops = kernel.asked_by.iter().filter_map(|case| case.split(' ').next());
+            let row = match table.iter().position(|(name, ..)| *name == kernel.name()) {
+                Some(row) => row,
+                None => {
+                    table.push((kernel.name(), 0, Vec::new()));
+                    table.len() - 1
+                }
+            };
+            table[row].1 += 1;
+            table[row].2.extend(ops);
+        }
+        let mut out = format!("{:<16} {:>15}  operations", "kernel", "specialisations");
+        for (name, count, mut ops) in table {
+            ops.sort_unstable();
+            ops.dedup();
+            let more = ops.len().saturating_sub(6);
+            ops.truncate(6);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            out.push_str(&format!("\n{name:<16} {count:>15}  {}{more}", ops.join(", ")));
+        }
+        print(out)
+    }
+}
+
+impl ShowArgs {
+    fn run(&self) -> Outcome {
+        let (target, kernels) = kernels(&self.device, &self.gpu)?;
+        let named: Vec<&Specialisation> = kernels.iter().filter(|k| k.name() == self.name).collect();
+        if named.is_empty() {
+            let mut names: Vec<&str> = kernels.iter().map(Specialisation::name).collect();
+            names.sort_unstable();
+            names.dedup();
+            return Err(Error::config(
+                "NAME",
+                format!("no kernel is named `{}`; there are {}", self.name, names.join(", ")),
+            )
+            .into());
+        }
+        let asked = |k: &Specialisation| k.asked_by.iter().any(|case| case.contains(&self.case));
+        let chosen: Vec<&Specialisation> = named.iter().copied().filter(|k| asked(k)).collect();
+        let Some(first) = chosen.first() else {
+            let message =
+                format!("no case of `{}` contains `{}`; the first are {}", self.name, self.case, cases(&named));
+            return Err(Error::config("--case", message).into());
+        };
+        note(format_args!("asked for by {}", first.asked_by.join("; ")));
+        if chosen.len() > 1 {
+            note(format_args!(
+                "{} more specialisations; choose with --case: {}",
+                chosen.len() - 1,
+                cases(&chosen[1..])
+            ));
+        }
+        let folder = self.gpu.shaders.as_ref().map(ShaderFolder::read).transpose()?.unwrap_or_default();
+        let text = folder.apply(first.shader().clone()).wgsl()?;
+        match Module::parse(&text, &target)?.translate(self.target)? {
+            Translation::Text(text) => match &self.output {
+                Some(path) => Ok(atomic_write(path, |file| file.write_all(text.as_bytes()))?),
+                None => print(text),
+            },
+            Translation::Words(words) => {
+                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+                match &self.output {
+                    Some(path) => Ok(atomic_write(path, |file| file.write_all(&bytes))?),
+                    None => print(disassembled(&bytes).unwrap_or_else(|| dump(&words))),
+                }
+            }
+        }
+    }
+}
+
+/// A case of each of some specialisations.
+fn cases(kernels: &[&Specialisation]) -> String {
+    const MOST: usize = 12;
+    let names = kernels.iter().take(MOST).filter_map(|k| k.asked_by.first()).map(|case| format!("\"{case}\""));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// SPIR-V as text, if the disassembler of SPIRV-Tools is installed.
+fn disassembled(bytes: &[u8]) -> Option<String> {
+    let mut child = Command::new("spirv-dis")
+        .args(["--no-color", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    // Its output is longer than a pipe holds, so it is read while the words are written.
+    let mut stdin = child.stdin.take()?;
+    let bytes = bytes.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&bytes));
+    let output = child.wait_with_output().ok()?;
+    writer.join().ok()?.ok()?;
+    if output.status.success() { String::from_utf8(output.stdout).ok() } else { None }
+}
+
+/// The words in hexadecimal.
+fn dump(words: &[u32]) -> String {
+    note("spirv-dis (Debian's spirv-tools) is not installed: these are the words");
+    let lines = words.chunks(8).map(|line| line.iter().map(|w| format!("{w:08x}")).collect::<Vec<_>>().join(" "));
+    lines.collect::<Vec<_>>().join("\n")
+}

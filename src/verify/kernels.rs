@@ -1,0 +1,101 @@
+//! Every specialised shader that operations and their gradients ask for, on any device: the list that `wgrad kernels`
+//! prints and the portability tests translate. Needs no GPU.
+
+use super::cases::Case;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::graph::{Graph, NodeId};
+use crate::ops::samples::Sample;
+use crate::plan::{Dispatch, GpuTarget, Shader, Target, lower};
+use std::collections::HashMap;
+
+/// A shader as a device of some kind would run it, with the first launch that asks for it.
+#[derive(Debug, Clone)]
+pub struct Specialisation {
+    /// What asks for it: samples, as `matmul 64x64x64`, or what else was planned. In the order found.
+    pub asked_by: Vec<String>,
+    /// What the launch computes, for people; may be empty.
+    pub describe: String,
+    /// The launch: its shader, parameters, bindings and workgroups.
+    pub dispatch: Dispatch,
+}
+
+impl Specialisation {
+    /// The shader.
+    pub fn shader(&self) -> &Shader {
+        &self.dispatch.shader
+    }
+    /// The kernel's name: that of its shader's file.
+    pub fn name(&self) -> &'static str {
+        self.dispatch.shader.name
+    }
+}
+
+/// Specialisations, each once.
+#[derive(Debug, Default)]
+pub struct Kernels {
+    found: Vec<Specialisation>,
+    index: HashMap<Shader, usize>,
+}
+
+impl Kernels {
+    /// Those of all samples, forward and backward, on devices of this kind. Samples on 16-bit floats are left out where the
+    /// target has none.
+    ///
+    /// ```
+    /// use wgrad::ops::samples;
+    /// use wgrad::plan::GpuTarget;
+    /// use wgrad::verify::kernels::Kernels;
+    /// let kernels = Kernels::of_samples(&samples::all(), &GpuTarget::default())?;
+    /// let matmul = kernels.iter().find(|k| k.name() == "matmul").expect("there are products among the samples");
+    /// assert!(matmul.shader().wgsl()?.contains("@compute"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Of planning: none are known.
+    pub fn of_samples(samples: &[Sample], target: &GpuTarget) -> Result<Kernels> {
+        let mut kernels = Kernels::default();
+        for sample in samples {
+            let (case, graph) = (Case::plain(sample, 0), Graph::new());
+            let Some(values) = case.build(&graph) else {
+                graph.check()?;
+                continue;
+            };
+            if !target.f16 && graph.nodes().iter().any(|node| node.ty.dtype == DType::F16) {
+                continue;
+            }
+            let ids: Vec<NodeId> = values.iter().map(|(_, t)| t.id()).collect();
+            kernels.add(&graph, &ids, target, &format!("{sample:?}"))?;
+        }
+        Ok(kernels)
+    }
+
+    /// Adds those of a graph's plan.
+    ///
+    /// # Errors
+    /// If the graph cannot be planned for such a device.
+    pub fn add(&mut self, graph: &Graph, outputs: &[NodeId], target: &GpuTarget, asked_by: &str) -> Result<()> {
+        let limits = Target { max_buffers: target.storage_buffers as usize, ..Target::default() };
+        let plan = lower(graph, outputs, &limits)?;
+        for launch in &plan.launches {
+            let dispatch = launch.kernel.gpu(launch, target)?;
+            let next = self.found.len();
+            let at = *self.index.entry(dispatch.shader.clone()).or_insert(next);
+            if at == next {
+                let describe = launch.kernel.describe();
+                self.found.push(Specialisation { asked_by: Vec::new(), describe, dispatch });
+            }
+            let asked = &mut self.found[at].asked_by;
+            if asked.last().is_none_or(|last| last != asked_by) {
+                asked.push(asked_by.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// All of them, in the order found.
+    pub fn iter(&self) -> impl Iterator<Item = &Specialisation> {
+        self.found.iter()
+    }
+}
