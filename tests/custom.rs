@@ -109,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
 }
 
-/// Row sums, from several operands: two inputs of different kinds.
+/// The sum of several operands, and a shader that says no workgroup size.
 #[derive(Debug, Clone)]
 struct Many(usize);
 
@@ -229,7 +229,7 @@ fn an_invalid_shader_is_the_users_error() {
         (Fault::Written, "binding"),
         (Fault::Parameters, "min_binding_size"),
         (Fault::FixedSize, "min_binding_size"),
-        (Fault::WorkgroupSize, "workgroup"),
+        (Fault::WorkgroupSize, "Workgroup size"),
     ] {
         let error = run(&mut session, fault).unwrap_err();
         let said = error.to_string();
