@@ -117,12 +117,11 @@ fn main() -> wgrad::Result<()> {
     let large = Case::new("my_rms_norm/4096x256", large, move |g, t| g.custom(&rows, t)).along(&[(0, 0)], 0, 64);
     for case in custom(&kernel).into_iter().chain([large]) {
         let result = run_case(&mut session, &case, Options { samples: 5, min_time: 0.05 })?;
-        match result.time() {
-            Some(time) => {
-                println!("{}: {:.1} µs, {:.3} of the allowed error", case.name, 1e6 * time.median, result.worst_error)
-            }
-            None => println!("{}: {}", case.name, result.at.or(result.skipped).unwrap_or_default()),
-        }
+        let said = match result.time() {
+            Some(time) => format!("{:.1} µs, {:.3} of the allowed error", 1e6 * time.median, result.worst_error),
+            None => result.at.or(result.skipped).unwrap_or_default(),
+        };
+        println!("{}: {said}", case.name);
     }
     Ok(())
 }
