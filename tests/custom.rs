@@ -186,6 +186,10 @@ fn its_samples_are_all_a_check_needs() {
         assert!(report.passed(), "{device}: {:#?}", report.failures);
         // Both samples, their gradchecks, other sizes and layouts.
         assert!(report.ops.len() == 1 && report.cases() > 15, "{}", report.table());
+        if device != Device::cpu() {
+            // The rest does not depend on the device.
+            continue;
+        }
         let forward = check_custom(&Laplacian(Fault::NoGradient), device.clone()).unwrap();
         assert!(forward.passed() && forward.cases() == report.cases() - 2, "{device}: {:#?}", forward.failures);
         let wrong = check_custom(&Laplacian(Fault::Gradient), device.clone()).unwrap();
