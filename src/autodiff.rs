@@ -2,7 +2,8 @@
 //! again. The rules live with the operations.
 
 use crate::graph::NodeId;
-use crate::ops::GradContext;
+use crate::ops::movement::Movement;
+use crate::ops::{GradContext, Op};
 use crate::tensor::Tensor;
 
 impl<'g> Tensor<'g> {
@@ -68,7 +69,10 @@ impl<'g> Tensor<'g> {
             depends[t.id.index()] = true;
         }
         for index in 0..end {
-            depends[index] |= graph.nodes()[index].inputs.iter().any(|i| depends[i.index()]);
+            let node = &graph.nodes()[index];
+            // No gradient flows there, so what comes before need not have a rule.
+            let detached = matches!(node.op, Op::Movement(Movement::Detach));
+            depends[index] |= !detached && node.inputs.iter().any(|i| depends[i.index()]);
         }
         let mut gradients: Vec<Option<Tensor<'g>>> = vec![None; end];
         gradients[self.id.index()] = Some(upstream);

@@ -109,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
 }
 
-/// Row sums, from several operands: two inputs of different kinds.
+/// The sum of several operands, and a shader that says no workgroup size.
 #[derive(Debug, Clone)]
 struct Many(usize);
 
@@ -186,6 +186,10 @@ fn its_samples_are_all_a_check_needs() {
         assert!(report.passed(), "{device}: {:#?}", report.failures);
         // Both samples, their gradchecks, other sizes and layouts.
         assert!(report.ops.len() == 1 && report.cases() > 15, "{}", report.table());
+        if device != Device::cpu() {
+            // The rest does not depend on the device.
+            continue;
+        }
         let forward = check_custom(&Laplacian(Fault::NoGradient), device.clone()).unwrap();
         assert!(forward.passed() && forward.cases() == report.cases() - 2, "{device}: {:#?}", forward.failures);
         let wrong = check_custom(&Laplacian(Fault::Gradient), device.clone()).unwrap();
@@ -229,7 +233,7 @@ fn an_invalid_shader_is_the_users_error() {
         (Fault::Written, "binding"),
         (Fault::Parameters, "min_binding_size"),
         (Fault::FixedSize, "min_binding_size"),
-        (Fault::WorkgroupSize, "workgroup"),
+        (Fault::WorkgroupSize, "Workgroup size"),
     ] {
         let error = run(&mut session, fault).unwrap_err();
         let said = error.to_string();

@@ -2,7 +2,6 @@
 
 use super::CustomKernel;
 use crate::ops::matmul::accumulation_error;
-use crate::ops::random::{Distribution, draw};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 
@@ -43,29 +42,30 @@ struct Moves<'a, K> {
 }
 
 impl<K: CustomKernel> Moves<'_, K> {
-    /// How far each element of the output goes when the elements of the inputs become `f(input, element, value)`.
-    fn changes(&self, f: impl Fn(usize, usize, f64) -> f64) -> Vec<f64> {
-        let moved = |(k, x): (usize, &&RefTensor)| {
-            let data = x.data.iter().enumerate().map(|(i, &x)| f(k, i, x)).collect();
-            RefTensor { data, ..(*x).clone() }
-        };
-        let moved: Vec<RefTensor> = self.inputs.iter().enumerate().map(moved).collect();
+    /// How far each element of the output goes when the inputs become `moved`.
+    fn changes(&self, moved: &[RefTensor]) -> Vec<f64> {
         let ty = TensorType::new(&self.value.shape, self.value.dtype);
         let values = self.kernel.reference(&moved.iter().collect::<Vec<_>>(), &ty);
         let distance = |(new, old): (f64, &f64)| if new == *old { 0.0 } else { (new - old).abs() };
         values.into_iter().zip(&self.value.data).map(distance).collect()
     }
 
+    fn copies(&self) -> Vec<RefTensor> {
+        self.inputs.iter().map(|x| (*x).clone()).collect()
+    }
+
     /// The sums, and how many terms each has.
     fn one_by_one(&self, floats: &[usize]) -> (Vec<f64>, Vec<usize>) {
         let (mut sums, mut terms) = (vec![0.0; self.value.data.len()], vec![0; self.value.data.len()]);
+        let mut moved = self.copies();
         for &input in floats {
-            for element in 0..self.inputs[input].data.len() {
-                let changes = self.changes(|k, i, x| if (k, i) == (input, element) { x * (1.0 + STEP) } else { x });
-                for ((change, sum), n) in changes.into_iter().zip(&mut sums).zip(&mut terms) {
+            for (element, &x) in self.inputs[input].data.iter().enumerate() {
+                moved[input].data[element] = x * (1.0 + STEP);
+                for ((change, sum), n) in self.changes(&moved).into_iter().zip(&mut sums).zip(&mut terms) {
                     *sum += change / STEP;
                     *n += usize::from(change != 0.0);
                 }
+                moved[input].data[element] = x;
             }
         }
         (sums, terms)
@@ -73,31 +73,41 @@ impl<K: CustomKernel> Moves<'_, K> {
 
     /// The same from above, for inputs too large to move every element.
     fn together(&self, floats: &[usize], outputs: usize) -> (Vec<f64>, Vec<usize>) {
-        let mut terms = 0.0;
+        let (mut moved, mut terms) = (self.copies(), 0.0);
         for &input in floats.iter().filter(|&&k| !self.inputs[k].data.is_empty()) {
-            let elements = self.inputs[input].data.len();
-            let picks = SINGLES.min(elements);
-            let changed: usize = (0..picks)
-                .map(|pick| {
-                    let element = pick * (elements - 1) / picks.saturating_sub(1).max(1);
-                    let nudge = |x: f64| x + STEP * x.abs().max(1e-3);
-                    let changes = self.changes(|k, i, x| if (k, i) == (input, element) { nudge(x) } else { x });
-                    changes.iter().filter(|c| **c != 0.0).count()
-                })
-                .sum();
-            terms += changed as f64 / picks as f64 * elements as f64 / outputs as f64;
+            let data = &self.inputs[input].data;
+            let picks = SINGLES.min(data.len());
+            let mut changed = 0;
+            for element in (0..picks).map(|pick| pick * (data.len() - 1) / (picks - 1).max(1)) {
+                moved[input].data[element] += STEP * data[element].abs().max(1e-3);
+                changed += self.changes(&moved).iter().filter(|c| **c != 0.0).count();
+                moved[input].data[element] = data[element];
+            }
+            terms += changed as f64 / picks as f64 * data.len() as f64 / outputs as f64;
         }
         let terms = terms.max(1.0).ceil();
-        let mut furthest = vec![0f64; outputs];
-        for probe in 0..TOGETHER {
-            let up =
-                |k: usize, i: usize| draw(Distribution::Bits, [probe as u32, 29], k as u32, 0, i as u32) % 2.0 < 1.0;
-            let is_float = |k: usize| self.inputs[k].dtype.is_float();
-            let step = |k: usize, i: usize| if up(k, i) { STEP } else { -STEP };
-            let changes = self.changes(|k, i, x| if is_float(k) { x * (1.0 + step(k, i)) } else { x });
-            furthest.iter_mut().zip(changes).for_each(|(far, c)| *far = if c.is_nan() { c } else { far.max(c) });
+        let (mut furthest, mut signs) = (vec![0f64; outputs], Signs(1));
+        for _ in 0..TOGETHER {
+            for &input in floats {
+                let each = moved[input].data.iter_mut().zip(&self.inputs[input].data);
+                each.for_each(|(moved, x)| *moved = x * (1.0 + signs.next() * STEP));
+            }
+            let each = furthest.iter_mut().zip(self.changes(&moved));
+            each.for_each(|(far, change)| *far = if change.is_nan() { change } else { far.max(change) });
         }
         let sums = furthest.into_iter().map(|far| 2.0 * terms.sqrt() * far / STEP).collect();
         (sums, vec![terms as usize; outputs])
+    }
+}
+
+/// Random signs, the same every time (SplitMix64): millions of them, so that they have to be cheap.
+struct Signs(u64);
+
+impl Signs {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        if x >> 63 == 0 { 1.0 } else { -1.0 }
     }
 }
