@@ -139,7 +139,8 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterInfo {
     }
 }
 
-/// All adapters that can compute, over all of wgpu's backends, or those the environment's `WGPU_BACKEND` names. The list stays the same while the process lives.
+/// All adapters that can compute, over all of wgpu's backends, or those the environment's `WGPU_BACKEND` names. The list
+/// stays the same while the process lives.
 pub fn adapters() -> Vec<AdapterInfo> {
     everything().into_iter().map(|(_, info)| info.clone()).collect()
 }
