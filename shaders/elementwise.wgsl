@@ -59,7 +59,9 @@ fn divide_i32(a: i32, b: i32) -> i32 {
 }
 
 fn modulo_i32(a: i32, b: i32) -> i32 {
-    return a % safe_divisor(a, b);
+    // Not `%`: GLSL leaves it undefined where an operand is negative, and wgpu writes it as it is.
+    let divisor = safe_divisor(a, b);
+    return a - a / divisor * divisor;
 }
 
 // tanh: an odd polynomial near 0, where the quotient would cancel (coefficients from Cephes' tanhf); ±1 beyond 15.

@@ -4,8 +4,8 @@
 
 // `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
 use std::io::Write;
-use wgrad::gpu::{GpuExecutor, GpuOptions, Limits, adapters};
-use wgrad::{Array, DType, Device, Error, Executor, GpuChoice, Graph, Session, Variable};
+use wgrad::gpu::{GpuExecutor, GpuOptions, Limits, adapter, adapters};
+use wgrad::{Array, Backend, DType, Device, Error, Executor, GpuChoice, Graph, Session, Variable};
 
 /// A session on a GPU, or a note that there is none.
 fn session() -> Option<Session> {
@@ -102,6 +102,32 @@ fn unknown_adapters_are_errors_that_list_the_known_ones() {
                 }
             }
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn each_api_is_chosen_by_name_and_gl_for_want_of_another() {
+    let all = adapters();
+    for backend in Backend::ALL {
+        let choice = GpuChoice::Backend(backend);
+        if all.iter().any(|info| info.backend == backend.name()) {
+            assert_eq!(adapter(&choice).unwrap().backend, backend.name());
+            let mut session = Session::new(Device::Gpu(choice)).unwrap();
+            // The step comes through immediates, which GL has to imitate.
+            let g = Graph::new();
+            let program = session.compile(&g, &[g.iota([5], 0) * 2 + g.step().cast(DType::I32)]).unwrap();
+            session.run_steps(&program, &[], 3).unwrap();
+            let out = session.run(&program, &[]).unwrap();
+            assert_eq!(out[0].to_f64(), [3.0, 5.0, 7.0, 9.0, 11.0], "{backend}");
+        } else {
+            let message = Session::new(Device::Gpu(choice)).unwrap_err().to_string();
+            assert!(message.contains(&format!("reached through {backend}")), "{message}");
+        }
+    }
+    if all.iter().any(|info| info.backend != "gl") {
+        for choice in [GpuChoice::Fastest, GpuChoice::LowPower] {
+            assert_ne!(adapter(&choice).unwrap().backend, "gl");
         }
     }
 }

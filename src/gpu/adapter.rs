@@ -139,7 +139,8 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterInfo {
     }
 }
 
-/// All adapters that can compute, over all of wgpu's backends, or those the environment's `WGPU_BACKEND` names. The list stays the same while the process lives.
+/// All adapters that can compute, over all of wgpu's backends, or those the environment's `WGPU_BACKEND` names. The list
+/// stays the same while the process lives.
 pub fn adapters() -> Vec<AdapterInfo> {
     everything().into_iter().map(|(_, info)| info.clone()).collect()
 }
@@ -151,11 +152,22 @@ pub fn has_hardware() -> bool {
 
 /// What is known of the adapter that `choice` means, without opening it.
 pub fn adapter(choice: &GpuChoice) -> Result<AdapterInfo> {
-    choose(choice).map(|(_, info)| info)
+    find(choice).map(|(_, info)| info.clone())
 }
 
-/// The adapter that `choice` means.
+/// The adapter that `choice` means, to open a device on. All devices of a GL adapter share its one context, and wgpu panics
+/// when a thread waits for that for some seconds: two sessions would be in each other's way. So each gets a context.
 pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
+    let found = find(choice)?;
+    let again = if found.1.backend == Backend::Gl.name() {
+        enumerate(wgpu::Backends::GL, native().len()).into_iter().find(|(_, info)| *info == found.1)
+    } else {
+        None
+    };
+    Ok(again.unwrap_or_else(|| found.clone()))
+}
+
+fn find(choice: &GpuChoice) -> Result<&'static (wgpu::Adapter, AdapterInfo)> {
     let kinds = match choice {
         GpuChoice::LowPower => ["integrated", "discrete", "virtual", "cpu", "other"],
         _ => ["discrete", "integrated", "virtual", "cpu", "other"],
@@ -177,7 +189,7 @@ pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)>
         GpuChoice::Fastest | GpuChoice::LowPower => preferred().iter().min_by_key(rank),
     };
     if let Some(found) = found {
-        return Ok(found.clone());
+        return Ok(found);
     }
     let labels =
         adapters().iter().map(|info| format!("{}: {}", info.index, info.label())).collect::<Vec<_>>().join(", ");

@@ -6,10 +6,14 @@ use super::pipeline_cache::PipelineCache;
 use crate::error::{Error, Result};
 use crate::plan::GpuTarget;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Bytes of immediates a shader may use: the run's index and the key's two words, and room to keep the size a multiple
 /// of 16.
 pub(super) const IMMEDIATE_BYTES: u32 = 16;
+
+/// What a wait that ran out of time has taken at least.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The first error a device reported outside a scope.
 #[derive(Debug, Clone, Default)]
@@ -169,10 +173,19 @@ impl Gpu {
 
     /// Waits for a submission, or for all of them.
     pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
-        let result = self.device.poll(poll);
-        self.check()?;
-        result.map(|_| ()).map_err(|error| Error::DeviceLost(format!("waiting failed: {error}")))
+        loop {
+            let poll = wgpu::PollType::Wait { submission_index: submission.clone(), timeout: None };
+            let start = Instant::now();
+            let result = self.device.poll(poll);
+            self.check()?;
+            match result {
+                // Without a timeout, too, GL waits for 2.1 seconds at most: 2^31 nanoseconds. Sooner is a failure.
+                Err(wgpu::PollError::Timeout) if start.elapsed() >= SHORTEST_TIMEOUT => {}
+                result => {
+                    return result.map(|_| ()).map_err(|e| Error::DeviceLost(format!("waiting failed: {e}")));
+                }
+            }
+        }
     }
 
     /// The contents of a staging buffer, once everything submitted is done.

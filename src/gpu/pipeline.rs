@@ -3,6 +3,7 @@
 use super::device::{Gpu, IMMEDIATE_BYTES};
 use crate::error::{Error, Result};
 use crate::plan::{Dispatch, Shader};
+use crate::session::Backend;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -44,7 +45,8 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Builds what is missing of `keys`, on as many threads as the host has processors.
+    /// Builds what is missing of `keys`, on as many threads as the host has processors. On GL one at a time: they would
+    /// only wait for its one context, and wgpu panics when that takes some seconds.
     pub(super) fn prepare(&mut self, gpu: &Gpu, keys: &[Key]) -> Result<()> {
         let mut missing: Vec<&Key> = Vec::new();
         for key in keys {
@@ -52,7 +54,8 @@ impl Pipelines {
                 missing.push(key);
             }
         }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
+        let most = if gpu.info.backend == Backend::Gl.name() { 1 } else { missing.len() };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(most);
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::new());
         let work = || {

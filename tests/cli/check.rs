@@ -56,6 +56,29 @@ fn a_right_device_passes_and_the_report_says_on_what() {
 }
 
 #[test]
+fn saved_reports_become_one_table() {
+    let place = Place::new();
+    place.ok(&format!("check softmax exp --device {DEVICE} --json a.json"));
+    let table = place.ok("check --reports a.json a.json");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines.len() == 4 && lines[2] == lines[3] && lines[2].starts_with("| cpu "), "{table}");
+    // One that was wrong says so, and where.
+    let mut report: Value = serde_json::from_str(&fs::read_to_string(place.path("a.json")).unwrap()).unwrap();
+    report["ops"][0]["failed"] = 1.into();
+    report["ops"][0]["worst"] = 7.5.into();
+    report["failures"] =
+        serde_json::json!([{ "op": "exp", "case": "f32", "value": "forward", "shape": [2], "worst": 7.5 }]);
+    place.write("b.json", &report.to_string());
+    let done = place.wgrad("check --reports a.json b.json");
+    assert!(done.code == 1 && done.stderr.contains("WRONG: cpu"), "{}", done.stderr);
+    assert!(done.stdout.contains(&format!("7.500 ({})", report["ops"][0]["op"].as_str().unwrap())), "{}", done.stdout);
+    place.write("c.json", "{}");
+    place.refuses("check --reports c.json", &["c.json", "report"]);
+    place.refuses("check --reports nothing.json", &["nothing.json"]);
+    place.refuses("check exp --reports a.json", &["PATTERN"]);
+}
+
+#[test]
 fn a_step_of_a_network_is_compared() {
     let place = Place::new();
     for against in ["reference", "cpu"] {

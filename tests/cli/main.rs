@@ -273,6 +273,25 @@ fn devices_are_listed() {
     assert!(place.ok("devices").lines().any(|line| line.starts_with("reference")));
 }
 
+#[cfg(feature = "gpu")]
+#[test]
+fn the_environment_says_which_apis_there_are() {
+    let place = Place::new();
+    let run = |backends: &str, line: &str| {
+        let mut command = Command::cargo_bin("wgrad").unwrap();
+        let output =
+            command.current_dir(&place.0).env("WGPU_BACKEND", backends).args(line.split(' ')).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout) + &text(output.stderr))
+    };
+    let (code, text) = run("gl", "devices");
+    assert!(code == Some(0) && !text.contains("(vulkan)") && !text.contains("(metal)"), "{text}");
+    let (code, text) = run("none", "check exp --device gpu");
+    assert!(code == Some(2) && text.contains("WGPU_BACKEND is `none`"), "{text}");
+    let (code, text) = run("none", "check exp --device auto");
+    assert!(code == Some(0) && text.contains("device  cpu"), "{text}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_closed_pipe_is_no_error_and_a_full_disk_is() {

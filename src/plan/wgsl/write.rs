@@ -4,7 +4,7 @@ use super::{Access, Generated, Layout, Part, Pattern, Region};
 use crate::dtype::DType;
 use crate::ops::random::Distribution;
 use crate::ops::reduce::ReduceKind;
-use crate::ops::table::Binary;
+use crate::ops::table::{Binary, Unary};
 use crate::plan::{Instr, Slot};
 use std::fmt::Write as _;
 
@@ -266,6 +266,8 @@ impl<'a> Writer<'a> {
                     }
                 }
             }
+            // On GL, naga takes the signed one's magnitude.
+            Instr::Unary { op: Unary::Abs, dtype: DType::U32, x } => v(x),
             Instr::Unary { op, dtype, x } => substitute(op.row().wgsl, dtype, &[("x", v(x))]),
             Instr::Binary { op: Binary::Div, dtype, a, b } if !dtype.is_float() => {
                 format!("divide_{dtype}({}, {})", v(a), v(b))
