@@ -35,8 +35,8 @@ mod pool;
 mod recurrent;
 
 pub use activation::{
-    Elu, Gelu, Glu, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid, LogSoftmax, Mish, Prelu, Relu, Relu6, Selu,
-    Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh,
+    Elu, Gelu, Glu, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid, LogSoftmax, Mish, Prelu, Relu, Relu6,
+    Selu, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh,
 };
 pub use attention::MultiheadAttention;
 pub use container::{Flatten, Residual, Sequential};
