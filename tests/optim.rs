@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Attrs, Golden, cases, npz, on_every_device, open};
+use common::{Attrs, F64_PART, Golden, cases, npz, on_every_device, open};
 use std::collections::{BTreeMap, HashMap};
 use wgrad::nn::init::{Fan, Nonlinearity};
 use wgrad::nn::{Generator, Initializer};
@@ -19,9 +19,6 @@ use wgrad::plan::{Plan, Target, lower};
 use wgrad::reference::{Environment, evaluate_all};
 use wgrad::verify::error_bounds;
 use wgrad::{Array, DType, Device, Graph, Tensor, Variable};
-
-/// f64's epsilon as a part of f32's, four times: either side of the comparison rounds, and not where the other does.
-const F64_PART: f64 = 4.0 / (1u64 << 29) as f64;
 
 fn rule(name: &str, attrs: &Attrs) -> Box<dyn Rule> {
     let number = |key: &str, default: f64| attrs.number_or(key, default);

@@ -13,6 +13,7 @@
 //! ```
 
 mod config;
+mod layers;
 mod metrics;
 mod model;
 mod programs;
@@ -20,9 +21,10 @@ mod run;
 mod trainer;
 
 pub use config::{
-    AnnealKind, Config, DataConfig, FanConfig, InitConfig, KernelSize, LayerConfig, LossConfig, ModelConfig, Monitor,
-    NonlinearityConfig, OptimizerConfig, PRESETS, ParamGroupConfig, ScheduleConfig, ThresholdKind, Unit, WarmupConfig,
-    WarmupKind,
+    AnnealKind, Approximate, AvgPoolConfig, BatchNormConfig, Config, ConvTransposeConfig, DataConfig, FanConfig,
+    InitConfig, KernelSize, LayerConfig, LossConfig, MaxPoolConfig, ModelConfig, Monitor, NonlinearityConfig,
+    OptimizerConfig, PRESETS, ParamGroupConfig, RecurrentConfig, RecurrentOutput, RnnConfig, RnnNonlinearity,
+    ScheduleConfig, ThresholdKind, Unit, WarmupConfig, WarmupKind,
 };
 pub use metrics::{EpochRecord, Metrics};
 pub use model::Model;

@@ -1,13 +1,10 @@
-//! From a configuration to layers, checking that the shapes meet.
+//! From a configuration to a network.
 
-use super::config::{Config, LayerConfig};
+use super::config::Config;
+use super::layers::build_layers;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::nn::{
-    Conv1d, Conv2d, Dropout, Flatten, Generator, Linear, Module, Relu, Sequential, Sigmoid, Softmax, Tanh,
-};
-use crate::ops::conv::{Conv, ConvKind, ConvOptions};
-use crate::shape::Shape;
+use crate::nn::{Generator, Module, Sequential};
 
 /// A network with the shapes of its samples.
 #[derive(Debug)]
@@ -42,14 +39,8 @@ impl Model {
             return Err(Error::config("model.input", message));
         }
         let mut rng = Generator::new(config.seed);
-        let mut network = Sequential::new();
-        let mut shape = input.clone();
-        for (index, layer) in config.model.layers.iter().enumerate() {
-            let wrong = |message: String| Error::config(format!("model.layers[{index}] ({})", layer.name()), message);
-            let (module, output) = layer.build(&shape, &mut rng).map_err(wrong)?;
-            network = network.push_boxed(module);
-            shape = output;
-        }
+        let wrong = |(place, message): (String, String)| Error::config(format!("model.{place}"), message);
+        let (network, shape) = build_layers(&config.model.layers, &input, &mut rng).map_err(wrong)?;
         match shape[..] {
             [classes] if classes > 0 => Ok(Model { network, input, classes }),
             _ => {
@@ -64,125 +55,4 @@ impl Model {
     pub fn parameter_count(&self) -> usize {
         self.network.parameters().iter().map(|(_, v)| v.tensor_type().shape.elements()).sum()
     }
-}
-
-impl LayerConfig {
-    /// The layer's `type`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            LayerConfig::Linear { .. } => "linear",
-            LayerConfig::Conv1d { .. } => "conv1d",
-            LayerConfig::Conv2d { .. } => "conv2d",
-            LayerConfig::Relu {} => "relu",
-            LayerConfig::Tanh {} => "tanh",
-            LayerConfig::Sigmoid {} => "sigmoid",
-            LayerConfig::Softmax {} => "softmax",
-            LayerConfig::Flatten {} => "flatten",
-            LayerConfig::Dropout { .. } => "dropout",
-        }
-    }
-
-    /// The layer for samples of `shape`, and the shape it gives.
-    fn build(&self, shape: &[usize], rng: &mut Generator) -> Result<(Box<dyn Module>, Vec<usize>), String> {
-        let same = |module: Box<dyn Module>| Ok((module, shape.to_vec()));
-        match *self {
-            LayerConfig::Relu {} => same(Box::new(Relu)),
-            LayerConfig::Tanh {} => same(Box::new(Tanh)),
-            LayerConfig::Sigmoid {} => same(Box::new(Sigmoid)),
-            LayerConfig::Softmax {} => same(Box::new(Softmax)),
-            LayerConfig::Flatten {} => Ok((Box::new(Flatten), vec![shape.iter().product()])),
-            LayerConfig::Dropout { p } if !(0.0..=1.0).contains(&p) => Err(format!("p must lie in [0, 1], but is {p}")),
-            LayerConfig::Dropout { p } => same(Box::new(Dropout::new(p))),
-            LayerConfig::Linear { in_features, out_features, bias, weight_init, bias_init } => {
-                let [features] = *shape else {
-                    return Err(format!(
-                        "takes samples of one axis, but the layer before gives {shape:?}; add `flatten`?"
-                    ));
-                };
-                if in_features.is_some_and(|wanted| wanted != features) {
-                    let wanted = in_features.unwrap_or_default();
-                    return Err(format!("takes [{wanted}], but the layer before gives [{features}]"));
-                }
-                check_size("out_features", &[out_features, features])?;
-                let (weight, bias) = (weight_init.initializer(), bias.then(|| bias_init.initializer()));
-                let layer = Linear::with_init(features, out_features, weight, bias, rng);
-                Ok((Box::new(layer), vec![out_features]))
-            }
-            LayerConfig::Conv1d {
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride,
-                padding,
-                dilation,
-                groups,
-                bias,
-                weight_init,
-                bias_init,
-            } => {
-                let options = ConvOptions::new().stride(stride).padding(padding).dilation(dilation).groups(groups);
-                let output = conv_output(shape, in_channels, out_channels, &[kernel_size], &options)?;
-                let (weight, bias) = (weight_init.initializer(), bias.then(|| bias_init.initializer()));
-                let layer = Conv1d::with_init(shape[0], out_channels, kernel_size, options, weight, bias, rng);
-                Ok((Box::new(layer), output))
-            }
-            LayerConfig::Conv2d {
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride,
-                padding,
-                dilation,
-                groups,
-                bias,
-                weight_init,
-                bias_init,
-            } => {
-                let options = ConvOptions::new()
-                    .stride(stride.pair())
-                    .padding(padding.pair())
-                    .dilation(dilation.pair())
-                    .groups(groups);
-                let output = conv_output(shape, in_channels, out_channels, &kernel_size.pair(), &options)?;
-                let (weight, bias) = (weight_init.initializer(), bias.then(|| bias_init.initializer()));
-                let layer = Conv2d::with_init(shape[0], out_channels, kernel_size.pair(), options, weight, bias, rng);
-                Ok((Box::new(layer), output))
-            }
-        }
-    }
-}
-
-fn check_size(name: &str, sizes: &[usize]) -> Result<(), String> {
-    if sizes.contains(&0) {
-        return Err(format!("{name} and the sizes it meets must be 1 or more"));
-    }
-    Shape::from(sizes).check()
-}
-
-/// The shape a convolution gives for samples of `shape`, by the operation's own shape rule.
-fn conv_output(
-    shape: &[usize],
-    in_channels: Option<usize>,
-    out_channels: usize,
-    kernel: &[usize],
-    options: &ConvOptions,
-) -> Result<Vec<usize>, String> {
-    let rank = kernel.len();
-    if shape.len() != rank + 1 {
-        let axes = if rank == 1 { "[channels, length]" } else { "[channels, height, width]" };
-        return Err(format!("takes samples of shape {axes}, but the layer before gives {shape:?}; set `model.input`?"));
-    }
-    if in_channels.is_some_and(|wanted| wanted != shape[0]) {
-        let wanted = in_channels.unwrap_or_default();
-        return Err(format!("takes {wanted} channels, but the layer before gives {shape:?}"));
-    }
-    if options.groups == 0 || !shape[0].is_multiple_of(options.groups) || !out_channels.is_multiple_of(options.groups) {
-        let (groups, channels) = (options.groups, shape[0]);
-        return Err(format!("groups {groups} must divide the {channels} input and {out_channels} output channels"));
-    }
-    let weight = [&[out_channels, shape[0] / options.groups], kernel].concat();
-    check_size("out_channels, kernel_size", &weight)?;
-    let x = Shape::from([&[1], shape].concat());
-    let geometry = Conv { kind: ConvKind::Forward, options: options.clone() }.geometry(&x, &weight.into())?;
-    Ok([&[out_channels], &geometry.output[2 - rank..]].concat())
 }

@@ -12,6 +12,8 @@ use wgrad::reference::{Environment, RefTensor, evaluate, evaluate_all};
 use wgrad::verify::error_bounds;
 use wgrad::{Array, DType, Device, Error, Graph, NodeId, Program, Session, Shape, Tensor, Variable};
 
+pub(crate) mod torch;
+
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
@@ -114,6 +116,11 @@ impl Values {
         self.0.push((variable.clone(), RefTensor { shape, dtype: DType::F32, data: data.to_vec() }));
         variable
     }
+    /// Another value for a variable that there is already.
+    pub(crate) fn set(&mut self, variable: &Variable, golden: &Golden) {
+        assert_eq!(variable.tensor_type().shape, golden.shape.clone().into(), "{variable:?}");
+        self.0.push((variable.clone(), golden.reference()));
+    }
     pub(crate) fn json(&mut self, name: &str, value: &serde_json::Value) -> Variable {
         let (shape, data) = numbers(value);
         self.add(name, shape, &data)
@@ -169,6 +176,12 @@ impl<'g> Machine<'g> {
         }
         let mut session = open(device)?;
         let program = session.compile(graph, outputs).unwrap();
+        for (variable, value) in &values.0 {
+            let value = Array::from_f64(value.shape.clone(), &value.data, value.dtype).unwrap();
+            if value != *variable.initial() {
+                session.write(variable, &value).unwrap();
+            }
+        }
         Some(Machine::Device(Box::new(session), program))
     }
 
@@ -310,6 +323,9 @@ impl Attrs {
     pub(crate) fn flag(&self, key: &str) -> bool {
         self.get(key).is_some_and(|v| v.as_bool().unwrap_or_else(|| panic!("{}: {key} is {v}", self.what)))
     }
+    pub(crate) fn flag_or(&self, key: &str, default: bool) -> bool {
+        if self.get(key).is_some() { self.flag(key) } else { default }
+    }
     pub(crate) fn text_or(&self, key: &str, default: &str) -> String {
         self.get(key).map_or(default, |v| v.as_str().unwrap_or_else(|| panic!("{}: {key} is {v}", self.what))).into()
     }
@@ -333,6 +349,9 @@ impl Attrs {
         assert!(unknown.is_empty(), "{}: nothing honours {unknown:?}", self.what);
     }
 }
+
+/// f64's epsilon as a part of f32's, four times: either side of the comparison rounds, and not where the other does.
+pub(crate) const F64_PART: f64 = 4.0 / (1u64 << 29) as f64;
 
 /// The cases of a kind in `fixtures/optim/index.json`: name, attributes, file.
 pub(crate) fn cases(op: &str) -> Vec<(String, Attrs, String)> {

@@ -32,6 +32,13 @@ impl KernelSize {
             KernelSize::Each(pair) => pair,
         }
     }
+    /// As one number; in words why not.
+    pub fn single(self) -> Result<usize, String> {
+        match self {
+            KernelSize::All(n) => Ok(n),
+            KernelSize::Each(pair) => Err(format!("takes one number along its one axis, but is given {pair:?}")),
+        }
+    }
 }
 
 fn one() -> KernelSize {
@@ -45,6 +52,30 @@ fn yes() -> bool {
 }
 fn single() -> usize {
     1
+}
+fn norm_eps() -> f64 {
+    1e-5
+}
+fn norm_momentum() -> f64 {
+    0.1
+}
+fn leaky_slope() -> f64 {
+    0.01
+}
+fn unit() -> f64 {
+    1.0
+}
+fn minus_unit() -> f64 {
+    -1.0
+}
+fn twenty() -> f64 {
+    20.0
+}
+fn quarter() -> f64 {
+    0.25
+}
+fn last_axis() -> isize {
+    -1
 }
 
 /// A layer; `type` names it. Input sizes may be left out: they follow from the layer before.
@@ -103,12 +134,265 @@ pub enum LayerConfig {
         #[serde(default)]
         bias_init: InitConfig,
     },
+    ConvTranspose1d(ConvTransposeConfig),
+    ConvTranspose2d(ConvTransposeConfig),
+    MaxPool1d(MaxPoolConfig),
+    MaxPool2d(MaxPoolConfig),
+    AvgPool1d(AvgPoolConfig),
+    AvgPool2d(AvgPoolConfig),
+    AdaptiveAvgPool1d {
+        output_size: KernelSize,
+    },
+    AdaptiveAvgPool2d {
+        output_size: KernelSize,
+    },
+    BatchNorm1d(BatchNormConfig),
+    BatchNorm2d(BatchNormConfig),
+    LayerNorm {
+        /// The last axes; the last one by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        normalized_shape: Option<Vec<usize>>,
+        #[serde(default = "norm_eps")]
+        eps: f64,
+        #[serde(default = "yes")]
+        elementwise_affine: bool,
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    GroupNorm {
+        num_groups: usize,
+        #[serde(default = "norm_eps")]
+        eps: f64,
+        #[serde(default = "yes")]
+        affine: bool,
+    },
+    RmsNorm {
+        /// The last axes; the last one by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        normalized_shape: Option<Vec<usize>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        eps: Option<f64>,
+        #[serde(default = "yes")]
+        elementwise_affine: bool,
+    },
+    Embedding {
+        num_embeddings: usize,
+        embedding_dim: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        padding_idx: Option<usize>,
+        /// Standard normal by default.
+        #[serde(default)]
+        weight_init: InitConfig,
+    },
+    MultiheadAttention {
+        num_heads: usize,
+        #[serde(default)]
+        causal: bool,
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    Rnn(RnnConfig),
+    Gru(RecurrentConfig),
+    Lstm(RecurrentConfig),
+    /// What goes in is added to what comes out.
+    Residual {
+        layers: Vec<LayerConfig>,
+    },
     Relu {},
+    Relu6 {},
     Tanh {},
     Sigmoid {},
+    LogSigmoid {},
+    Silu {},
+    Mish {},
+    Selu {},
+    Hardsigmoid {},
+    Hardswish {},
+    Softsign {},
+    /// Over the last axis.
     Softmax {},
+    /// Over the last axis.
+    LogSoftmax {},
+    LeakyRelu {
+        #[serde(default = "leaky_slope")]
+        negative_slope: f64,
+    },
+    Elu {
+        #[serde(default = "unit")]
+        alpha: f64,
+    },
+    Gelu {
+        #[serde(default)]
+        approximate: Approximate,
+    },
+    Softplus {
+        #[serde(default = "unit")]
+        beta: f64,
+        #[serde(default = "twenty")]
+        threshold: f64,
+    },
+    Hardtanh {
+        #[serde(default = "minus_unit")]
+        min_val: f64,
+        #[serde(default = "unit")]
+        max_val: f64,
+    },
+    Prelu {
+        #[serde(default = "single")]
+        num_parameters: usize,
+        #[serde(default = "quarter")]
+        init: f64,
+    },
+    Glu {
+        /// Counted with the batch's axis, as in PyTorch.
+        #[serde(default = "last_axis")]
+        dim: isize,
+    },
     Flatten {},
     Dropout {
         p: f64,
     },
+}
+
+/// A transposed convolution's settings; in one dimension sizes are single numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct ConvTransposeConfig {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_channels: Option<usize>,
+    pub out_channels: usize,
+    pub kernel_size: KernelSize,
+    #[serde(default = "one")]
+    pub stride: KernelSize,
+    #[serde(default = "zero")]
+    pub padding: KernelSize,
+    #[serde(default = "zero")]
+    pub output_padding: KernelSize,
+    #[serde(default = "one")]
+    pub dilation: KernelSize,
+    #[serde(default = "single")]
+    pub groups: usize,
+    #[serde(default = "yes")]
+    pub bias: bool,
+    #[serde(default)]
+    pub weight_init: InitConfig,
+    #[serde(default)]
+    pub bias_init: InitConfig,
+}
+
+/// A maximum pooling's settings; the stride is the kernel's size by default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct MaxPoolConfig {
+    pub kernel_size: KernelSize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stride: Option<KernelSize>,
+    #[serde(default = "zero")]
+    pub padding: KernelSize,
+    #[serde(default = "one")]
+    pub dilation: KernelSize,
+    #[serde(default)]
+    pub ceil_mode: bool,
+}
+
+/// An average pooling's settings; the stride is the kernel's size by default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct AvgPoolConfig {
+    pub kernel_size: KernelSize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stride: Option<KernelSize>,
+    #[serde(default = "zero")]
+    pub padding: KernelSize,
+    #[serde(default)]
+    pub ceil_mode: bool,
+    #[serde(default = "yes")]
+    pub count_include_pad: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divisor_override: Option<usize>,
+}
+
+/// A batch normalisation's settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct BatchNormConfig {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_features: Option<usize>,
+    #[serde(default = "norm_eps")]
+    pub eps: f64,
+    #[serde(default = "norm_momentum")]
+    pub momentum: f64,
+    #[serde(default = "yes")]
+    pub affine: bool,
+    #[serde(default = "yes")]
+    pub track_running_stats: bool,
+}
+
+/// What a recurrent layer hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecurrentOutput {
+    /// The hidden values of every step, `[l, hidden]`.
+    #[default]
+    Sequence,
+    /// Those at the end, `[hidden]`.
+    Last,
+}
+
+/// A recurrent layer's settings. A sample is `[l, in]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RecurrentConfig {
+    pub hidden_size: usize,
+    #[serde(default = "single")]
+    pub num_layers: usize,
+    #[serde(default = "yes")]
+    pub bias: bool,
+    #[serde(default)]
+    pub bidirectional: bool,
+    #[serde(default)]
+    pub output: RecurrentOutput,
+}
+
+/// What an Elman network applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum RnnNonlinearity {
+    #[default]
+    Tanh,
+    Relu,
+}
+
+/// An Elman network's settings. A sample is `[l, in]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RnnConfig {
+    pub hidden_size: usize,
+    #[serde(default = "single")]
+    pub num_layers: usize,
+    #[serde(default)]
+    pub nonlinearity: RnnNonlinearity,
+    #[serde(default = "yes")]
+    pub bias: bool,
+    #[serde(default)]
+    pub bidirectional: bool,
+    #[serde(default)]
+    pub output: RecurrentOutput,
+}
+
+/// How GELU's distribution function is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Approximate {
+    #[default]
+    None,
+    Tanh,
 }

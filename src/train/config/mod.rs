@@ -7,7 +7,10 @@ mod optimizer;
 mod schedule;
 
 pub use init::{FanConfig, InitConfig, NonlinearityConfig};
-pub use layers::{KernelSize, LayerConfig, ModelConfig};
+pub use layers::{
+    Approximate, AvgPoolConfig, BatchNormConfig, ConvTransposeConfig, KernelSize, LayerConfig, MaxPoolConfig,
+    ModelConfig, RecurrentConfig, RecurrentOutput, RnnConfig, RnnNonlinearity,
+};
 pub use loss::LossConfig;
 pub use optimizer::{OptimizerConfig, ParamGroupConfig};
 pub use schedule::{AnnealKind, Monitor, ScheduleConfig, ThresholdKind, Unit, WarmupConfig, WarmupKind};
