@@ -189,7 +189,7 @@ fn loss_of<'g>(name: &str, args: &Attrs, given: &BTreeMap<String, Tensor<'g>>) -
 on_every_device!(layers losses);
 
 /// The forward pass of a layer on samples of a shape must fail with these words.
-fn refuses(layer: &dyn Module, shape: &[usize], words: &[&str]) {
+fn refuses(layer: &impl Module, shape: &[usize], words: &[&str]) {
     let g = Graph::new();
     layer.forward(g.input("x", shape, DType::F32), Mode::Train);
     let error = g.check().expect_err(layer.name()).to_string();
