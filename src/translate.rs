@@ -328,7 +328,7 @@ mod tests {
         let module = Module::parse(TEXT, &GpuTarget::default()).unwrap();
         for (language, sign) in [
             (Language::Msl, "constant Run& run [[buffer(30)]]"),
-            (Language::Hlsl, "ConstantBuffer<Run> run : register(b0, space1)"),
+            (Language::Hlsl, "ConstantBuffer<Run> run: register(b0, space1)"),
             (Language::Glsl, "uniform Run _immediates_binding_cs"),
         ] {
             let text = module.translate(language).unwrap();

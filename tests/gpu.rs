@@ -116,7 +116,7 @@ fn each_api_is_chosen_by_name_and_gl_for_want_of_another() {
             let mut session = Session::new(Device::Gpu(choice)).unwrap();
             // The step comes through immediates, which GL has to imitate.
             let g = Graph::new();
-            let program = session.compile(&g, &[g.iota([5], 0) * 2 + g.step().cast(DType::I32)]).unwrap();
+            let program = session.compile(&g, &[g.iota([5], 0) * 2 + g.step()]).unwrap();
             session.run_steps(&program, &[], 3).unwrap();
             let out = session.run(&program, &[]).unwrap();
             assert_eq!(out[0].to_f64(), [3.0, 5.0, 7.0, 9.0, 11.0], "{backend}");
