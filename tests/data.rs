@@ -44,19 +44,18 @@ mod mnist1d {
     fn every_configuration_equals_the_published_package() {
         let cases: Vec<Case> =
             serde_json::from_str(&fs::read_to_string(fixture("mnist1d/cases.json")).unwrap()).unwrap();
-        let mut npz = npyz::npz::NpzArchive::open(fixture("mnist1d/cases.npz")).unwrap();
+        let npz = wgrad::data::npz::read(fixture("mnist1d/cases.npz")).unwrap();
+        let array = |name: String| npz[&name].array.values.clone();
         for case in cases {
             let data = generate(&case.config).unwrap();
             assert_eq!((data.rows, data.train_rows), (case.rows, case.train_rows), "{}", case.name);
-            let t: Vec<f64> = npz.by_name(&format!("{}_t", case.name)).unwrap().unwrap().into_vec().unwrap();
+            let t = array(format!("{}_t", case.name));
             assert!(max_abs_diff(&data.t, &t) <= 1e-12, "{}", case.name);
             let (x, y, from) = if case.name == "paper" {
                 let x = npy::read_finite(fixture("mnist1d/x_test.npy")).unwrap().values;
                 (x, labels(&npy::read(fixture("mnist1d/y_test.npy")).unwrap().values), data.train_rows)
             } else {
-                let x = npz.by_name(&format!("{}_x", case.name)).unwrap().unwrap().into_vec().unwrap();
-                let y = npz.by_name(&format!("{}_y", case.name)).unwrap().unwrap().into_vec().unwrap();
-                (x, y, 0)
+                (array(format!("{}_x", case.name)), labels(&array(format!("{}_y", case.name))), 0)
             };
             let worst = max_abs_diff(data.x_rows(from..data.rows), &x);
             assert!(worst <= 1e-12, "{}: {worst:e}", case.name);

@@ -54,21 +54,13 @@ impl Golden {
 
 /// All arrays of an `.npz`; 64-bit floats count as `f32`, integers as `i32`.
 pub(crate) fn npz(name: &str) -> BTreeMap<String, Golden> {
-    let mut archive = npyz::npz::NpzArchive::open(fixture(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let names: Vec<String> = archive.array_names().map(String::from).collect();
-    let read = |name: String| {
-        let file = archive.by_name(&name).unwrap().unwrap();
-        let shape = file.shape().iter().map(|&n| n as usize).collect();
-        let (data, dtype) = match file.dtype().descr().trim_matches(['\'', '<', '"']) {
-            "f8" => (file.into_vec::<f64>().unwrap(), DType::F32),
-            "f4" => (file.into_vec::<f32>().unwrap().into_iter().map(f64::from).collect(), DType::F32),
-            "i4" => (file.into_vec::<i32>().unwrap().into_iter().map(f64::from).collect(), DType::I32),
-            "i8" => (file.into_vec::<i64>().unwrap().into_iter().map(|v| v as f64).collect(), DType::I32),
-            other => panic!("{name}: {other}"),
-        };
-        (name, Golden { shape, data, dtype })
+    let arrays = wgrad::data::npz::read(fixture(name)).unwrap();
+    let golden = |found: wgrad::data::npz::NpzArray| Golden {
+        shape: found.array.shape,
+        data: found.array.values,
+        dtype: if found.integer { DType::I32 } else { DType::F32 },
     };
-    names.into_iter().map(read).collect()
+    arrays.into_iter().map(|(name, found)| (name, golden(found))).collect()
 }
 
 /// A session on `device`; `None` (and a message) on a machine without such a device, unless one is required.
