@@ -22,10 +22,10 @@ pub struct MultiheadAttention {
 impl MultiheadAttention {
     /// A layer with PyTorch's default initialisation. `num_heads` must divide `embed_dim`; the forward pass reports it if not.
     pub fn new(embed_dim: usize, num_heads: usize, rng: &mut Generator) -> Self {
-        let [inner, outer] = [3, 1].map(|parts| Shape::from([parts * embed_dim, embed_dim]));
+        let [inner, outer] = [3, 1].map(|parts| Shape::from([embed_dim.saturating_mul(parts), embed_dim]));
         let mut parameters = Parameters::default();
         parameters.draw("in_proj_weight", &inner, &inner, Initializer::XAVIER_UNIFORM, rng);
-        parameters.draw("in_proj_bias", 3 * embed_dim, &inner, Initializer::ZEROS, rng);
+        parameters.draw("in_proj_bias", embed_dim.saturating_mul(3), &inner, Initializer::ZEROS, rng);
         parameters.draw("out_proj.weight", &outer, &outer, Initializer::Default, rng);
         parameters.draw("out_proj.bias", embed_dim, &outer, Initializer::ZEROS, rng);
         MultiheadAttention { parameters, embed_dim, num_heads, causal: false }

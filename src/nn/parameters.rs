@@ -32,6 +32,11 @@ impl Parameters {
         self.set(name, Some(value));
     }
 
+    /// Makes the layer one that cannot be used; the forward pass says why.
+    pub(super) fn refuse(&mut self, message: String) {
+        self.error.get_or_insert(message);
+    }
+
     /// A weight and, if there is one, a bias of `outputs` elements: drawn in this order, as PyTorch does.
     pub(super) fn affine(
         shape: &Shape,

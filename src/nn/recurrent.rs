@@ -31,6 +31,9 @@ impl RecurrentOptions {
     }
 }
 
+/// The most layers one on another: a plan holds each step of each.
+const MOST_LAYERS: usize = 1000;
+
 /// What a cell computes in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cell {
@@ -90,9 +93,13 @@ impl Recurrent {
     fn new(cell: Cell, input: usize, hidden: usize, options: RecurrentOptions, rng: &mut Generator) -> Self {
         let mut parameters = Parameters::default();
         let bound = 1.0 / (hidden.max(1) as f64).sqrt();
-        let rows = cell.gates() * hidden;
-        for layer in 0..options.num_layers {
-            let inputs = if layer == 0 { input } else { hidden * options.directions() };
+        let rows = hidden.saturating_mul(cell.gates());
+        if options.num_layers > MOST_LAYERS {
+            parameters
+                .refuse(format!("{} layers are more than {MOST_LAYERS}, the most there can be", options.num_layers));
+        }
+        for layer in 0..options.num_layers.min(MOST_LAYERS) {
+            let inputs = if layer == 0 { input } else { hidden.saturating_mul(options.directions()) };
             for direction in 0..options.directions() {
                 let suffix = suffix(layer, direction);
                 let mut draw = |name: &str, shape: Shape| {

@@ -3,16 +3,24 @@
 #![allow(clippy::unwrap_used)]
 
 mod calls;
+mod layers;
 
 use calls::{Args, CALLS};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
+use proptest::test_runner::RngSeed;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use wgrad::{Array, DType, Device, Error, Graph, Session, Tensor, Variable};
 
 /// The largest tensor that is run rather than only built.
 const MAX_RUN: usize = 20_000;
+
+/// The same cases each time: a test that fails now and then would be no use. To look for more, change the seed and the
+/// numbers of cases.
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() }
+}
 
 /// Sizes a caller may come up with: small ones mostly, and those at which arithmetic overflows.
 fn size() -> impl Strategy<Value = usize> {
@@ -164,7 +172,7 @@ fn check(devices: &[Device], cases: u32) {
     };
     let sessions: Vec<Session> = devices.iter().filter_map(open).collect();
     let (sessions, ran) = (RefCell::new(sessions), Cell::new(0));
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases, ..config() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let result = runner.run(&program(), |random| {
         ran.set(ran.get() + u32::from(run(&random, &mut sessions.borrow_mut())?));
@@ -173,7 +181,7 @@ fn check(devices: &[Device], cases: u32) {
     if let Err(error) = result {
         panic!("{error:.1200}");
     }
-    assert!(ran.get() > cases / 10, "only {} of {cases} ran", ran.get());
+    assert!(ran.get() > cases / 20, "only {} of {cases} ran", ran.get());
 }
 
 #[test]
@@ -184,7 +192,7 @@ fn random_calls_on_the_host() {
 #[cfg(feature = "gpu")]
 #[test]
 fn random_calls_on_the_gpu() {
-    check(&[Device::gpu()], 150);
+    check(&[Device::gpu()], 400);
 }
 
 /// Every call of the table can succeed: a table of calls that only fail would test nothing.
