@@ -181,9 +181,11 @@ impl Initializer {
     pub fn draw(self, shape: impl Into<Shape>, weight: &Shape, rng: &mut Generator) -> Result<Array> {
         let shape = shape.into();
         shape.check().map_err(|message| Error::value("initialiser", message))?;
-        let receptive: usize = weight.iter().skip(2).product();
-        let fan_in = (weight.get(1).copied().unwrap_or(1) * receptive).max(1) as f64;
-        let fan_out = (weight.first().copied().unwrap_or(1) * receptive).max(1) as f64;
+        // In f64: the weight may be too large to be drawn, and its bias is asked for all the same.
+        let size = |axis: usize| weight.get(axis).map_or(1.0, |&n| n as f64);
+        let receptive: f64 = (2..weight.rank()).map(size).product();
+        let fan_in = (size(1) * receptive).max(1.0);
+        let fan_out = (size(0) * receptive).max(1.0);
         let fan = |mode| if mode == Fan::In { fan_in } else { fan_out };
         let count = shape.elements();
         let mut uniform = |low: f64, high: f64| {
