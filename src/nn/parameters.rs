@@ -37,6 +37,11 @@ impl Parameters {
         self.error.get_or_insert(message);
     }
 
+    /// Why the layer cannot be used, if it cannot.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
     /// A weight and, if there is one, a bias of `outputs` elements: drawn in this order, as PyTorch does.
     pub(super) fn affine(
         shape: &Shape,

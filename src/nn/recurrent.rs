@@ -123,6 +123,9 @@ impl Recurrent {
         if x.is_poisoned() {
             return Err(x);
         }
+        if let Some(error) = self.parameters.error() {
+            return Err(graph.fail(name, error));
+        }
         let given = x.shape();
         if given.rank() != 3 || given[2] != self.input_size || given.contains(&0) || o.num_layers == 0 {
             let axes = if o.batch_first { "n, l" } else { "l, n" };
@@ -157,6 +160,9 @@ impl Recurrent {
                 outputs.push(steps);
             }
             sequence = outputs[0].concat(&outputs[1..], 2);
+            if sequence.is_poisoned() {
+                return Err(sequence);
+            }
         }
         let output = if o.batch_first { sequence } else { sequence.transpose(0, 1) };
         Ok((output, ends.iter().map(|all| all[0].concat(&all[1..], 0)).collect()))
