@@ -56,6 +56,9 @@ impl MultiheadAttention {
         if let Some(poisoned) = [query, key, value].into_iter().find(Tensor::is_poisoned) {
             return poisoned;
         }
+        if let Some(error) = self.parameters.error() {
+            return graph.fail("MultiheadAttention", error);
+        }
         let given = [query, key, value].map(|t| t.shape());
         if given.iter().any(|s| s.rank() != 3 || s[2] != e) || heads == 0 || !e.is_multiple_of(heads) {
             let [q, k, v] = given;
@@ -75,6 +78,9 @@ impl MultiheadAttention {
         } else {
             (project(query, 0, 1), project(key, 1, 2), project(value, 2, 3))
         };
+        if let Some(poisoned) = [q, k, v].into_iter().find(Tensor::is_poisoned) {
+            return poisoned;
+        }
         // [n, l, e] → [n, heads, l, e/heads].
         let split = |x: Tensor<'g>| {
             let shape = x.shape();
