@@ -39,7 +39,7 @@ fn layer(which: usize, sizes: [usize; 6], number: f64, flag: bool) -> Box<dyn Mo
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..config() })]
+    #![proptest_config(ProptestConfig { cases: 1500, ..config() })]
 
     #[test]
     fn layers_of_any_sizes(
