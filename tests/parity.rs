@@ -3,8 +3,6 @@
 
 // `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
 use std::io::Write;
-use wgrad::nn::functional;
-use wgrad::ops::samples;
 use wgrad::verify::parity;
 use wgrad::{Device, Error, Session};
 
@@ -25,8 +23,8 @@ fn check_session(device: Device, session: Result<Session, Error>) {
     };
     let only = std::env::var("WGRAD_SAMPLE").unwrap_or_default();
     let (mut worst, mut skipped) = ((0.0, String::new()), 0);
-    let all = samples::all().into_iter().chain(functional::samples());
-    for sample in all.filter(|s| format!("{s:?}").contains(&only)) {
+    let all = wgrad::verify::samples();
+    for sample in all.into_iter().filter(|s| format!("{s:?}").contains(&only)) {
         match parity(&mut session, &sample, 3) {
             Ok(result) if result.passed() => {
                 if result.worst > worst.0 {

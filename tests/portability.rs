@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Command;
 use wgrad::Device;
-use wgrad::nn::functional;
-use wgrad::ops::samples::{self, Sample};
 use wgrad::plan::GpuTarget;
 use wgrad::train::{Config, Trainer};
 use wgrad::translate::{Access, Language, Module, Translation};
@@ -20,8 +18,7 @@ fn targets() -> [GpuTarget; 2] {
 }
 
 fn kernels(target: &GpuTarget) -> Kernels {
-    let samples: Vec<Sample> = samples::all().into_iter().chain(functional::samples()).collect();
-    let mut kernels = Kernels::of_samples(&samples, target).unwrap();
+    let mut kernels = Kernels::of_samples(&wgrad::verify::samples(), target).unwrap();
     for preset in ["cnn", "mlp", "logistic"] {
         let mut config = Config::preset(preset).unwrap();
         config.data.num_samples = Some(1000);

@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use wgrad::nn::functional;
-use wgrad::ops::samples::{self, Sample};
 use wgrad::plan::GpuTarget;
 use wgrad::verify::kernels::Kernels;
 
@@ -40,7 +38,7 @@ fn every_committed_shader_is_valid() {
 
 #[test]
 fn every_specialisation_is_valid() {
-    let samples: Vec<Sample> = samples::all().into_iter().chain(functional::samples()).collect();
+    let samples = wgrad::verify::samples();
     let (mut failures, mut count) = (Vec::new(), 0);
     for (f16, software) in [(false, false), (false, true), (true, false), (true, true)] {
         let target = GpuTarget { f16, software, subgroups: software, subgroup_size: 8, ..GpuTarget::default() };

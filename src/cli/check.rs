@@ -7,8 +7,7 @@ use super::output::{Failure, Outcome, grouped, note, print};
 use clap::Args;
 use std::path::PathBuf;
 use wgrad::data::atomic_write;
-use wgrad::nn::functional;
-use wgrad::ops::samples::{self, Sample};
+use wgrad::ops::samples::Sample;
 use wgrad::passes::Passes;
 use wgrad::verify::bundle::Bundle;
 use wgrad::verify::check::{self, CheckOptions, Report};
@@ -99,7 +98,7 @@ impl CheckArgs {
             fuzz: self.fuzz,
             bundles: self.bundle.clone(),
         };
-        let samples: Vec<Sample> = samples::all().into_iter().chain(functional::samples()).collect();
+        let samples = wgrad::verify::samples();
         let mut session = self.open()?;
         let progress = |index: usize, total: usize, name: &str| {
             // A line now and then: cases take milliseconds.

@@ -8,8 +8,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use wgrad::data::atomic_write;
-use wgrad::nn::functional;
-use wgrad::ops::samples::{self, Sample};
 use wgrad::passes::Passes;
 use wgrad::plan::{GpuTarget, ShaderFolder};
 use wgrad::translate::{Language, Module, Translation};
@@ -75,8 +73,7 @@ fn kernels(device: &DeviceArg, gpu: &GpuArgs) -> Result<(GpuTarget, Kernels)> {
         note("no GPU was asked for or found: this is what any GPU with WebGPU's limits would run");
     }
     let target = target.unwrap_or_default();
-    let samples: Vec<Sample> = samples::all().into_iter().chain(functional::samples()).collect();
-    let kernels = Kernels::of_samples(&samples, &target)?;
+    let kernels = Kernels::of_samples(&wgrad::verify::samples(), &target)?;
     Ok((target, kernels))
 }
 

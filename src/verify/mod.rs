@@ -33,3 +33,9 @@ pub use compare::{Comparison, Element};
 pub use gradcheck::{GradcheckOptions, gradcheck, gradcheck_sample, gradgradcheck};
 pub use parity::{Parity, parity};
 pub use trial::{Expected, Trial};
+
+/// The cases of every operation and of [`nn::functional`](crate::nn::functional): what parity, gradcheck, `wgrad check` and the
+/// list of kernels go through.
+pub fn samples() -> Vec<crate::ops::samples::Sample> {
+    crate::ops::samples::all().into_iter().chain(crate::nn::functional::samples()).collect()
+}

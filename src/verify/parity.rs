@@ -1,14 +1,11 @@
 //! One operation on a device against its f64 meaning.
 
-use crate::array::Array;
+use super::{Expected, Trial};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::ops::samples::Sample;
-use crate::reference::{Environment, RefTensor, evaluate_all};
 use crate::session::Session;
 use crate::tensor::Tensor;
-use crate::verify::error_bounds;
-use std::collections::HashMap;
 
 /// How close a device came to the reference on one sample.
 #[derive(Debug, Clone)]
@@ -47,21 +44,12 @@ pub fn parity(session: &mut Session, sample: &Sample, seed: u32) -> Result<Parit
     let graph = Graph::new();
     let inputs: Vec<Tensor<'_>> =
         values.iter().enumerate().map(|(k, v)| graph.input(format!("x{k}"), v.shape(), v.dtype())).collect();
-    let output = (sample.build)(&graph, &inputs);
-    let names: Vec<String> = (0..values.len()).map(|k| format!("x{k}")).collect();
-    let feed: Vec<(&str, &Array)> = names.iter().map(String::as_str).zip(&values).collect();
-    let program = session.compile(&graph, &[output])?;
-    let needed: Vec<(&str, &Array)> =
-        feed.iter().copied().filter(|(name, _)| program.inputs().iter().any(|(n, _)| n == name)).collect();
-    let step = session.step(&program)?;
-    let got = session.run(&program, &needed)?[0].to_f64();
-
-    let inputs: HashMap<String, RefTensor> =
-        feed.iter().map(|(name, array)| (name.to_string(), RefTensor::from_array(array))).collect();
-    let variables = HashMap::new();
-    let environment = Environment { inputs: &inputs, variables: &variables, step, seed: session.seed() };
-    let all = evaluate_all(&graph, &[output.id()], environment)?;
-    let bound = error_bounds(&graph, &all, &HashMap::new()).swap_remove(output.id().index());
-    let expected = all[output.id().index()].as_ref().map(|v| v.data.clone()).unwrap_or_default();
-    Ok(Parity::of(&got, &expected, &bound))
+    let output = (sample.build)(&graph, &inputs).id();
+    let mut trial = Trial::new(&graph, &[output]);
+    trial.inputs = values.into_iter().enumerate().map(|(k, value)| (format!("x{k}"), value)).collect();
+    trial.seed = session.seed();
+    let got = trial.run(session)?.remove(0).to_f64();
+    let Expected { values, bounds } = trial.expected()?;
+    let expected = values[output.index()].as_ref().map(|v| v.data.as_slice()).unwrap_or_default();
+    Ok(Parity::of(&got, expected, &bounds[output.index()]))
 }
