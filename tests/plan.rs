@@ -71,6 +71,19 @@ fn intermediate_buffers_are_little_more_than_what_is_live() {
     }
 }
 
+/// The first two layers' values and their gradients, on a CPU with vectors; the third layer's are what a product reads.
+#[test]
+fn convolutions_hand_values_over_channels_last() {
+    let plan = step_plan("cnn", "sgd");
+    let lanes = |operand: &&wgrad::plan::Operand| matches!(operand.view.strides[..], [_, 1, 2..]);
+    let operands = |pick: fn(&wgrad::plan::Launch) -> &[wgrad::plan::Operand]| {
+        plan.launches.iter().filter(|l| l.kernel.name().starts_with("conv")).flat_map(pick).filter(lanes).count()
+    };
+    let (read, written) = (operands(|l| &l.inputs), operands(|l| &l.outputs));
+    // Without vectors nothing is padded, and this is not done.
+    assert!((read, written) == (9, 4) || !cfg!(target_arch = "x86_64"), "{read} {written}\n{plan}");
+}
+
 /// Forward, backward, optimiser and the loss metric: the batch is one launch, a layer one forward and up to two backward,
 /// the loss one with its gradient, and the optimiser and the metric one each, whatever the optimiser.
 #[test]

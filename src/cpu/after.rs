@@ -37,15 +37,21 @@ fn relu(x: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { x }
 }
 
-impl<'a> After<'a> {
-    /// The epilogue of a product whose first output is the result, if it is one of those known here.
-    pub(super) fn new(
-        epilogue: Option<&Fused>,
-        inputs: &'a [Operand],
-        output: &Operand,
-        buffers: &'a [Vec<u32>],
-    ) -> Option<After<'a>> {
-        let Some(Fused { space, expr }) = epilogue else { return Some(After::Nothing) };
+/// One of the usual epilogues, of operands whose elements are not at hand yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usual {
+    /// None.
+    Nothing,
+    /// `count` numbers of this input from `first` on, as in [`Bias`].
+    Bias { input: usize, first: usize, count: usize, each: usize, relu: bool },
+    /// This input says what is kept.
+    Mask { input: usize },
+}
+
+impl Usual {
+    /// The epilogue of a kernel whose first output is the result, if it is one of those known here.
+    pub(super) fn of(epilogue: Option<&Fused>, inputs: &[Operand], output: &Operand) -> Option<Usual> {
+        let Some(Fused { expr, .. }) = epilogue else { return Some(Usual::Nothing) };
         let &[root] = &expr.roots[..] else { return None };
         if output.dtype != DType::F32 {
             return None;
@@ -54,7 +60,7 @@ impl<'a> After<'a> {
         let is_result = |slot: Slot| at(slot) == Instr::Load { input: 0, dtype: DType::F32 };
         let is_zero = |slot: Slot| at(slot) == Instr::Fill { dtype: DType::F32, bits: 0 };
         let other = |slot: Slot| match at(slot) {
-            Instr::Load { input: 1.., dtype: DType::F32 } => at(slot).input().map(|k| &inputs[usize::from(k) - 1]),
+            Instr::Load { input: 1.., dtype: DType::F32 } => at(slot).input().map(|k| usize::from(k) - 1),
             _ => None,
         };
         let (sum, relu) = match at(root) {
@@ -63,21 +69,41 @@ impl<'a> After<'a> {
         };
         match at(sum) {
             Instr::Binary { op: Binary::Add, dtype: DType::F32, a, b } => {
-                let bias = if is_result(a) { other(b) } else { other(a).filter(|_| is_result(b)) }?;
-                let (first, count, each) = Walk::new(&bias.view).repeats()?;
-                let values = &floats(&buffers[bias.buffer.index()])[first..][..count];
-                Some(After::Bias(Bias { values, each, relu }))
+                let input = if is_result(a) { other(b) } else { other(a).filter(|_| is_result(b)) }?;
+                let (first, count, each) = Walk::new(&inputs[input].view).repeats()?;
+                Some(Usual::Bias { input, first, count, each, relu })
             }
             Instr::Select { dtype: DType::F32, condition, a, b } if !relu && is_result(a) && is_zero(b) => {
                 let Instr::Compare { op: Compare::Gt, dtype: DType::F32, a: y, b: zero } = at(condition) else {
                     return None;
                 };
-                let y = other(y).filter(|_| is_zero(zero))?;
-                let first = Walk::new(&y.view).dense_from()?;
-                Some(After::Mask(&floats(&buffers[y.buffer.index()])[first..][..space.shape.elements()]))
+                let input = other(y).filter(|_| is_zero(zero))?;
+                let (y, result) = (&inputs[input].view, &output.view);
+                let alike = if result.is_dense() { y.is_dense() } else { y.strides == result.strides };
+                alike.then_some(Usual::Mask { input })
             }
             _ => None,
         }
+    }
+}
+
+impl<'a> After<'a> {
+    /// The epilogue of a kernel whose first output is the result, if it is one of those known here. Positions are those in
+    /// the result's memory, from its first element on.
+    pub(super) fn new(
+        epilogue: Option<&Fused>,
+        inputs: &[Operand],
+        output: &Operand,
+        buffers: &'a [Vec<u32>],
+    ) -> Option<After<'a>> {
+        let elements = |input: usize| floats(&buffers[inputs[input].buffer.index()]);
+        Some(match Usual::of(epilogue, inputs, output)? {
+            Usual::Nothing => After::Nothing,
+            Usual::Bias { input, first, count, each, relu } => {
+                After::Bias(Bias { values: &elements(input)[first..][..count], each, relu })
+            }
+            Usual::Mask { input } => After::Mask(&elements(input)[inputs[input].view.offset..]),
+        })
     }
 
     /// Does it to the block that starts at element `start`.

@@ -7,7 +7,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::Launch;
-use crate::shape::TensorType;
+use crate::shape::{TensorType, View};
 
 /// A launch's buffers on the host.
 ///
@@ -87,6 +87,11 @@ pub fn floats_mut(words: &mut [u32]) -> &mut [f32] {
     bytemuck::cast_slice_mut(words)
 }
 
+/// Elements from the first to the last, and what room is between them and after the last channel.
+fn extent(view: &View) -> usize {
+    if view.is_dense() { view.shape.elements() } else { view.shape[0] * view.strides[0] as usize }
+}
+
 impl CpuContext<'_> {
     /// The elements of a dense input.
     pub fn read(&self, input: usize) -> Result<Array> {
@@ -126,7 +131,8 @@ impl CpuContext<'_> {
         self.dense_and_others(|inputs, output, _, scratch| f(inputs, output, scratch));
     }
 
-    /// As [`CpuContext::dense`], with the other buffers, for what comes after the first `N` inputs.
+    /// As [`CpuContext::dense`], with the other buffers, for what comes after the first `N` inputs. `f32` operands may
+    /// also be channels-last (see [`Target::channels_last`](crate::plan::Target)); `f` gets them as they lie.
     pub(super) fn dense_and_others<const N: usize>(
         &mut self,
         f: impl FnOnce([&[u32]; N], &mut [u32], &[Vec<u32>], &mut Scratch),
@@ -141,14 +147,13 @@ impl CpuContext<'_> {
         let (wide_inputs, wide_output) = wide.split_at_mut(3);
         let slices = std::array::from_fn(|k| {
             let input = &inputs[k];
-            let n = input.view.shape.elements();
-            debug_assert!(input.view.is_dense());
+            let n = extent(&input.view);
             match input.dtype {
                 DType::F16 => &wide_inputs[k][..n],
                 _ => &self.buffers[input.buffer.index()][input.view.offset..][..n],
             }
         });
-        let n = output.view.shape.elements();
+        let n = extent(&output.view);
         if output.dtype == DType::F16 {
             let rounded = sized(&mut wide_output[0], n);
             f(slices, rounded, self.buffers, self.scratch);

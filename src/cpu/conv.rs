@@ -7,12 +7,15 @@
 //! - input gradient: `columns[(c, q), p] = Σ w[o, (c, q)] · dy[o, p]`, whose elements are added up where they came from.
 
 use super::CpuContext;
-use super::after::After;
+use super::after::{After, Usual};
 use super::context::{floats, floats_mut, sized};
+use super::conv_direct::{Conv, Order, Orders};
 use super::gemm::{Layout, gemm};
 use super::threads::{MOST, parts, split, with_panels};
 use super::{conv_direct, conv_line, conv_patches};
+use crate::dtype::DType;
 use crate::ops::conv::{ConvGeometry, ConvKernel, ConvPass};
+use crate::plan::Launch;
 
 /// Runs the kernel.
 pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
@@ -24,7 +27,9 @@ pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
         let mut totals = std::mem::take(&mut scratch.totals);
         let wanted = if kernel.row_sums { kernel.geometry.out_channels } else { 0 };
         let (sums, after) = (sized(&mut totals, wanted), after.unwrap_or(After::Nothing));
-        summed = into(kernel, floats(a), floats(b), floats_mut(out), &mut scratch.panels, after, sums);
+        let orders = Orders::of([&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]].map(|o| &o.view));
+        let operands = (floats(a), floats(b), orders);
+        summed = into(kernel, operands, floats_mut(out), &mut scratch.panels, after, sums);
         scratch.totals = totals;
     });
     if let Some(epilogue) = epilogue.filter(|_| left) {
@@ -37,13 +42,43 @@ pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
     }
 }
 
+/// Whether the kernel runs with those of its operands channels-last for which `lies` is true: inputs, then outputs.
+pub fn takes_channels_last(kernel: &ConvKernel, launch: &Launch, lies: &[bool]) -> bool {
+    let (pass, g) = (kernel.pass, &kernel.geometry);
+    if !lies.contains(&true) {
+        return true;
+    }
+    let (inputs, outputs) = lies.split_at(launch.inputs.len());
+    let f32s = launch.inputs.iter().chain(&launch.outputs).all(|operand| operand.dtype == DType::F32);
+    let known = Order::is_known(g.in_channels) && Order::is_known(g.out_channels);
+    if !(f32s && known && conv_direct::suits(pass, g)) {
+        return false;
+    }
+    if pass == ConvPass::WeightGrad {
+        return !inputs[2..].contains(&true) && !outputs.contains(&true);
+    }
+    let after = match Usual::of(kernel.epilogue.as_ref(), &launch.inputs[2..], &launch.outputs[0]) {
+        // The result must lie as what is to be kept of it.
+        Some(Usual::Mask { input }) => {
+            let shaped = launch.inputs[2 + input].view.shape == launch.outputs[0].view.shape;
+            lies[2 + input] == outputs[0] && (shaped || !outputs[0])
+        }
+        Some(Usual::Bias { count, each, .. }) => {
+            let (channels, length) = (launch.outputs[0].view.shape[1], launch.outputs[0].view.shape[2]);
+            !inputs[2..].contains(&true) && (!outputs[0] || (count == channels && each == length))
+        }
+        Some(Usual::Nothing) => !inputs[2..].contains(&true),
+        None => !inputs[2..].contains(&true) && !outputs[0],
+    };
+    !inputs[1] && after
+}
+
 /// The result, with `after` done to each block of it as soon as it is there: whole samples, or a whole weight gradient.
 /// Returns whether the sums of a weight gradient's second operand are in `totals`, in which they are wanted if it is not
 /// empty.
 pub(super) fn into(
     kernel: &ConvKernel,
-    a: &[f32],
-    b: &[f32],
+    (a, b, orders): (&[f32], &[f32], Orders),
     out: &mut [f32],
     panels: &mut [Vec<f32>; 3],
     after: After<'_>,
@@ -51,7 +86,7 @@ pub(super) fn into(
 ) -> bool {
     let (pass, g) = (kernel.pass, &kernel.geometry);
     if conv_direct::suits(pass, g) {
-        conv_direct::run(pass, g, a, b, out, panels, after, totals);
+        conv_direct::run(Conv { pass, g, orders, a, b }, out, panels, after, totals);
         return true;
     } else if conv_patches::suits(pass, g) {
         conv_patches::run(pass, g, a, b, out, panels, after);
@@ -248,7 +283,8 @@ mod tests {
                     lines += 1;
                     if conv_direct::suits(pass, &g) {
                         let (mut three, mut panels) = stale();
-                        conv_direct::run(pass, &g, a, b, &mut three, &mut panels, After::Nothing, &mut []);
+                        let conv = conv_direct::Conv { pass, g: &g, orders: Orders::LINES, a, b };
+                        conv_direct::run(conv, &mut three, &mut panels, After::Nothing, &mut []);
                         agrees(&three);
                         direct += 1;
                     }
@@ -289,7 +325,7 @@ mod tests {
                         done.fetch_add(block.len(), Ordering::Relaxed);
                     };
                     let mut totals = vec![f32::NAN; 15];
-                    into(&kernel, a, b, &mut out, &mut panels, After::Call(&count), &mut totals);
+                    into(&kernel, (a, b, Orders::LINES), &mut out, &mut panels, After::Call(&count), &mut totals);
                     assert_eq!(done.into_inner(), n, "{pass:?}");
                     out
                 };

@@ -2,6 +2,7 @@
 
 use super::CpuContext;
 use super::context::{SPARES, Scratch};
+use super::simd::lane_count;
 use super::threads::region;
 use crate::array::Array;
 use crate::error::Result;
@@ -80,7 +81,12 @@ impl Executor for CpuExecutor {
 
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
         // A loop may read any number of buffers.
-        let target = Target { max_buffers: usize::MAX, passes: self.options.passes, placed: self.placed.clone() };
+        let target = Target {
+            max_buffers: usize::MAX,
+            passes: self.options.passes,
+            placed: self.placed.clone(),
+            channels_last: Some(lane_count()),
+        };
         let plan = lower(graph, outputs, &target)?;
         for buffer in &plan.buffers {
             if let BufferKind::Variable(storage) = &buffer.kind {

@@ -11,15 +11,38 @@ pub(super) const COPY: usize = 16;
 /// Lanes of the widest vector.
 pub(super) const MOST_LANES: usize = 16;
 
+/// The code with the length of short lines as a constant, and once more for the others.
+macro_rules! by_length {
+    ($length:expr, $name:ident => $code:block) => {
+        by_length!($length, $name, $code, 1 2 3 4 5 6 7 8)
+    };
+    ($length:expr, $name:ident, $code:block, $($n:literal)*) => {
+        match $length {
+            $($n => {
+                let $name = $n;
+                $code
+            })*
+            _ => {
+                let $name = $length;
+                $code
+            }
+        }
+    };
+}
+
 /// `to[lane, p] = from[p, lane]` for as many lanes as `to` has lines of `length` elements.
 #[inline(always)]
 pub(super) fn from_lanes<S: Simd>(simd: S, from: &[S::f32s], to: &mut [f32], length: usize) {
     let lanes = S::F32_LANES;
     if length * 2 <= lanes || lanes < 8 {
         let from: &[f32] = bytemuck::cast_slice(from);
-        for (lane, line) in to.chunks_exact_mut(length).enumerate() {
-            line.iter_mut().zip(from[lane..].iter().step_by(lanes)).for_each(|(to, &x)| *to = x);
-        }
+        by_length!(length, n => {
+            for (lane, line) in to.chunks_exact_mut(n).enumerate().take(lanes) {
+                for p in 0..n {
+                    line[p] = from[p * lanes + lane];
+                }
+            }
+        });
         return;
     }
     let mut start = 0;
@@ -62,9 +85,13 @@ pub(super) fn to_lanes<S: Simd>(simd: S, from: &[f32], to: &mut [S::f32s], lengt
     if length * 2 <= lanes || lanes < 8 {
         let to: &mut [f32] = bytemuck::cast_slice_mut(to);
         to.fill(0.0);
-        for (lane, line) in from.chunks_exact(length).enumerate() {
-            to[lane..].iter_mut().step_by(lanes).zip(line).for_each(|(to, &x)| *to = x);
-        }
+        by_length!(length, n => {
+            for (lane, line) in from.chunks_exact(n).enumerate().take(lanes) {
+                for p in 0..n {
+                    to[p * lanes + lane] = line[p];
+                }
+            }
+        });
         return;
     }
     lines_to_lanes(simd, from, length, from.len() / length, to, 1, length);
@@ -139,31 +166,6 @@ fn exchange<S: Simd, const H: usize>(simd: S, rows: &mut [S::f32s; MOST_LANES]) 
             rows[i + H] = simd.select_f32s(high, b, simd.rotate_left_f32s(a, H));
         }
     }
-}
-
-/// Elements of packed weights.
-pub(super) fn packed_len<S: Simd>(channels: usize, lines: usize, taps: usize) -> usize {
-    channels.next_multiple_of(S::F32_LANES) * lines * taps
-}
-
-/// The weights as vectors `[block of lanes][line][tap]`, 0 in the lanes that are not used.
-#[inline(always)]
-pub(super) fn pack<S: Simd>(
-    packed: &mut [f32],
-    channels: usize,
-    lines: usize,
-    taps: usize,
-    weight: impl Fn(usize, usize, usize) -> f32,
-) -> &[S::f32s] {
-    let lanes = S::F32_LANES;
-    for (index, vector) in packed.chunks_exact_mut(lanes).enumerate() {
-        let (block, line, tap) = (index / (lines * taps), index / taps % lines, index % taps);
-        for (lane, to) in vector.iter_mut().enumerate() {
-            let channel = block * lanes + lane;
-            *to = if channel < channels { weight(channel, line, tap) } else { 0.0 };
-        }
-    }
-    S::as_simd_f32s(packed).0
 }
 
 /// Copies lines of `length` elements into lines of `to` elements, from element `before` on, with 0 around them. Whole

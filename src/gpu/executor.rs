@@ -140,7 +140,8 @@ impl Executor for GpuExecutor {
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
         // More buffers let longer chains fuse; beyond this there is little left to gain.
         let max_buffers = self.gpu.target().storage_buffers.min(16) as usize;
-        let target = Target { max_buffers, passes: self.options.passes, placed: self.placed.clone() };
+        let (passes, placed) = (self.options.passes, self.placed.clone());
+        let target = Target { max_buffers, passes, placed, channels_last: None };
         let plan = lower(graph, outputs, &target)?;
         plan.check_buffers(max_buffers)?;
         for buffer in &plan.buffers {

@@ -451,6 +451,9 @@ impl Kernel for ConvKernel {
     fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
         (!self.row_sums).then(|| Arc::new(ConvKernel { epilogue: Some(epilogue), ..self.clone() }) as _)
     }
+    fn takes_channels_last(&self, launch: &Launch, lies: &[bool]) -> bool {
+        crate::cpu::conv::takes_channels_last(self, launch, lies)
+    }
     fn absorb(&self, own: &Launch, other: &Launch) -> Option<Launch> {
         let plain = self.epilogue.is_none() && !self.row_sums && self.pass == ConvPass::WeightGrad;
         let dy = &own.inputs[1];

@@ -76,6 +76,8 @@ passes! {
     losses,
     /// Parameters, gradients and moments lie side by side, and one launch updates all of them.
     arenas,
+    /// On the CPU, values between convolutions lie with their channels innermost.
+    channels_last,
     /// Values that are never needed at the same time share memory.
     sharing,
 }

@@ -40,6 +40,11 @@ pub trait Kernel: std::fmt::Debug + Send + Sync + std::any::Any {
     fn updates_in_place(&self) -> bool {
         false
     }
+    /// Whether the CPU runs this launch of it with those of its operands channels-last for which `lies` is true: its inputs,
+    /// then its outputs. `f32` operands `[batch, channels, positions]` only; see [`Target::channels_last`](super::Target).
+    fn takes_channels_last(&self, _launch: &Launch, lies: &[bool]) -> bool {
+        !lies.contains(&true)
+    }
     /// Whether its operands must be the first elements of their buffers: its shader knows of no offsets.
     fn needs_origin(&self) -> bool {
         false

@@ -6,7 +6,7 @@
 
 use super::{
     Buffer, BufferId, BufferKind, Fused, Instr, Kernel, Launch, Lazy, Operand, Placement, Plan, Storage, arena,
-    distinct_buffers, fuse, memory, origin, updates,
+    channels_last, distinct_buffers, fuse, memory, origin, updates,
 };
 use crate::array::Array;
 use crate::dtype::DType;
@@ -29,12 +29,15 @@ pub struct Target {
     pub passes: Passes,
     /// Where variables already are.
     pub placed: Placement,
+    /// Where values that only convolutions read and write lie with their channels innermost: what the number of channels
+    /// in memory is a multiple of, for whole vectors. The channels after the last are 0. None, or 1: nowhere.
+    pub channels_last: Option<usize>,
 }
 
 impl Default for Target {
     /// WebGPU's guaranteed limits.
     fn default() -> Self {
-        Target { max_buffers: 8, passes: Passes::all(), placed: Placement::default() }
+        Target { max_buffers: 8, passes: Passes::all(), placed: Placement::default(), channels_last: None }
     }
 }
 
@@ -59,7 +62,10 @@ pub struct Lowering<'a> {
 
 /// Plans `outputs` and the graph's updates for `target`.
 pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target) -> Result<Plan> {
-    let plan = lower_apart(graph, outputs, target)?;
+    let mut plan = lower_apart(graph, outputs, target)?;
+    if let Some(lanes) = target.channels_last.filter(|&lanes| lanes > 1 && target.passes.channels_last) {
+        channels_last::rewrite(&mut plan, lanes);
+    }
     Ok(memory::share(plan, target.passes.sharing))
 }
 

@@ -4,6 +4,7 @@
 //! GPU. [`lower`](fn@lower) makes it from a graph; the `cpu` and `gpu` executors run it.
 
 mod arena;
+mod channels_last;
 mod expr;
 mod expr_print;
 mod fuse;
