@@ -82,12 +82,33 @@ fn replay(criterion: &mut Criterion) {
     }
 }
 
+/// What a step costs the host in an epoch on a GPU: encoding and submitting, many steps a submission, waits not counted.
+fn encode(criterion: &mut Criterion) {
+    for name in PRESETS {
+        let (mut config, data) = preset(name);
+        (config.epochs, config.batch) = (1, 10);
+        let Ok(mut trainer) = Trainer::new(&config, &data, Device::gpu()) else {
+            println!("encode/{name}/gpu: SKIPPED, there is no such device");
+            continue;
+        };
+        criterion.bench_function(&format!("encode/{name}/gpu"), |b| {
+            b.iter_custom(|steps| {
+                let before = trainer.session().host_seconds().expect("a gpu's");
+                trainer.steps(u32::try_from(steps).expect("no more steps than 2^32")).expect("steps");
+                let after = trainer.session().host_seconds().expect("a gpu's");
+                trainer.session().finish().expect("the end of the steps");
+                std::time::Duration::from_secs_f64(after - before)
+            });
+        });
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(std::time::Duration::from_millis(500))
         .measurement_time(std::time::Duration::from_secs(2));
-    targets = host, replay
+    targets = host, replay, encode
 }
 criterion_main!(benches);

@@ -148,6 +148,26 @@ fn device_times_lie_within_wall_times() {
     }
 }
 
+/// What the host spends on encoding lies within the time of the call, and the CPU has nothing to encode.
+#[test]
+fn the_hosts_part_lies_within_the_call() {
+    for mut session in sessions() {
+        let g = wgrad::Graph::new();
+        let count = wgrad::Variable::new("count", 0f32);
+        (g.variable(&count) + 1.0).assign_to(&count);
+        let program = session.compile(&g, &[]).unwrap();
+        let before = session.host_seconds();
+        let start = std::time::Instant::now();
+        session.run_steps(&program, &[], 1000).unwrap();
+        let wall = start.elapsed().as_secs_f64();
+        assert_eq!(before.is_some(), session.gpu_target().is_some());
+        if let Some((before, after)) = before.zip(session.host_seconds()) {
+            assert!(before < after && after - before <= wall, "{before} {after} {wall}");
+        }
+        assert_eq!(session.read(&count).unwrap().item().unwrap(), 1000.0);
+    }
+}
+
 #[test]
 fn the_roof_is_measured() {
     let roof = Roof::measure(&Device::cpu(), BRIEF).unwrap();

@@ -3,7 +3,7 @@
 
 // `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
 use std::io::Write;
-use wgrad::train::{Config, EpochRecord, Trainer};
+use wgrad::train::{Config, EpochRecord, Metrics, Trainer};
 use wgrad::{Array, Device, Error};
 
 /// Convolutions, dropout, a partial last batch, momentum, and a schedule by steps.
@@ -115,4 +115,28 @@ fn every_loss_trains() {
         let (curve, _) = train(&text, Device::cpu()).unwrap();
         assert!(curve[3].train_loss < 0.9 * curve[0].train_loss, "{loss}: {curve:?}");
     }
+}
+
+#[test]
+fn the_first_step_is_timed_and_evaluation_may_come_before_it() {
+    let mut config: Config = toml::from_str(NETWORK).unwrap();
+    config.epochs = 1;
+    let data = config.data.load().unwrap();
+    let run = |test_first: bool| {
+        let mut trainer = Trainer::new(&config, &data, Device::cpu()).unwrap();
+        let before = if test_first { trainer.test().unwrap() } else { None };
+        let record = trainer.epoch().unwrap();
+        (before, record, trainer.test().unwrap(), trainer.metrics().unwrap())
+    };
+    let (before, record, test, metrics) = run(true);
+    let (_, other, other_test, _) = run(false);
+    assert!(before.is_some() && before != test && test == other_test, "{before:?} {test:?} {other_test:?}");
+    assert_eq!((record.running_loss, record.train_loss), (other.running_loss, other.train_loss));
+    let first = metrics.first_step_seconds.unwrap();
+    assert!(first > 0.0 && first < metrics.setup_seconds + record.seconds, "{metrics:?}");
+    // Files of earlier versions do not have it.
+    let mut old: serde_json::Value = serde_json::from_str(&metrics.to_json().unwrap()).unwrap();
+    old.as_object_mut().unwrap().remove("first_step_seconds").unwrap();
+    let old: Metrics = serde_json::from_value(old).unwrap();
+    assert_eq!(old, Metrics { first_step_seconds: None, ..metrics });
 }

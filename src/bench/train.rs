@@ -19,8 +19,11 @@ pub struct BatchSize {
     pub batch: usize,
     /// Seconds a step, from an idle device to an idle device over many steps.
     pub step: Timing,
-    /// The host's seconds of a step: to encode and submit it. On the CPU device the host does everything.
+    /// The host's seconds of a step as an epoch pays them: an epoch's full steps encoded and submitted, as many a submission
+    /// as training makes, waits not counted, divided by their number. On the CPU device the host does everything.
     pub host: Option<Timing>,
+    /// The host's seconds of a step that is encoded and submitted alone, on an idle device: what the first one pays.
+    pub host_alone: Option<Timing>,
     /// The device's seconds of a step: its timestamps around each launch, added up. Only if it has a clock.
     pub device: Option<Timing>,
     /// Kernel launches of a step.
@@ -29,8 +32,10 @@ pub struct BatchSize {
     pub samples_per_second: f64,
     /// Bytes allocated on the device, the data set included.
     pub allocated_bytes: u64,
-    /// Seconds of drawing parameters, uploading data, and compiling.
+    /// Seconds of drawing parameters, uploading data, and compiling, the evaluation included.
     pub setup_seconds: f64,
+    /// Seconds from the start of set-up, the data at hand, to the end of the first step.
+    pub first_step_seconds: Option<f64>,
     /// Seconds of an epoch: all steps, and a pass over the training and the validation set.
     pub epoch: Timing,
 }
@@ -121,18 +126,21 @@ fn measure(trainer: &mut Trainer, batch: usize, options: Options) -> Result<Batc
 
     let is_gpu = trainer.session().gpu_target().is_some();
     let few = if step.median > 0.0 { (options.min_time / step.median).clamp(1.0, samples as f64) as usize } else { 1 };
-    let host = if is_gpu {
-        let mut host = Vec::with_capacity(few);
+    let (mut host, mut host_alone) = (None, None);
+    if is_gpu {
+        let mut alone = Vec::with_capacity(few);
         for _ in 0..few {
-            let start = Instant::now();
-            trainer.steps(1)?;
-            host.push(start.elapsed().as_secs_f64());
-            trainer.session().finish()?;
+            alone.push(host_seconds(trainer, 1)?);
         }
-        Some(Timing::new(host, 1))
-    } else {
-        None
-    };
+        host_alone = Some(Timing::new(alone, 1));
+        let full = (trainer.steps_per_epoch()).max(1);
+        let epochs = (options.min_time / (step.median * f64::from(full))).clamp(3.0, samples.max(3) as f64) as usize;
+        let mut each = Vec::with_capacity(epochs);
+        for _ in 0..epochs {
+            each.push(host_seconds(trainer, full)? / f64::from(full));
+        }
+        host = Some(Timing::new(each, full));
+    }
     let device = trainer.device_times(few as u32)?;
     let device = device.map(|runs| Timing::new(runs.iter().map(|launches| launches.iter().sum()).collect(), 1));
     Ok(BatchSize {
@@ -140,10 +148,23 @@ fn measure(trainer: &mut Trainer, batch: usize, options: Options) -> Result<Batc
         samples_per_second: if step.median > 0.0 { batch as f64 / step.median } else { 0.0 },
         step,
         host,
+        host_alone,
         device,
         launches,
         allocated_bytes: metrics.peak_bytes,
         setup_seconds: metrics.setup_seconds,
+        first_step_seconds: metrics.first_step_seconds,
         epoch: Timing::new(warm.to_vec(), 1),
     })
+}
+
+/// What some steps cost the host, from an idle device on.
+fn host_seconds(trainer: &mut Trainer, steps: u32) -> Result<f64> {
+    let session = trainer.session();
+    session.finish()?;
+    let before = session.host_seconds().unwrap_or_default();
+    trainer.steps(steps)?;
+    let after = trainer.session().host_seconds().unwrap_or_default();
+    trainer.session().finish()?;
+    Ok(after - before)
 }

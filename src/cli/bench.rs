@@ -258,7 +258,8 @@ fn verdict(before: &Report, comparisons: &[Comparison]) -> String {
 /// Measure training steps
 ///
 /// For each batch size: a step's time over many steps, its launches, the host's part (encoding and submitting) and the
-/// device's, samples a second, the time of an epoch with its evaluation, and the set-up.
+/// device's, samples a second, the time of an epoch with its evaluation, the set-up, and the time to the end of the first
+/// step.
 #[derive(Debug, Args)]
 struct TrainArgs {
     /// A preset (cnn, mlp, logistic) or a .toml file of settings
@@ -298,7 +299,7 @@ impl TrainArgs {
             return super::output::print_json(&report);
         }
         let mut out = format!(
-            "network {}, {} parameters, {} training samples\ndevice  {}\n\n{:>6} {:>10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>11} {:>10} {:>9} {:>9}\n",
+            "network {}, {} parameters, {} training samples\ndevice  {}\n\n{:>6} {:>10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11} {:>10} {:>9} {:>10} {:>9}\n",
             report.network,
             grouped(report.parameters as u64),
             grouped(report.rows as u64),
@@ -309,17 +310,24 @@ impl TrainArgs {
             "launches",
             "a launch",
             "host",
+            "a launch",
+            "alone",
             "device",
             "samples/s",
             "epoch",
             "set-up",
+            "first step",
             "memory",
         );
         for size in &report.batch_sizes {
             let _ = writeln!(out, "{}", batch_line(size));
         }
-        out.push_str("\nAn epoch is all steps and a pass over the training and the validation set. The host's part of a step is to");
-        out.push_str("\nencode and submit it; the device's is what its own clock says of each launch, added up.");
+        out.push_str(
+            "\nAn epoch is all steps and a pass over the training and the validation set. The host's part of a step is to\n\
+             encode and submit it, many steps a submission as in an epoch, and of that what a launch takes; alone: a step\n\
+             in a submission of its own. The device's part is what its own clock says of each launch, added up. First step:\n\
+             from the start of set-up to its end.",
+        );
         print(out)
     }
 }
@@ -327,17 +335,20 @@ impl TrainArgs {
 fn batch_line(size: &BatchSize) -> String {
     let part = |timing: &Option<Timing>| timing.as_ref().map_or("-".to_string(), |t| time(t.median));
     format!(
-        "{:>6} {:>10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>11} {:>10} {:>9} {:>9}",
+        "{:>6} {:>10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11} {:>10} {:>9} {:>10} {:>9}",
         size.batch,
         time(size.step.median),
         spread(&size.step),
         size.launches,
         time(size.step.median / size.launches.max(1) as f64),
         part(&size.host),
+        size.host.as_ref().map_or("-".to_string(), |t| time(t.median / size.launches.max(1) as f64)),
+        part(&size.host_alone),
         part(&size.device),
         grouped(size.samples_per_second as u64),
         time(size.epoch.median),
         duration(size.setup_seconds),
+        size.first_step_seconds.map_or("-".to_string(), time),
         bytes(size.allocated_bytes),
     )
 }

@@ -282,6 +282,7 @@ mod tests {
             test_error: None,
             train_seconds: 1.0,
             setup_seconds: 1.0,
+            first_step_seconds: Some(1.0),
             dispatches_per_step: None,
             peak_bytes: 0,
             history: history.collect(),

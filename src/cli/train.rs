@@ -86,7 +86,13 @@ impl TrainArgs {
 
     pub(super) fn run(&self) -> Outcome {
         let mut config = self.resolve()?;
-        let data = config.data.load()?;
+        let start = Instant::now();
+        // Drivers take long to load: meanwhile the data are made.
+        let data = std::thread::scope(|scope| {
+            scope.spawn(|| self.device.device.look_up());
+            config.data.load()
+        })?;
+        let data_time = start.elapsed();
         config.check_data(&data)?;
         Model::for_data(&config, &data)?;
         config.data = config.data.resolved();
@@ -98,7 +104,7 @@ impl TrainArgs {
         let target = Target::open(self.out.as_deref(), &config.name)?;
         let trainer = Trainer::new(&config, &data, self.device.device.clone());
         let trainer = trainer.inspect_err(|_| target.discard())?;
-        let mut fit = Fit { target, config, trainer, saved: None, detect_anomaly: self.detect_anomaly };
+        let mut fit = Fit { target, config, trainer, data_time, saved: None, detect_anomaly: self.detect_anomaly };
         if !fit.target.replaces {
             fit.target.folder.save_config(&fit.config)?;
         }
@@ -168,6 +174,8 @@ struct Fit {
     target: Target,
     config: Config,
     trainer: Trainer,
+    /// What reading or generating the data took.
+    data_time: Duration,
     /// When the files were last written, and after which epoch.
     saved: Option<(Instant, u32)>,
     detect_anomaly: bool,
@@ -249,6 +257,10 @@ impl Fit {
         }
         let times = format!("{} training, {} set-up", duration(metrics.train_seconds), duration(metrics.setup_seconds));
         line("time", times);
+        if let Some(seconds) = metrics.first_step_seconds {
+            let data = self.data_time.as_secs_f64();
+            line("first step", format!("done {} after the data, which took {}", duration(seconds), duration(data)));
+        }
         line("", "      loss     error".into());
         let sets = [
             ("train", Some(metrics.train_loss), Some(metrics.train_error)),

@@ -18,10 +18,16 @@ use std::time::Instant;
 
 /// The time a submission may hold the device for: short enough that no watchdog resets it.
 const SUBMISSION_SECONDS: f64 = 0.05;
+/// The same of a software driver, which no watchdog minds and which shares the host's processors: what a submission costs
+/// the host is spread over more launches.
+const SOFTWARE_SUBMISSION_SECONDS: f64 = 0.25;
 /// Dispatches in a submission at most, however short: command buffers take memory.
 const SUBMISSION_DISPATCHES: usize = 16_384;
-/// Submissions that may be under way before the host waits for the oldest.
+/// Submissions that may be under way when another is made.
 const IN_FLIGHT: usize = 2;
+/// The same on a software driver: lavapipe does not take a submission until the one before it is done, so waiting for that
+/// here loses nothing and keeps what submitting costs apart from it.
+const SOFTWARE_IN_FLIGHT: usize = 1;
 
 /// Which limits to ask a device for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +51,17 @@ pub struct GpuOptions {
     pub shaders: ShaderFolder,
 }
 
+/// Runs that were submitted together.
+#[derive(Debug)]
+struct Submission {
+    index: wgpu::SubmissionIndex,
+    program: usize,
+    runs: u32,
+    since: Instant,
+    /// Whether the program's time is learnt from it.
+    measured: bool,
+}
+
 /// The GPU executor.
 #[derive(Debug)]
 pub struct GpuExecutor {
@@ -57,7 +74,11 @@ pub struct GpuExecutor {
     variables: HashMap<u64, wgpu::Buffer>,
     /// Values given to variables before a program used them.
     given: HashMap<u64, Array>,
-    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    in_flight: VecDeque<Submission>,
+    /// When the last submission that was waited for was done.
+    last_done: Option<Instant>,
+    /// Spent on encoding and submitting runs.
+    host_seconds: f64,
 }
 
 impl GpuExecutor {
@@ -79,6 +100,8 @@ impl GpuExecutor {
             variables: HashMap::new(),
             given: HashMap::new(),
             in_flight: VecDeque::new(),
+            last_done: None,
+            host_seconds: 0.0,
         })
     }
 
@@ -116,15 +139,41 @@ impl GpuExecutor {
         Some((self.variables.get(&storage.id())?, byte_offset(storage, offset)))
     }
 
-    /// Submits, and waits for earlier submissions so that few are under way.
-    fn submit(&mut self, commands: wgpu::CommandBuffer) -> Result<()> {
-        let submission = self.gpu.queue.submit([commands]);
-        self.in_flight.push_back(submission);
-        while self.in_flight.len() > IN_FLIGHT {
-            let oldest = self.in_flight.pop_front();
-            self.gpu.wait(oldest)?;
-        }
+    fn is_software(&self) -> bool {
+        self.gpu.info.kind == "cpu"
+    }
+
+    /// Encodes and submits runs. Between the two it waits for earlier submissions, so that few are under way.
+    fn submit(&mut self, program: usize, first: u32, runs: u32, seed: u64, measured: bool) -> Result<()> {
+        let start = Instant::now();
+        let launches = 0..self.programs[program].plan.launch_count();
+        let commands = self.programs[program].encode(&self.gpu, launches, first, runs, key(seed));
+        self.host_seconds += start.elapsed().as_secs_f64();
+        self.wait_until(if self.is_software() { SOFTWARE_IN_FLIGHT } else { IN_FLIGHT })?;
+        let since = Instant::now();
+        let index = self.gpu.queue.submit([commands]);
+        self.host_seconds += since.elapsed().as_secs_f64();
+        self.in_flight.push_back(Submission { index, program, runs, since, measured });
         self.gpu.check()
+    }
+
+    /// Waits until fewer than `most` submissions are under way, and learns what they took.
+    fn wait_until(&mut self, most: usize) -> Result<()> {
+        while self.in_flight.len() >= most.max(1) {
+            let Some(oldest) = self.in_flight.pop_front() else { break };
+            self.gpu.wait(Some(oldest.index))?;
+            let now = Instant::now();
+            // It began when the one before it was done, or when it was submitted.
+            let began = self.last_done.map_or(oldest.since, |done| done.max(oldest.since));
+            self.last_done = Some(now);
+            if oldest.measured {
+                let each = now.saturating_duration_since(began).as_secs_f64() / f64::from(oldest.runs);
+                let seconds = &mut self.programs[oldest.program].seconds;
+                // Never trust one measurement to allow a submission of more than twice the last.
+                *seconds = each.max(*seconds / 2.0);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -167,33 +216,24 @@ impl Executor for GpuExecutor {
             self.gpu.queue.submit([]);
             return self.gpu.check();
         }
+        let longest = if self.is_software() { SOFTWARE_SUBMISSION_SECONDS } else { SUBMISSION_SECONDS };
         let most = (SUBMISSION_DISPATCHES / self.programs[program].plan.launch_count().max(1)).max(1) as u32;
+        // With several runs to come, their time is measured, and the first time from an idle device to an idle device.
+        let measured = count > 1;
+        // What is left of an earlier call may have been done long ago.
+        self.in_flight.iter_mut().for_each(|earlier| earlier.measured = false);
         let mut done = 0;
         while done < count {
             let seconds = self.programs[program].seconds;
-            let wanted = if seconds > 0.0 { (SUBMISSION_SECONDS / seconds) as u32 } else { 1 };
+            let wanted = if seconds > 0.0 { (longest / seconds) as u32 } else { 1 };
             let chunk = wanted.clamp(1, most).min(count - done);
-            // With several runs to come, their time is measured: from an idle device to an idle device when nothing is
-            // known yet, else from one submission to the next while the queue stays full.
-            let measured = count > 1;
-            if measured && seconds == 0.0 {
-                self.in_flight.clear();
-                self.gpu.wait(None)?;
+            let unknown = measured && seconds == 0.0;
+            if unknown {
+                self.finish()?;
             }
-            let start = Instant::now();
-            let launches = 0..self.programs[program].plan.launch_count();
-            let commands = self.programs[program].encode(&self.gpu, launches, first + done, chunk, key(seed));
-            self.submit(commands)?;
-            if measured && seconds == 0.0 {
-                self.in_flight.clear();
-                self.gpu.wait(None)?;
-            }
-            let each = start.elapsed().as_secs_f64() / f64::from(chunk);
-            if measured && seconds == 0.0 {
-                self.programs[program].seconds = each;
-            } else if measured && self.in_flight.len() == IN_FLIGHT {
-                // Never trust one measurement to allow a submission of more than twice the last.
-                self.programs[program].seconds = each.max(seconds / 2.0);
+            self.submit(program, first + done, chunk, seed, measured)?;
+            if unknown {
+                self.wait_until(1)?;
             }
             done += chunk;
         }
@@ -265,6 +305,10 @@ impl Executor for GpuExecutor {
     fn device_times(&mut self, program: usize, first: u32, count: u32, seed: u64) -> Result<Option<Vec<Vec<f64>>>> {
         self.finish()?;
         super::timestamps::measure(&self.gpu, &self.programs[program], first, count, key(seed))
+    }
+
+    fn host_seconds(&self) -> Option<f64> {
+        Some(self.host_seconds)
     }
 
     fn gpu_target(&self) -> Option<crate::plan::GpuTarget> {

@@ -31,27 +31,39 @@ impl Key {
     }
 }
 
+/// How a pipeline is bound. Pipelines that are bound alike share one: what was bound or set for one then stays for the
+/// next, and wgpu has less to check at each launch.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    pub(super) group: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
+
+/// What a layout is built from: the parts of a [`Key`] beside the shader.
+type LayoutKey = (Vec<bool>, bool, Vec<u64>);
+
 /// A built pipeline.
 #[derive(Debug, Clone)]
 pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
-    pub(super) layout: wgpu::BindGroupLayout,
+    pub(super) layout: Layout,
 }
 
 /// The pipelines of a device.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     built: HashMap<Key, Pipeline>,
+    layouts: HashMap<LayoutKey, Layout>,
 }
 
 impl Pipelines {
     /// Builds what is missing of `keys`, on as many threads as the host has processors. On GL one at a time: they would
     /// only wait for its one context, and wgpu panics when that takes some seconds.
     pub(super) fn prepare(&mut self, gpu: &Gpu, keys: &[Key]) -> Result<()> {
-        let mut missing: Vec<&Key> = Vec::new();
+        let mut missing: Vec<(&Key, Layout)> = Vec::new();
         for key in keys {
-            if !self.built.contains_key(key) && !missing.contains(&key) {
-                missing.push(key);
+            if !self.built.contains_key(key) && !missing.iter().any(|(other, _)| *other == key) {
+                missing.push((key, self.layout(gpu, key)?));
             }
         }
         let most = if gpu.info.backend == Backend::Gl.name() { 1 } else { missing.len() };
@@ -59,8 +71,8 @@ impl Pipelines {
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::new());
         let work = || {
-            while let Some(key) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let built = build(gpu, key);
+            while let Some((key, layout)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let built = build(gpu, key, layout);
                 results.lock().unwrap_or_else(PoisonError::into_inner).push((*key, built));
             }
         };
@@ -79,66 +91,86 @@ impl Pipelines {
         Ok(())
     }
 
+    /// The layout of `key`'s pipeline.
+    fn layout(&mut self, gpu: &Gpu, key: &Key) -> Result<Layout> {
+        let layout_key = (key.written.clone(), key.immediates, key.declared.clone());
+        if let Some(layout) = self.layouts.get(&layout_key) {
+            return Ok(layout.clone());
+        }
+        let name = key.shader.name();
+        if key.immediates && !gpu.features.contains(wgpu::Features::IMMEDIATES) {
+            let label = gpu.info.label();
+            let message = format!("{label} lacks IMMEDIATES, which random numbers and the step counter need");
+            return Err(Error::Device(message));
+        }
+        let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                // A user's shader that declares more is refused here, and not when it runs.
+                min_binding_size: key.declared.get(binding).copied().and_then(std::num::NonZeroU64::new),
+            },
+            count: None,
+        };
+        let storage =
+            |(k, written): (usize, &bool)| entry(k + 1, wgpu::BufferBindingType::Storage { read_only: !written });
+        let uniform = entry(0, wgpu::BufferBindingType::Uniform);
+        let entries: Vec<_> = std::iter::once(uniform).chain(key.written.iter().enumerate().map(storage)).collect();
+        let layout = gpu.scoped(&format!("kernel {name}"), || {
+            let label = Some(name);
+            let group =
+                gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+            let pipeline = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label,
+                bind_group_layouts: &[Some(&group)],
+                immediate_size: if key.immediates { IMMEDIATE_BYTES } else { 0 },
+            });
+            Layout { group, pipeline }
+        });
+        let layout = layout.map_err(|error| blame(key, error))?;
+        self.layouts.insert(layout_key, layout.clone());
+        Ok(layout)
+    }
+
     /// A prepared pipeline.
     pub(super) fn get(&self, key: &Key) -> Result<&Pipeline> {
         self.built.get(key).ok_or_else(|| Error::Internal(format!("{} was not prepared", key.shader.name())))
     }
 }
 
-/// Builds a pipeline. What is wrong with a text that is not wgrad's own is not wgrad's fault.
-fn build(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
-    build_pipeline(gpu, key).map_err(|error| match error {
+/// What is wrong with a text that is not wgrad's own is not wgrad's fault.
+fn blame(key: &Key, error: Error) -> Error {
+    match error {
         Error::Internal(message) if key.shader.is_replaced() => {
             let kind = if key.shader.custom.is_some() { "custom kernel" } else { "shader" };
             Error::value(format!("{kind} `{}`", key.shader.name()), message)
         }
         error => error,
-    })
+    }
 }
 
-fn build_pipeline(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
+fn build(gpu: &Gpu, key: &Key, layout: &Layout) -> Result<Pipeline> {
+    build_pipeline(gpu, key, layout).map_err(|error| blame(key, error))
+}
+
+fn build_pipeline(gpu: &Gpu, key: &Key, layout: &Layout) -> Result<Pipeline> {
     let name = key.shader.name();
-    let lacks = |feature: wgpu::Features| !gpu.features.contains(feature);
-    if key.shader.uses_f16() && lacks(wgpu::Features::SHADER_F16) {
+    if key.shader.uses_f16() && !gpu.features.contains(wgpu::Features::SHADER_F16) {
         let label = gpu.info.label();
         return Err(Error::Device(format!("{label} lacks SHADER_F16, which {name} on f16 needs; use f32")));
     }
-    if key.immediates && lacks(wgpu::Features::IMMEDIATES) {
-        let label = gpu.info.label();
-        let message = format!("{label} lacks IMMEDIATES, which random numbers and the step counter need");
-        return Err(Error::Device(message));
-    }
     let text = key.shader.wgsl()?;
-    let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
-        binding: binding as u32,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: false,
-            // A user's shader that declares more is refused here, and not when it runs.
-            min_binding_size: key.declared.get(binding).copied().and_then(std::num::NonZeroU64::new),
-        },
-        count: None,
-    };
-    let storage = |(k, written): (usize, &bool)| entry(k + 1, wgpu::BufferBindingType::Storage { read_only: !written });
-    let uniform = entry(0, wgpu::BufferBindingType::Uniform);
-    let entries: Vec<_> = std::iter::once(uniform).chain(key.written.iter().enumerate().map(storage)).collect();
     gpu.scoped(&format!("kernel {name}"), || {
         let device = &gpu.device;
-        let layout =
-            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: if key.immediates { IMMEDIATE_BYTES } else { 0 },
-        });
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl(text.into()),
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
-            layout: Some(&pipeline_layout),
+            layout: Some(&layout.pipeline),
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
@@ -148,6 +180,6 @@ fn build_pipeline(gpu: &Gpu, key: &Key) -> Result<Pipeline> {
             },
             cache: gpu.cache.as_ref().map(super::pipeline_cache::PipelineCache::cache),
         });
-        Pipeline { pipeline, layout }
+        Pipeline { pipeline, layout: layout.clone() }
     })
 }

@@ -133,7 +133,7 @@ impl Program {
             let group = gpu.scoped(&format!("launch {position} ({name})"), || {
                 gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(name),
-                    layout: &pipeline.layout,
+                    layout: &pipeline.layout.group,
                     entries: &entries,
                 })
             })?;

@@ -87,6 +87,17 @@ impl Device {
         Device::Reference
     }
 
+    /// Looks for the adapter this means, which opening it needs; a process does that once. For a thread of its own while
+    /// something else keeps this one busy. What is wrong comes up when the device is opened.
+    pub fn look_up(&self) {
+        #[cfg(feature = "gpu")]
+        match self {
+            Device::Gpu(choice) => drop(crate::gpu::adapter(choice)),
+            Device::Auto => drop(crate::gpu::has_hardware()),
+            Device::Cpu | Device::Reference => {}
+        }
+    }
+
     pub(super) fn open(&self) -> Result<Box<dyn Executor>> {
         match self {
             Device::Reference => Ok(Box::new(super::reference::ReferenceExecutor::default())),

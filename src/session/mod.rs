@@ -46,6 +46,11 @@ pub trait Executor {
     fn device_times(&mut self, _program: usize, _first: u32, _count: u32, _seed: u64) -> Result<Option<Vec<Vec<f64>>>> {
         Ok(None)
     }
+    /// The seconds the host has spent so far on encoding and submitting runs, waits not counted; `None` on a device that has
+    /// nothing to encode.
+    fn host_seconds(&self) -> Option<f64> {
+        None
+    }
     /// What kernels are chosen for, if it is a GPU.
     fn gpu_target(&self) -> Option<GpuTarget> {
         None
@@ -259,6 +264,12 @@ impl Session {
             self.steps[program.index] = next;
         }
         Ok(times)
+    }
+
+    /// The seconds the host has spent so far in [`Session::run`] and [`Session::run_steps`] on encoding and submitting, the waits
+    /// for earlier submissions not counted: what a replay costs the host. `None` if the device is no GPU.
+    pub fn host_seconds(&self) -> Option<f64> {
+        self.executor.host_seconds()
     }
 
     /// What kernels are chosen for, if the device is a GPU.

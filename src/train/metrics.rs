@@ -53,8 +53,14 @@ pub struct Metrics {
     pub test_error: Option<f64>,
     /// The fit loop: training and per-epoch evaluation.
     pub train_seconds: f64,
-    /// From the start of the run to the first step: compiling and uploading.
+    /// Compiling and uploading: the device opened and the training step made ready before the first step, the evaluation
+    /// after it.
     pub setup_seconds: f64,
+    /// From the start of [`Trainer::new`](super::Trainer::new), the data at hand, until the first epoch's first step was
+    /// complete on the device; what the caller did between `new` and the first epoch is not counted. Absent in files of
+    /// earlier versions.
+    #[serde(default)]
+    pub first_step_seconds: Option<f64>,
     /// Kernel launches of a training step; absent on the reference.
     pub dispatches_per_step: Option<usize>,
     /// Bytes allocated on the device.

@@ -13,6 +13,7 @@
 //! ```
 
 mod config;
+mod evaluation;
 mod layers;
 mod metrics;
 mod model;

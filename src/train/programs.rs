@@ -145,16 +145,21 @@ impl TrainPrograms {
         self.rows.div_ceil(self.batch) as u32
     }
 
-    /// Runs epoch `epoch` (counted from 0) over the samples in `order`; gives the mean of their losses, each as it was when
-    /// the parameters moved.
-    pub(super) fn epoch(&self, session: &mut Session, epoch: u32, order: Option<Vec<u32>>) -> Result<f64> {
-        if let Some(order) = order {
-            session.write(&self.order, &Array::new([self.rows], order)?)?;
+    /// Begins an epoch over the samples in `order`, or in the order of the last one.
+    pub(super) fn begin(&self, session: &mut Session, order: Option<Vec<u32>>) -> Result<()> {
+        match order {
+            Some(order) => session.write(&self.order, &Array::new([self.rows], order)?),
+            None => Ok(()),
         }
+    }
+
+    /// Makes the steps of epoch `epoch` (counted from 0) but the first `done`, which have been made; gives the mean of the
+    /// losses of all its samples, each as it was when the parameters moved.
+    pub(super) fn finish(&self, session: &mut Session, epoch: u32, done: u32) -> Result<f64> {
         let first = epoch * self.steps();
         let full = (self.rows / self.batch) as u32;
-        session.set_step(&self.full, first)?;
-        session.run_steps(&self.full, &[], full)?;
+        session.set_step(&self.full, first + done)?;
+        session.run_steps(&self.full, &[], full.saturating_sub(done))?;
         if let Some(tail) = &self.tail {
             session.set_step(tail, first + full)?;
             session.run_steps(tail, &[], 1)?;

@@ -1,9 +1,10 @@
 //! The fit loop.
 
 use super::config::{Config, Monitor, Unit};
+use super::evaluation::Evaluation;
 use super::metrics::{EpochRecord, Metrics};
 use super::model::Model;
-use super::programs::{DeviceSplit, EvalPrograms, Moves, TrainPrograms};
+use super::programs::{DeviceSplit, Moves, TrainPrograms};
 use crate::array::Array;
 use crate::data::{Dataset, RandomState};
 use crate::error::{Error, Result};
@@ -29,9 +30,7 @@ pub struct Trainer {
     /// Exchanges the weights and their averages, if there are any.
     swap: Option<Program>,
     train: TrainPrograms,
-    train_eval: EvalPrograms,
-    val_eval: Option<EvalPrograms>,
-    test_eval: Option<EvalPrograms>,
+    evaluation: Evaluation,
     rates: Vec<f64>,
     /// The rates on the device.
     table: Variable,
@@ -40,11 +39,13 @@ pub struct Trainer {
     history: Vec<EpochRecord>,
     train_seconds: f64,
     setup_seconds: f64,
+    first_step_seconds: Option<f64>,
     test: Option<(f64, f64)>,
 }
 
 impl Trainer {
-    /// Checks the settings, draws the parameters, puts the data on the device and compiles the programs.
+    /// Checks the settings, draws the parameters, puts the training set on the device and compiles the training step. What
+    /// evaluates is compiled after the first epoch's first step, which need not wait for it.
     pub fn new(config: &Config, data: &Dataset, device: Device) -> Result<Self> {
         let start = Instant::now();
         config.check()?;
@@ -80,14 +81,7 @@ impl Trainer {
             }
             None => None,
         };
-        let train_eval = EvalPrograms::new(&mut session, &config.loss, &model, &train_split)?;
-        let mut evaluation = |name: &str, split: &Option<crate::data::Split>| {
-            let Some(split) = split else { return Ok(None) };
-            let split = DeviceSplit::new(name, split, &model.input)?;
-            EvalPrograms::new(&mut session, &config.loss, &model, &split).map(Some)
-        };
-        let val_eval = evaluation("val", &data.val)?;
-        let test_eval = evaluation("test", &data.test)?;
+        let evaluation = Evaluation::new(train_split, data, &model.input)?;
         Ok(Trainer {
             config: config.clone(),
             session,
@@ -95,9 +89,7 @@ impl Trainer {
             moves,
             swap,
             train,
-            train_eval,
-            val_eval,
-            test_eval,
+            evaluation,
             rates,
             table,
             plateau: config.schedule.plateau().map(|(what, how)| (what, Plateau::new(config.optimizer.lr(), how))),
@@ -106,8 +98,30 @@ impl Trainer {
             history: Vec::new(),
             train_seconds: 0.0,
             setup_seconds: start.elapsed().as_secs_f64(),
+            first_step_seconds: None,
             test: None,
         })
+    }
+
+    /// Compiles what evaluates, if that has not been done.
+    fn compile_evaluation(&mut self) -> Result<()> {
+        let start = Instant::now();
+        self.evaluation.compile(&mut self.session, &self.config.loss, &self.model)?;
+        self.setup_seconds += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Makes the run's first step on its own, and what is to be done after it; gives the number of steps made. `start` is
+    /// when the epoch began.
+    fn first_step(&mut self, epoch: u32, start: Instant) -> Result<u32> {
+        if self.first_step_seconds.is_some() {
+            return Ok(0);
+        }
+        self.train.run_step(&mut self.session, epoch * self.train.steps())?;
+        self.session.finish()?;
+        self.first_step_seconds = Some(self.setup_seconds + start.elapsed().as_secs_f64());
+        self.compile_evaluation()?;
+        Ok(1)
     }
 
     /// The session the run lives in.
@@ -188,16 +202,14 @@ impl Trainer {
         if epoch >= self.config.epochs {
             return Err(Error::config("epochs", format!("the run's {} epochs are done", self.config.epochs)));
         }
-        let start = Instant::now();
+        let (start, setup_before) = (Instant::now(), self.setup_seconds);
         let order = self.next_order();
-        let running_loss = self.train.epoch(&mut self.session, epoch, order)?;
+        self.train.begin(&mut self.session, order)?;
+        let done = self.first_step(epoch, start)?;
+        let running_loss = self.train.finish(&mut self.session, epoch, done)?;
         let ((train_loss, train_error), val) = self.with_averages(|trainer| {
-            let train = trainer.train_eval.evaluate(&mut trainer.session, "training")?;
-            let val = match &trainer.val_eval {
-                Some(programs) => Some(programs.evaluate(&mut trainer.session, "validation")?),
-                None => None,
-            };
-            Ok((train, val))
+            let train = trainer.evaluation.train(&mut trainer.session)?;
+            Ok((train, trainer.evaluation.val(&mut trainer.session)?))
         })?;
         let last_step = (epoch + 1) * self.train.steps() - 1;
         let moment = if self.config.schedule.unit() == Unit::Step { last_step } else { epoch };
@@ -209,7 +221,7 @@ impl Trainer {
             val_loss: val.map(|v| v.0),
             val_error: val.map(|v| v.1),
             lr: self.rates[moment as usize],
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: start.elapsed().as_secs_f64() - (self.setup_seconds - setup_before),
         };
         self.watch_for_plateau(&record)?;
         self.train_seconds += record.seconds;
@@ -249,11 +261,9 @@ impl Trainer {
 
     /// Evaluates the test set, if there is one: mean loss and per cent misclassified.
     pub fn test(&mut self) -> Result<Option<(f64, f64)>> {
-        if self.test_eval.is_some() {
-            self.test = self.with_averages(|trainer| match &trainer.test_eval {
-                Some(programs) => programs.evaluate(&mut trainer.session, "test").map(Some),
-                None => Ok(None),
-            })?;
+        if self.evaluation.has_test() {
+            self.compile_evaluation()?;
+            self.test = self.with_averages(|trainer| trainer.evaluation.test(&mut trainer.session))?;
         }
         Ok(self.test)
     }
@@ -275,6 +285,7 @@ impl Trainer {
             test_error: self.test.map(|t| t.1),
             train_seconds: self.train_seconds,
             setup_seconds: self.setup_seconds,
+            first_step_seconds: self.first_step_seconds,
             dispatches_per_step: self.train.launches(&self.session),
             peak_bytes: self.session.allocated_bytes(),
             history: self.history.clone(),

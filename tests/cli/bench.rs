@@ -94,12 +94,15 @@ fn training_steps_are_measured() {
     let place = Place::new();
     let line = "bench train tiny.toml --device cpu --samples 3 --min-time 0.01 --batch-sizes 10,20";
     let text = place.ok(line);
-    assert!(text.contains("samples/s") && text.contains("set-up"), "{text}");
+    assert!(["samples/s", "set-up", "first step", "alone"].iter().all(|word| text.contains(word)), "{text}");
     let report = place.json(&format!("{line} --json"));
     let sizes = report["batch_sizes"].as_array().unwrap();
     assert_eq!(sizes.iter().map(|s| s["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [10, 20]);
     for size in sizes {
         assert!(size["step"]["median"].as_f64().unwrap() > 0.0 && size["launches"].as_u64().unwrap() > 5, "{size}");
+        let first = size["first_step_seconds"].as_f64().unwrap();
+        assert!(first >= size["step"]["min"].as_f64().unwrap(), "{size}");
+        assert!(size["host"].is_null() && size["host_alone"].is_null(), "the cpu has nothing to encode: {size}");
         assert!(size["epoch"]["median"].as_f64().unwrap() > size["step"]["median"].as_f64().unwrap(), "{size}");
     }
     place.refuses("bench train tiny.toml --device cpu --batch-sizes 0", &["batch-sizes", "1 to"]);

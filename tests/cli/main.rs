@@ -100,6 +100,8 @@ fn timeless(mut metrics: Value) -> Value {
     let fields = metrics.as_object_mut().unwrap();
     fields.remove("train_seconds").unwrap();
     fields.remove("setup_seconds").unwrap();
+    let first_step = fields.remove("first_step_seconds").unwrap();
+    assert!(first_step.as_f64().is_some_and(|seconds| seconds > 0.0), "{first_step}");
     for record in fields["history"].as_array_mut().unwrap() {
         record.as_object_mut().unwrap().remove("seconds").unwrap();
     }
@@ -124,7 +126,7 @@ fn a_run_leaves_its_files_and_tells_of_itself() {
     let done = place.wgrad(&format!("train tiny.toml --device {DEVICE}"));
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert_eq!(place.names("runs/tiny-1"), FILES);
-    for word in ["tiny", "parameters", "validation", "test", "runs/tiny-1"] {
+    for word in ["tiny", "parameters", "validation", "test", "runs/tiny-1", "first step"] {
         assert!(done.stdout.contains(word), "`{word}` is not in: {}", done.stdout);
     }
     let lines: Vec<&str> = done.stderr.lines().collect();
