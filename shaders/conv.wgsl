@@ -28,11 +28,14 @@
 //   SY, SX      the convolution's stride where GATHER is 2.
 //   WIDE        1: entries of eight k are read by eight lanes of a subgroup each; needs subgroups of 8 or more, full ones, in
 //               the order of the threads, and COLUMNS a multiple of 8. 0: every thread reads every entry.
+//   DIRECT      1, with WIDE 1 and SPLIT 1: lanes read `w` themselves, one k each, and nothing is in workgroup memory: where `w`
+//               is a uniform.
 //   ROW_SUMS    1: row_sums[g, i] = Σ_k w[g, i, k] too, as the product with one more column of X that holds ones, so that
 //               there are n + 1 columns. The weight's gradient gives the bias's this way.
 //   EXTRA       vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   T           the element type in memory: f32 or f16; sums are f32.
-// Regions: `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
+// Regions: `x` and `w` are replaced where an operand is read as a uniform (see `src/plan/window.rs`).
+//   `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
 //   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
 // Bounds: rows beyond the last load as 0 and columns beyond the last repeat it; neither is stored. k beyond the last count
 //   as 0 on both sides and read `x` where the column begins. A position outside `x` reads the first element instead and
@@ -48,6 +51,7 @@ const GATHER: u32 = 1u;
 const SY: u32 = 1u;
 const SX: u32 = 1u;
 const WIDE: u32 = 0u;
+const DIRECT: u32 = 0u;
 const THREADS: u32 = COLUMNS * SPLIT;
 const DEPTH: u32 = TURN * SPLIT;
 const ROW_SUMS: u32 = 0u;
@@ -73,9 +77,21 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<T>;
-@group(0) @binding(2) var<storage, read> w: array<T>;
 @group(0) @binding(3) var<storage, read_write> c: array<T>;
+
+// [x]
+@group(0) @binding(1) var<storage, read> x: array<T>;
+fn x_one(at: u32) -> f32 {
+    return f32(x[at]);
+}
+// [end]
+
+// [w]
+@group(0) @binding(2) var<storage, read> w: array<T>;
+fn w_one(at: u32) -> f32 {
+    return f32(w[at]);
+}
+// [end]
 
 // Four rows each, by k; later the sums of threads that share a column.
 var<workgroup> w_tile: array<vec4<f32>, max(ROWS / 4u * DEPTH, THREADS)>;
@@ -92,7 +108,7 @@ struct Sums {
 
 fn load_w(base: u32, row: u32, inside: bool) -> f32 {
     let here = inside & (row < p.m);
-    return select(0.0, f32(w[select(p.w_offset, base + row * p.w_row, here)]), here);
+    return select(0.0, w_one(select(p.w_offset, base + row * p.w_row, here)), here);
 }
 
 fn load_w4(base: u32, row: u32, inside: bool) -> vec4<f32> {
@@ -102,6 +118,22 @@ fn load_w4(base: u32, row: u32, inside: bool) -> vec4<f32> {
         load_w(base, row + 2u, inside),
         load_w(base, row + 3u, inside),
     );
+}
+
+// All rows of a thread.
+fn load_rows(base: u32, row: u32, inside: bool) -> Sums {
+    var all = Sums();
+    all.s0 = load_w4(base, row, inside);
+    if ROWS > 4u {
+        all.s1 = load_w4(base, row + 4u, inside);
+    }
+    if ROWS > 8u {
+        all.s2 = load_w4(base, row + 8u, inside);
+    }
+    if ROWS > 12u {
+        all.s3 = load_w4(base, row + 12u, inside);
+    }
+    return all;
 }
 
 // `j`: where the column starts in memory, then along y and x; last, whether it is the column of ones.
@@ -117,7 +149,7 @@ fn load_x(j: vec4<u32>, k: vec4<u32>) -> f32 {
         inside = inside & (y < p.x_height) & (z < p.x_width);
         at = select(p.x_offset, at + y * p.x_width + z, inside);
     }
-    let value = select(0.0, f32(x[at]), inside);
+    let value = select(0.0, x_one(at), inside);
     if ROW_SUMS == 1u {
         return select(value, f32(k.w), j.w == 1u);
     }
@@ -175,25 +207,28 @@ fn from7(v: vec4<u32>) -> vec4<u32> { return v; }
 fn bits(v: vec4<f32>) -> vec4<u32> { return bitcast<vec4<u32>>(v); }
 fn floats(v: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(v); }
 
-// The next k: eight, or four where TURN is 4.
+// The next k: eight, or four where TURN is 4. Each lane has one, where it meets `x` and its weights.
+fn lanes(sums: ptr<function, Sums>, more: ptr<function, Sums>, j: vec4<u32>, l: vec4<u32>, at: vec4<u32>, all: Sums) {
+    let w0 = bits(all.s0);
+    let w1 = bits(all.s1);
+    let w2 = bits(all.s2);
+    let w3 = bits(all.s3);
+    multiply(sums, more, j, l, from0(at), Sums(floats(from0(w0)), floats(from0(w1)), floats(from0(w2)), floats(from0(w3))));
+    multiply(sums, more, j, l, from1(at), Sums(floats(from1(w0)), floats(from1(w1)), floats(from1(w2)), floats(from1(w3))));
+    multiply(sums, more, j, l, from2(at), Sums(floats(from2(w0)), floats(from2(w1)), floats(from2(w2)), floats(from2(w3))));
+    multiply(sums, more, j, l, from3(at), Sums(floats(from3(w0)), floats(from3(w1)), floats(from3(w2)), floats(from3(w3))));
+    if TURN > 4u {
+        multiply(sums, more, j, l, from4(at), Sums(floats(from4(w0)), floats(from4(w1)), floats(from4(w2)), floats(from4(w3))));
+        multiply(sums, more, j, l, from5(at), Sums(floats(from5(w0)), floats(from5(w1)), floats(from5(w2)), floats(from5(w3))));
+        multiply(sums, more, j, l, from6(at), Sums(floats(from6(w0)), floats(from6(w1)), floats(from6(w2)), floats(from6(w3))));
+        multiply(sums, more, j, l, from7(at), Sums(floats(from7(w0)), floats(from7(w1)), floats(from7(w2)), floats(from7(w3))));
+    }
+}
+
+// The next k, from workgroup memory.
 fn eight(sums: ptr<function, Sums>, more: ptr<function, Sums>, j: vec4<u32>, l: vec4<u32>, k: u32, lane: u32) {
     if WIDE == 1u {
-        let w = weights(k + lane);
-        let w0 = bits(w.s0);
-        let w1 = bits(w.s1);
-        let w2 = bits(w.s2);
-        let w3 = bits(w.s3);
-        let at = k_tile[k + lane];
-        multiply(sums, more, j, l, from0(at), Sums(floats(from0(w0)), floats(from0(w1)), floats(from0(w2)), floats(from0(w3))));
-        multiply(sums, more, j, l, from1(at), Sums(floats(from1(w0)), floats(from1(w1)), floats(from1(w2)), floats(from1(w3))));
-        multiply(sums, more, j, l, from2(at), Sums(floats(from2(w0)), floats(from2(w1)), floats(from2(w2)), floats(from2(w3))));
-        multiply(sums, more, j, l, from3(at), Sums(floats(from3(w0)), floats(from3(w1)), floats(from3(w2)), floats(from3(w3))));
-        if TURN > 4u {
-            multiply(sums, more, j, l, from4(at), Sums(floats(from4(w0)), floats(from4(w1)), floats(from4(w2)), floats(from4(w3))));
-            multiply(sums, more, j, l, from5(at), Sums(floats(from5(w0)), floats(from5(w1)), floats(from5(w2)), floats(from5(w3))));
-            multiply(sums, more, j, l, from6(at), Sums(floats(from6(w0)), floats(from6(w1)), floats(from6(w2)), floats(from6(w3))));
-            multiply(sums, more, j, l, from7(at), Sums(floats(from7(w0)), floats(from7(w1)), floats(from7(w2)), floats(from7(w3))));
-        }
+        lanes(sums, more, j, l, k_tile[k + lane], weights(k + lane));
     } else {
         multiply(sums, more, j, l, k_tile[k + 0u], weights(k + 0u));
         multiply(sums, more, j, l, k_tile[k + 1u], weights(k + 1u));
@@ -278,19 +313,19 @@ fn store_sum(i: u32, value: f32) {
 }
 // [end]
 
-// `at` is the first row's; `i` the number of the column's first element.
-fn store_rows(i: u32, at: vec3<u32>, row: u32, held: Sums, values: vec4<f32>) {
+// `at` is the first row's; `i` the number of the column's first element. Rows from `end` on are not stored.
+fn store_rows(i: u32, at: vec3<u32>, row: u32, end: u32, held: Sums, values: vec4<f32>) {
     let one = vec3<u32>(0u, 1u, 0u);
-    if row < p.m {
+    if row < end {
         store(i + row * p.c_row, at, held.s0, values.x);
     }
-    if row + 1u < p.m {
+    if row + 1u < end {
         store(i + (row + 1u) * p.c_row, at + one, held.s1, values.y);
     }
-    if row + 2u < p.m {
+    if row + 2u < end {
         store(i + (row + 2u) * p.c_row, at + 2u * one, held.s2, values.z);
     }
-    if row + 3u < p.m {
+    if row + 3u < end {
         store(i + (row + 3u) * p.c_row, at + 3u * one, held.s3, values.w);
     }
 }
@@ -368,11 +403,11 @@ fn place(column: u32, columns: u32, g: u32, across: Axis, down: Axis, apart: vec
 
 // Stores four rows of a column, or, for the column after the last, their sums.
 fn store_four(here: Place, columns: u32, g: u32, row: u32, held: Sums, sums: vec4<f32>) {
-    if here.column < columns {
-        let i = g * p.c_group + here.at.x * p.c_j0 + here.at.y;
-        store_rows(i, vec3<u32>(here.at.x, g * p.m + row, here.at.y), row, held, sums);
-    }
-    if (ROW_SUMS == 1u) & (here.column == columns) {
+    // One comparison says whether to store: drivers that run threads in lanes look at it in each.
+    let end = select(0u, p.m, here.column < columns && g < p.groups);
+    let i = g * p.c_group + here.at.x * p.c_j0 + here.at.y;
+    store_rows(i, vec3<u32>(here.at.x, g * p.m + row, here.at.y), row, end, held, sums);
+    if (ROW_SUMS == 1u) & (here.column == columns) & (g < p.groups) {
         store_sums(g * p.m, row, sums);
     }
 }
@@ -392,8 +427,10 @@ fn main(
 ) {
     let tile = workgroup.y * workgroups.x + workgroup.x;
     let row = tile % p.tiles_m * ROWS;
-    let first_column = tile / p.tiles_m % p.tiles_n * (COLUMNS * PER);
-    var g = tile / (p.tiles_m * p.tiles_n);
+    // Residue classes before columns: they read the same, and unequal ones are spread over a device evenly.
+    let residue = tile / p.tiles_m % (SX * SY);
+    let first_column = tile / (p.tiles_m * SX * SY) % p.tiles_n * (COLUMNS * PER);
+    let g = tile / (p.tiles_m * SX * SY * p.tiles_n);
     var across = Axis(0u, p.jx_size, 0u - p.pad_x, 0u, p.kx_size);
     var down = Axis(0u, p.jy_size, 0u - p.pad_y, 0u, p.ky_size);
     var terms = p.k;
@@ -404,8 +441,6 @@ fn main(
     // Parts of DEPTH: along k0, ky and kx.
     var depth = vec3<u32>(p.depth_k0, p.depth_ky, p.depth_kx);
     if GATHER == 2u {
-        let residue = g % (SX * SY);
-        g /= SX * SY;
         across = axis(residue % SX, SX, p.period_x, p.kx_step, p.pad_x, p.jx_size, p.kx_size);
         down = axis(residue / SX, SY, p.period_y, p.ky_step, p.pad_y, p.jy_size, p.ky_size);
         let window = down.k_size * across.k_size;
@@ -424,9 +459,9 @@ fn main(
             DEPTH % across.k_size,
         );
     }
-    if g >= p.groups || first_column >= columns + ROW_SUMS {
-        return;
-    }
+    // Workgroups without columns do nothing; not by leaving, which drivers that run threads in lanes remember in every `if`.
+    let beyond = g >= p.groups || first_column >= columns + ROW_SUMS;
+    terms = select(terms, 0u, beyond);
     let lane = thread % min(8u, TURN);
     let part = select(thread / COLUMNS, 0u, SPLIT == 1u);
     let column = first_column + select(thread % COLUMNS, thread, SPLIT == 1u);
@@ -446,20 +481,12 @@ fn main(
     var sums = Sums();
     var more = Sums();
     for (var start = 0u; start < terms; start += DEPTH) {
-        if start > 0u {
-            workgroupBarrier();
-        }
         let inside = start + k < terms;
         let base = w_first + k0 * p.w_k0 + ky * w_apart.x + kx * w_apart.y;
-        for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
-            w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
-        }
-        if thread < DEPTH {
-            let y = ky * k_step.x;
-            let z = kx * k_step.y;
-            let at = k0 * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
-            k_tile[k] = select(vec4<u32>(), vec4<u32>(at, y, z, 1u), inside);
-        }
+        let y = ky * k_step.x;
+        let z = kx * k_step.y;
+        let at = k0 * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
+        let entry = select(vec4<u32>(), vec4<u32>(at, y, z, 1u), inside);
         kx += depth.z;
         ky += depth.y;
         k0 += depth.x;
@@ -471,10 +498,23 @@ fn main(
             ky -= down.k_size;
             k0 += 1u;
         }
-        workgroupBarrier();
-        // Written out, since drivers do not unroll loops that are guarded against running for ever.
-        for (var first = 0u; first < TURN; first += 8u) {
-            eight(&sums, &more, here.j, there.j, part * TURN + first, lane);
+        if DIRECT == 1u {
+            lanes(&sums, &more, here.j, there.j, entry, load_rows(base, row, inside));
+        } else {
+            if start > 0u {
+                workgroupBarrier();
+            }
+            for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
+                w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
+            }
+            if thread < DEPTH {
+                k_tile[k] = entry;
+            }
+            workgroupBarrier();
+            // Written out, since drivers do not unroll loops that are guarded against running for ever.
+            for (var first = 0u; first < TURN; first += 8u) {
+                eight(&sums, &more, here.j, there.j, part * TURN + first, lane);
+            }
         }
     }
 
