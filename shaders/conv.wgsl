@@ -28,8 +28,8 @@
 //   SY, SX      the convolution's stride where GATHER is 2.
 //   WIDE        1: entries of eight k are read by eight lanes of a subgroup each; needs subgroups of 8 or more, full ones, in
 //               the order of the threads, and COLUMNS a multiple of 8. 0: every thread reads every entry.
-//   DIRECT      1, with WIDE 1 and SPLIT 1: lanes read `w` themselves, one k each, and nothing is in workgroup memory: where `w`
-//               is a uniform.
+//   DIRECT      1, with WIDE 1 and SPLIT 1: nothing is in workgroup memory; lanes read `w` themselves, a row or two each, and pass it
+//               on, one k at a time. For where `w` is a uniform.
 //   ROW_SUMS    1: row_sums[g, i] = Σ_k w[g, i, k] too, as the product with one more column of X that holds ones, so that
 //               there are n + 1 columns. The weight's gradient gives the bias's this way.
 //   EXTRA       vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
@@ -120,22 +120,6 @@ fn load_w4(base: u32, row: u32, inside: bool) -> vec4<f32> {
     );
 }
 
-// All rows of a thread.
-fn load_rows(base: u32, row: u32, inside: bool) -> Sums {
-    var all = Sums();
-    all.s0 = load_w4(base, row, inside);
-    if ROWS > 4u {
-        all.s1 = load_w4(base, row + 4u, inside);
-    }
-    if ROWS > 8u {
-        all.s2 = load_w4(base, row + 8u, inside);
-    }
-    if ROWS > 12u {
-        all.s3 = load_w4(base, row + 12u, inside);
-    }
-    return all;
-}
-
 // `j`: where the column starts in memory, then along y and x; last, whether it is the column of ones.
 fn load_x(j: vec4<u32>, k: vec4<u32>) -> f32 {
     var at = j.x + k.x;
@@ -207,28 +191,25 @@ fn from7(v: vec4<u32>) -> vec4<u32> { return v; }
 fn bits(v: vec4<f32>) -> vec4<u32> { return bitcast<vec4<u32>>(v); }
 fn floats(v: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(v); }
 
-// The next k: eight, or four where TURN is 4. Each lane has one, where it meets `x` and its weights.
-fn lanes(sums: ptr<function, Sums>, more: ptr<function, Sums>, j: vec4<u32>, l: vec4<u32>, at: vec4<u32>, all: Sums) {
-    let w0 = bits(all.s0);
-    let w1 = bits(all.s1);
-    let w2 = bits(all.s2);
-    let w3 = bits(all.s3);
-    multiply(sums, more, j, l, from0(at), Sums(floats(from0(w0)), floats(from0(w1)), floats(from0(w2)), floats(from0(w3))));
-    multiply(sums, more, j, l, from1(at), Sums(floats(from1(w0)), floats(from1(w1)), floats(from1(w2)), floats(from1(w3))));
-    multiply(sums, more, j, l, from2(at), Sums(floats(from2(w0)), floats(from2(w1)), floats(from2(w2)), floats(from2(w3))));
-    multiply(sums, more, j, l, from3(at), Sums(floats(from3(w0)), floats(from3(w1)), floats(from3(w2)), floats(from3(w3))));
-    if TURN > 4u {
-        multiply(sums, more, j, l, from4(at), Sums(floats(from4(w0)), floats(from4(w1)), floats(from4(w2)), floats(from4(w3))));
-        multiply(sums, more, j, l, from5(at), Sums(floats(from5(w0)), floats(from5(w1)), floats(from5(w2)), floats(from5(w3))));
-        multiply(sums, more, j, l, from6(at), Sums(floats(from6(w0)), floats(from6(w1)), floats(from6(w2)), floats(from6(w3))));
-        multiply(sums, more, j, l, from7(at), Sums(floats(from7(w0)), floats(from7(w1)), floats(from7(w2)), floats(from7(w3))));
-    }
-}
-
-// The next k, from workgroup memory.
+// The next k: eight, or four where TURN is 4.
 fn eight(sums: ptr<function, Sums>, more: ptr<function, Sums>, j: vec4<u32>, l: vec4<u32>, k: u32, lane: u32) {
     if WIDE == 1u {
-        lanes(sums, more, j, l, k_tile[k + lane], weights(k + lane));
+        let w = weights(k + lane);
+        let w0 = bits(w.s0);
+        let w1 = bits(w.s1);
+        let w2 = bits(w.s2);
+        let w3 = bits(w.s3);
+        let at = k_tile[k + lane];
+        multiply(sums, more, j, l, from0(at), Sums(floats(from0(w0)), floats(from0(w1)), floats(from0(w2)), floats(from0(w3))));
+        multiply(sums, more, j, l, from1(at), Sums(floats(from1(w0)), floats(from1(w1)), floats(from1(w2)), floats(from1(w3))));
+        multiply(sums, more, j, l, from2(at), Sums(floats(from2(w0)), floats(from2(w1)), floats(from2(w2)), floats(from2(w3))));
+        multiply(sums, more, j, l, from3(at), Sums(floats(from3(w0)), floats(from3(w1)), floats(from3(w2)), floats(from3(w3))));
+        if TURN > 4u {
+            multiply(sums, more, j, l, from4(at), Sums(floats(from4(w0)), floats(from4(w1)), floats(from4(w2)), floats(from4(w3))));
+            multiply(sums, more, j, l, from5(at), Sums(floats(from5(w0)), floats(from5(w1)), floats(from5(w2)), floats(from5(w3))));
+            multiply(sums, more, j, l, from6(at), Sums(floats(from6(w0)), floats(from6(w1)), floats(from6(w2)), floats(from6(w3))));
+            multiply(sums, more, j, l, from7(at), Sums(floats(from7(w0)), floats(from7(w1)), floats(from7(w2)), floats(from7(w3))));
+        }
     } else {
         multiply(sums, more, j, l, k_tile[k + 0u], weights(k + 0u));
         multiply(sums, more, j, l, k_tile[k + 1u], weights(k + 1u));
@@ -419,6 +400,91 @@ fn store_both(here: Place, there: Place, columns: u32, g: u32, row: u32, held: S
     }
 }
 
+// One of eight, of sixteen: chosen, not indexed, so that they stay in registers.
+fn of_eight(low: vec4<f32>, high: vec4<f32>, k: u32) -> f32 {
+    let four = select(low, high, (k & 4u) != 0u);
+    let two = select(four.xy, four.zw, (k & 2u) != 0u);
+    return select(two.x, two.y, (k & 1u) != 0u);
+}
+
+fn of_sixteen(all: Sums, k: u32) -> f32 {
+    let high = k > 7u;
+    return of_eight(select(all.s0, all.s2, high), select(all.s1, all.s3, high), k & 7u);
+}
+
+// What `hold` gave lane k of the first eight, for four of its words.
+fn held_by(own: vec4<f32>, k: u32) -> vec4<f32> {
+    let v = bits(own);
+    let odd = (k & 1u) != 0u;
+    let two = (k & 2u) != 0u;
+    let low = select(select(from0(v), from1(v), odd), select(from2(v), from3(v), odd), two);
+    let high = select(select(from4(v), from5(v), odd), select(from6(v), from7(v), odd), two);
+    return floats(select(low, high, (k & 4u) != 0u));
+}
+
+// Stores row `r` of the thread's in one of its columns, or, for the column after the last, the row's sum.
+fn store_one(here: Place, columns: u32, g: u32, row: u32, held: vec4<f32>, value: f32) {
+    let inside = row < select(0u, p.m, g < p.groups);
+    if inside & (here.column < columns) {
+        let i = g * p.c_group + here.at.x * p.c_j0 + here.at.y;
+        store(i + row * p.c_row, vec3<u32>(here.at.x, g * p.m + row, here.at.y), held, value);
+    }
+    if (ROW_SUMS == 1u) & inside & (here.column == columns) {
+        store_sum(g * p.m + row, value);
+    }
+}
+
+// How a thread goes through the k where DIRECT is 1.
+struct Walk {
+    // Sizes of ky and kx, and how far one of them moves in `x`.
+    size: vec2<u32>,
+    step: vec2<u32>,
+    // Strides of `w` along k0, ky and kx.
+    apart: vec3<u32>,
+    // Where the weights of this lane's row begin, and of the eighth after it; whether there are such rows.
+    lines: vec2<u32>,
+    real: vec2<bool>,
+}
+
+// One k for all rows: `at` says which it is along k0, ky and kx, and how many are left with it; the next comes back.
+fn step(sums: ptr<function, Sums>, more: ptr<function, Sums>, j: vec4<u32>, l: vec4<u32>, at: vec4<u32>, walk: Walk) -> vec4<u32> {
+    let inside = at.w > 0u;
+    let first = at.x * walk.apart.x + at.y * walk.apart.y + at.z * walk.apart.z;
+    let y = at.y * walk.step.x;
+    let z = at.z * walk.step.y;
+    let place = at.x * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
+    let entry = vec4<u32>(place, y, z, select(0u, 1u, inside));
+    var w = vec2<f32>(w_one(select(p.w_offset, walk.lines.x + first, inside)), 0.0);
+    if ROWS > 8u {
+        w.y = w_one(select(p.w_offset, walk.lines.y + first, inside));
+    }
+    let v = bits(vec4<f32>(select(vec2<f32>(), w, vec2<bool>(inside) & walk.real), 0.0, 0.0));
+    let v0 = floats(from0(v));
+    let v1 = floats(from1(v));
+    let v2 = floats(from2(v));
+    let v3 = floats(from3(v));
+    let v4 = floats(from4(v));
+    let v5 = floats(from5(v));
+    let v6 = floats(from6(v));
+    let v7 = floats(from7(v));
+    let all = Sums(
+        vec4<f32>(v0.x, v1.x, v2.x, v3.x),
+        vec4<f32>(v4.x, v5.x, v6.x, v7.x),
+        vec4<f32>(v0.y, v1.y, v2.y, v3.y),
+        vec4<f32>(v4.y, v5.y, v6.y, v7.y),
+    );
+    multiply(sums, more, j, l, entry, all);
+    var next = at + vec4<u32>(0u, 0u, 1u, 0u);
+    let line = next.z >= walk.size.y;
+    next.z = select(next.z, 0u, line);
+    next.y += select(0u, 1u, line);
+    let plane = next.y >= walk.size.x;
+    next.y = select(next.y, 0u, plane);
+    next.x += select(0u, 1u, plane);
+    next.w = max(at.w, 1u) - 1u;
+    return next;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(local_invocation_index) thread: u32,
@@ -480,7 +546,27 @@ fn main(
 
     var sums = Sums();
     var more = Sums();
-    for (var start = 0u; start < terms; start += DEPTH) {
+    if DIRECT == 1u {
+        // A lane fetches the weights of its rows.
+        let lane_row = row + thread % 8u;
+        let lines = w_first + select(0u, lane_row, lane_row < p.m) * p.w_row;
+        let lines8 = w_first + select(0u, lane_row + 8u, lane_row + 8u < p.m) * p.w_row;
+        let walk = Walk(
+            vec2<u32>(down.k_size, across.k_size),
+            k_step,
+            vec3<u32>(p.w_k0, w_apart),
+            vec2<u32>(lines, lines8),
+            vec2<bool>(lane_row < p.m, lane_row + 8u < p.m),
+        );
+        var at = vec4<u32>(0u, 0u, 0u, terms);
+        for (var start = 0u; start < terms; start += 4u) {
+            at = step(&sums, &more, here.j, there.j, at, walk);
+            at = step(&sums, &more, here.j, there.j, at, walk);
+            at = step(&sums, &more, here.j, there.j, at, walk);
+            at = step(&sums, &more, here.j, there.j, at, walk);
+        }
+    }
+    for (var start = 0u; (DIRECT == 0u) & (start < terms); start += DEPTH) {
         let inside = start + k < terms;
         let base = w_first + k0 * p.w_k0 + ky * w_apart.x + kx * w_apart.y;
         let y = ky * k_step.x;
@@ -498,23 +584,19 @@ fn main(
             ky -= down.k_size;
             k0 += 1u;
         }
-        if DIRECT == 1u {
-            lanes(&sums, &more, here.j, there.j, entry, load_rows(base, row, inside));
-        } else {
-            if start > 0u {
-                workgroupBarrier();
-            }
-            for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
-                w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
-            }
-            if thread < DEPTH {
-                k_tile[k] = entry;
-            }
+        if start > 0u {
             workgroupBarrier();
-            // Written out, since drivers do not unroll loops that are guarded against running for ever.
-            for (var first = 0u; first < TURN; first += 8u) {
-                eight(&sums, &more, here.j, there.j, part * TURN + first, lane);
-            }
+        }
+        for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
+            w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
+        }
+        if thread < DEPTH {
+            k_tile[k] = entry;
+        }
+        workgroupBarrier();
+        // Written out, since drivers do not unroll loops that are guarded against running for ever.
+        for (var first = 0u; first < TURN; first += 8u) {
+            eight(&sums, &more, here.j, there.j, part * TURN + first, lane);
         }
     }
 
@@ -535,6 +617,17 @@ fn main(
         if ROWS > 8u {
             own8 = hold(min(lane_row + 8u, last));
         }
+    }
+    if DIRECT == 1u {
+        // Written out once: a store is long text where something is done to the result.
+        for (var r = 0u; r < ROWS * PER; r += 1u) {
+            let second = (PER > 1u) & (r >= ROWS);
+            let k = select(r, r - ROWS, second);
+            let value = select(of_sixteen(sums, k), of_sixteen(more, k), second);
+            let place = Place(here.j, select(here.at, there.at, second), select(here.column, there.column, second));
+            store_one(place, columns, g, row + k, held_by(select(own, own8, k > 7u), k & 7u), value);
+        }
+        return;
     }
     let held0 = held_low(own, first_row, last);
     let held1 = held_high(own, first_row + 4u, last);
