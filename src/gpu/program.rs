@@ -4,7 +4,7 @@ use super::device::{Gpu, IMMEDIATE_BYTES};
 use super::pipeline::{Key, Pipelines};
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::plan::{BufferKind, Dispatch, Operand, Plan, ShaderFolder};
+use crate::plan::{BufferKind, Dispatch, Operand, Plan, ShaderFolder, WINDOW};
 use crate::shape::TensorType;
 use std::collections::HashMap;
 
@@ -19,8 +19,8 @@ fn seen(ty: &TensorType) -> u64 {
 /// A buffer for elements of a type, for kernels to use and hosts to copy from and to.
 pub(super) fn storage(gpu: &Gpu, what: &str, ty: &TensorType) -> Result<wgpu::Buffer> {
     if gpu.target().broadcasts() {
-        // Shaders may read it as a uniform, in whole vectors of four words.
-        return gpu.buffer(what, seen(ty).next_multiple_of(16), STORAGE | wgpu::BufferUsages::UNIFORM);
+        // Shaders may read it as a uniform, in windows of one size.
+        return gpu.buffer(what, seen(ty).next_multiple_of(WINDOW as u64), STORAGE | wgpu::BufferUsages::UNIFORM);
     }
     gpu.buffer(what, ty.bytes() as u64, STORAGE)
 }

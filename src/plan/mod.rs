@@ -27,7 +27,7 @@ pub use lower::{Lowering, Target, Value, lower};
 pub use shader::Shader;
 pub use shader_folder::ShaderFolder;
 pub use storage::{Placement, Storage};
-pub use window::{Reads, Window};
+pub use window::{Reads, WINDOW, Window};
 
 use crate::array::Array;
 use crate::dtype::DType;

@@ -8,8 +8,9 @@ use crate::dtype::DType;
 
 /// Vectors of four words a uniform binding may have: what WebGPU guarantees, 64 KiB.
 const MOST: usize = 4096;
-/// Elements at whose multiples a window may begin: WebGPU guarantees 256 bytes.
-const ALIGNED: usize = 64;
+/// Bytes of a window: where shaders read buffers as uniforms, a buffer's size is a multiple of them. So all windows are of one
+/// size, and operands of different sizes share a text.
+pub const WINDOW: usize = 16 * MOST;
 
 /// Bytes of a buffer, from its start on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +37,11 @@ impl Reads {
     /// How `operand` is read: as a uniform where that is cheaper and it fits.
     pub fn choose(names: [&'static str; 2], operand: &Operand, target: &GpuTarget) -> Reads {
         let range = operand.view.range();
-        let first = range.start / ALIGNED * ALIGNED;
-        let quads = (range.end - first).div_ceil(4);
-        let fits = (1..=2 * MOST).contains(&quads) && operand.dtype == DType::F32;
+        let first = range.start / (4 * MOST) * (4 * MOST);
+        let windows = (range.end - first).div_ceil(4 * MOST);
+        let fits = (1..=2).contains(&windows) && operand.dtype == DType::F32;
         if target.broadcasts() && fits {
-            Reads { names, first, quads: [quads.min(MOST), quads.saturating_sub(MOST)] }
+            Reads { names, first, quads: [MOST, (windows - 1) * MOST] }
         } else {
             Reads { names, first: 0, quads: [0, 0] }
         }
