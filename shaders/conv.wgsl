@@ -28,11 +28,14 @@
 //   SY, SX      the convolution's stride where GATHER is 2.
 //   WIDE        1: entries of eight k are read by eight lanes of a subgroup each; needs subgroups of 8 or more, full ones, in
 //               the order of the threads, and COLUMNS a multiple of 8. 0: every thread reads every entry.
+//   DIRECT      1, with WIDE 1 and SPLIT 1: nothing is in workgroup memory; lanes read `w` themselves, a row or two each, and pass it
+//               on, one k at a time. For where `w` is a uniform.
 //   ROW_SUMS    1: row_sums[g, i] = Σ_k w[g, i, k] too, as the product with one more column of X that holds ones, so that
 //               there are n + 1 columns. The weight's gradient gives the bias's this way.
 //   EXTRA       vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   T           the element type in memory: f32 or f16; sums are f32.
-// Regions: `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
+// Regions: `x` and `w` are replaced where an operand is read as a uniform (see `src/plan/window.rs`).
+//   `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
 //   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
 // Bounds: rows beyond the last load as 0 and columns beyond the last repeat it; neither is stored. k beyond the last count
 //   as 0 on both sides and read `x` where the column begins. A position outside `x` reads the first element instead and
@@ -48,6 +51,7 @@ const GATHER: u32 = 1u;
 const SY: u32 = 1u;
 const SX: u32 = 1u;
 const WIDE: u32 = 0u;
+const DIRECT: u32 = 0u;
 const THREADS: u32 = COLUMNS * SPLIT;
 const DEPTH: u32 = TURN * SPLIT;
 const ROW_SUMS: u32 = 0u;
@@ -73,9 +77,21 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<T>;
-@group(0) @binding(2) var<storage, read> w: array<T>;
 @group(0) @binding(3) var<storage, read_write> c: array<T>;
+
+// [x]
+@group(0) @binding(1) var<storage, read> x: array<T>;
+fn x_one(at: u32) -> f32 {
+    return f32(x[at]);
+}
+// [end]
+
+// [w]
+@group(0) @binding(2) var<storage, read> w: array<T>;
+fn w_one(at: u32) -> f32 {
+    return f32(w[at]);
+}
+// [end]
 
 // Four rows each, by k; later the sums of threads that share a column.
 var<workgroup> w_tile: array<vec4<f32>, max(ROWS / 4u * DEPTH, THREADS)>;
@@ -92,7 +108,7 @@ struct Sums {
 
 fn load_w(base: u32, row: u32, inside: bool) -> f32 {
     let here = inside & (row < p.m);
-    return select(0.0, f32(w[select(p.w_offset, base + row * p.w_row, here)]), here);
+    return select(0.0, w_one(select(p.w_offset, base + row * p.w_row, here)), here);
 }
 
 fn load_w4(base: u32, row: u32, inside: bool) -> vec4<f32> {
@@ -117,7 +133,7 @@ fn load_x(j: vec4<u32>, k: vec4<u32>) -> f32 {
         inside = inside & (y < p.x_height) & (z < p.x_width);
         at = select(p.x_offset, at + y * p.x_width + z, inside);
     }
-    let value = select(0.0, f32(x[at]), inside);
+    let value = select(0.0, x_one(at), inside);
     if ROW_SUMS == 1u {
         return select(value, f32(k.w), j.w == 1u);
     }
@@ -278,19 +294,19 @@ fn store_sum(i: u32, value: f32) {
 }
 // [end]
 
-// `at` is the first row's; `i` the number of the column's first element.
-fn store_rows(i: u32, at: vec3<u32>, row: u32, held: Sums, values: vec4<f32>) {
+// `at` is the first row's; `i` the number of the column's first element. Rows from `end` on are not stored.
+fn store_rows(i: u32, at: vec3<u32>, row: u32, end: u32, held: Sums, values: vec4<f32>) {
     let one = vec3<u32>(0u, 1u, 0u);
-    if row < p.m {
+    if row < end {
         store(i + row * p.c_row, at, held.s0, values.x);
     }
-    if row + 1u < p.m {
+    if row + 1u < end {
         store(i + (row + 1u) * p.c_row, at + one, held.s1, values.y);
     }
-    if row + 2u < p.m {
+    if row + 2u < end {
         store(i + (row + 2u) * p.c_row, at + 2u * one, held.s2, values.z);
     }
-    if row + 3u < p.m {
+    if row + 3u < end {
         store(i + (row + 3u) * p.c_row, at + 3u * one, held.s3, values.w);
     }
 }
@@ -368,11 +384,11 @@ fn place(column: u32, columns: u32, g: u32, across: Axis, down: Axis, apart: vec
 
 // Stores four rows of a column, or, for the column after the last, their sums.
 fn store_four(here: Place, columns: u32, g: u32, row: u32, held: Sums, sums: vec4<f32>) {
-    if here.column < columns {
-        let i = g * p.c_group + here.at.x * p.c_j0 + here.at.y;
-        store_rows(i, vec3<u32>(here.at.x, g * p.m + row, here.at.y), row, held, sums);
-    }
-    if (ROW_SUMS == 1u) & (here.column == columns) {
+    // One comparison says whether to store: drivers that run threads in lanes look at it in each.
+    let end = select(0u, p.m, here.column < columns && g < p.groups);
+    let i = g * p.c_group + here.at.x * p.c_j0 + here.at.y;
+    store_rows(i, vec3<u32>(here.at.x, g * p.m + row, here.at.y), row, end, held, sums);
+    if (ROW_SUMS == 1u) & (here.column == columns) & (g < p.groups) {
         store_sums(g * p.m, row, sums);
     }
 }
@@ -384,6 +400,91 @@ fn store_both(here: Place, there: Place, columns: u32, g: u32, row: u32, held: S
     }
 }
 
+// One of eight, of sixteen: chosen, not indexed, so that they stay in registers.
+fn of_eight(low: vec4<f32>, high: vec4<f32>, k: u32) -> f32 {
+    let four = select(low, high, (k & 4u) != 0u);
+    let two = select(four.xy, four.zw, (k & 2u) != 0u);
+    return select(two.x, two.y, (k & 1u) != 0u);
+}
+
+fn of_sixteen(all: Sums, k: u32) -> f32 {
+    let high = k > 7u;
+    return of_eight(select(all.s0, all.s2, high), select(all.s1, all.s3, high), k & 7u);
+}
+
+// What `hold` gave lane k of the first eight, for four of its words.
+fn held_by(own: vec4<f32>, k: u32) -> vec4<f32> {
+    let v = bits(own);
+    let odd = (k & 1u) != 0u;
+    let two = (k & 2u) != 0u;
+    let low = select(select(from0(v), from1(v), odd), select(from2(v), from3(v), odd), two);
+    let high = select(select(from4(v), from5(v), odd), select(from6(v), from7(v), odd), two);
+    return floats(select(low, high, (k & 4u) != 0u));
+}
+
+// Stores row `r` of the thread's in one of its columns, or, for the column after the last, the row's sum.
+fn store_one(here: Place, columns: u32, g: u32, row: u32, held: vec4<f32>, value: f32) {
+    let inside = row < select(0u, p.m, g < p.groups);
+    if inside & (here.column < columns) {
+        let i = g * p.c_group + here.at.x * p.c_j0 + here.at.y;
+        store(i + row * p.c_row, vec3<u32>(here.at.x, g * p.m + row, here.at.y), held, value);
+    }
+    if (ROW_SUMS == 1u) & inside & (here.column == columns) {
+        store_sum(g * p.m + row, value);
+    }
+}
+
+// How a thread goes through the k where DIRECT is 1.
+struct Walk {
+    // Sizes of ky and kx, and how far one of them moves in `x`.
+    size: vec2<u32>,
+    step: vec2<u32>,
+    // Strides of `w` along k0, ky and kx.
+    apart: vec3<u32>,
+    // Where the weights of this lane's row begin, and of the eighth after it; whether there are such rows.
+    lines: vec2<u32>,
+    real: vec2<bool>,
+}
+
+// One k for all rows: `at` says which it is along k0, ky and kx, and how many are left with it; the next comes back.
+fn step(sums: ptr<function, Sums>, more: ptr<function, Sums>, j: vec4<u32>, l: vec4<u32>, at: vec4<u32>, walk: Walk) -> vec4<u32> {
+    let inside = at.w > 0u;
+    let first = at.x * walk.apart.x + at.y * walk.apart.y + at.z * walk.apart.z;
+    let y = at.y * walk.step.x;
+    let z = at.z * walk.step.y;
+    let place = at.x * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
+    let entry = vec4<u32>(place, y, z, select(0u, 1u, inside));
+    var w = vec2<f32>(w_one(select(p.w_offset, walk.lines.x + first, inside)), 0.0);
+    if ROWS > 8u {
+        w.y = w_one(select(p.w_offset, walk.lines.y + first, inside));
+    }
+    let v = bits(vec4<f32>(select(vec2<f32>(), w, vec2<bool>(inside) & walk.real), 0.0, 0.0));
+    let v0 = floats(from0(v));
+    let v1 = floats(from1(v));
+    let v2 = floats(from2(v));
+    let v3 = floats(from3(v));
+    let v4 = floats(from4(v));
+    let v5 = floats(from5(v));
+    let v6 = floats(from6(v));
+    let v7 = floats(from7(v));
+    let all = Sums(
+        vec4<f32>(v0.x, v1.x, v2.x, v3.x),
+        vec4<f32>(v4.x, v5.x, v6.x, v7.x),
+        vec4<f32>(v0.y, v1.y, v2.y, v3.y),
+        vec4<f32>(v4.y, v5.y, v6.y, v7.y),
+    );
+    multiply(sums, more, j, l, entry, all);
+    var next = at + vec4<u32>(0u, 0u, 1u, 0u);
+    let line = next.z >= walk.size.y;
+    next.z = select(next.z, 0u, line);
+    next.y += select(0u, 1u, line);
+    let plane = next.y >= walk.size.x;
+    next.y = select(next.y, 0u, plane);
+    next.x += select(0u, 1u, plane);
+    next.w = max(at.w, 1u) - 1u;
+    return next;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(local_invocation_index) thread: u32,
@@ -392,8 +493,10 @@ fn main(
 ) {
     let tile = workgroup.y * workgroups.x + workgroup.x;
     let row = tile % p.tiles_m * ROWS;
-    let first_column = tile / p.tiles_m % p.tiles_n * (COLUMNS * PER);
-    var g = tile / (p.tiles_m * p.tiles_n);
+    // Residue classes before columns: they read the same, and unequal ones are spread over a device evenly.
+    let residue = tile / p.tiles_m % (SX * SY);
+    let first_column = tile / (p.tiles_m * SX * SY) % p.tiles_n * (COLUMNS * PER);
+    let g = tile / (p.tiles_m * SX * SY * p.tiles_n);
     var across = Axis(0u, p.jx_size, 0u - p.pad_x, 0u, p.kx_size);
     var down = Axis(0u, p.jy_size, 0u - p.pad_y, 0u, p.ky_size);
     var terms = p.k;
@@ -404,8 +507,6 @@ fn main(
     // Parts of DEPTH: along k0, ky and kx.
     var depth = vec3<u32>(p.depth_k0, p.depth_ky, p.depth_kx);
     if GATHER == 2u {
-        let residue = g % (SX * SY);
-        g /= SX * SY;
         across = axis(residue % SX, SX, p.period_x, p.kx_step, p.pad_x, p.jx_size, p.kx_size);
         down = axis(residue / SX, SY, p.period_y, p.ky_step, p.pad_y, p.jy_size, p.ky_size);
         let window = down.k_size * across.k_size;
@@ -424,9 +525,9 @@ fn main(
             DEPTH % across.k_size,
         );
     }
-    if g >= p.groups || first_column >= columns + ROW_SUMS {
-        return;
-    }
+    // Workgroups without columns do nothing; not by leaving, which drivers that run threads in lanes remember in every `if`.
+    let beyond = g >= p.groups || first_column >= columns + ROW_SUMS;
+    terms = select(terms, 0u, beyond);
     let lane = thread % min(8u, TURN);
     let part = select(thread / COLUMNS, 0u, SPLIT == 1u);
     let column = first_column + select(thread % COLUMNS, thread, SPLIT == 1u);
@@ -445,21 +546,33 @@ fn main(
 
     var sums = Sums();
     var more = Sums();
-    for (var start = 0u; start < terms; start += DEPTH) {
-        if start > 0u {
-            workgroupBarrier();
+    if DIRECT == 1u {
+        // A lane fetches the weights of its rows.
+        let lane_row = row + thread % 8u;
+        let lines = w_first + select(0u, lane_row, lane_row < p.m) * p.w_row;
+        let lines8 = w_first + select(0u, lane_row + 8u, lane_row + 8u < p.m) * p.w_row;
+        let walk = Walk(
+            vec2<u32>(down.k_size, across.k_size),
+            k_step,
+            vec3<u32>(p.w_k0, w_apart),
+            vec2<u32>(lines, lines8),
+            vec2<bool>(lane_row < p.m, lane_row + 8u < p.m),
+        );
+        var at = vec4<u32>(0u, 0u, 0u, terms);
+        for (var start = 0u; start < terms; start += 4u) {
+            at = step(&sums, &more, here.j, there.j, at, walk);
+            at = step(&sums, &more, here.j, there.j, at, walk);
+            at = step(&sums, &more, here.j, there.j, at, walk);
+            at = step(&sums, &more, here.j, there.j, at, walk);
         }
+    }
+    for (var start = 0u; (DIRECT == 0u) & (start < terms); start += DEPTH) {
         let inside = start + k < terms;
         let base = w_first + k0 * p.w_k0 + ky * w_apart.x + kx * w_apart.y;
-        for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
-            w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
-        }
-        if thread < DEPTH {
-            let y = ky * k_step.x;
-            let z = kx * k_step.y;
-            let at = k0 * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
-            k_tile[k] = select(vec4<u32>(), vec4<u32>(at, y, z, 1u), inside);
-        }
+        let y = ky * k_step.x;
+        let z = kx * k_step.y;
+        let at = k0 * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
+        let entry = select(vec4<u32>(), vec4<u32>(at, y, z, 1u), inside);
         kx += depth.z;
         ky += depth.y;
         k0 += depth.x;
@@ -470,6 +583,15 @@ fn main(
         if ky >= down.k_size {
             ky -= down.k_size;
             k0 += 1u;
+        }
+        if start > 0u {
+            workgroupBarrier();
+        }
+        for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
+            w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
+        }
+        if thread < DEPTH {
+            k_tile[k] = entry;
         }
         workgroupBarrier();
         // Written out, since drivers do not unroll loops that are guarded against running for ever.
@@ -495,6 +617,17 @@ fn main(
         if ROWS > 8u {
             own8 = hold(min(lane_row + 8u, last));
         }
+    }
+    if DIRECT == 1u {
+        // Written out once: a store is long text where something is done to the result.
+        for (var r = 0u; r < ROWS * PER; r += 1u) {
+            let second = (PER > 1u) & (r >= ROWS);
+            let k = select(r, r - ROWS, second);
+            let value = select(of_sixteen(sums, k), of_sixteen(more, k), second);
+            let place = Place(here.j, select(here.at, there.at, second), select(here.column, there.column, second));
+            store_one(place, columns, g, row + k, held_by(select(own, own8, k > 7u), k & 7u), value);
+        }
+        return;
     }
     let held0 = held_low(own, first_row, last);
     let held1 = held_high(own, first_row + 4u, last);

@@ -21,7 +21,8 @@
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   A, B, C, T the element types in memory: f32 or f16, or vectors of four. Sums are f32.
 // Needs: subgroups of 8 or more threads, full ones, numbered as the threads are.
-// Regions: `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once. `row_sums` is replaced by a
+// Regions: `a` and `b` are replaced where a side is read as a uniform (see `src/plan/window.rs`); it is declared there, as vectors of
+//   four whatever A and B say. `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once. `row_sums` is replaced by a
 //   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
 // Bounds: rows and columns beyond the last repeat it and are not stored; k beyond the last repeat it and count as 0 on both
 //   sides; workgroups beyond the last tile do nothing. k = 0 gives zeros. A vector lies within the view where its first
@@ -67,9 +68,28 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<A>;
-@group(0) @binding(2) var<storage, read> b: array<B>;
 @group(0) @binding(3) var<storage, read_write> c: array<C>;
+
+// An element of a side, or the four of an aligned vector. The conversions let one text serve scalars and vectors.
+// [a]
+@group(0) @binding(1) var<storage, read> a: array<A>;
+fn a_one(at: u32) -> f32 {
+    return vec4<f32>(V(a[at])).x;
+}
+fn a_four(at: u32) -> vec4<f32> {
+    return vec4<f32>(V(a[at / 4u]));
+}
+// [end]
+
+// [b]
+@group(0) @binding(2) var<storage, read> b: array<B>;
+fn b_one(at: u32) -> f32 {
+    return vec4<f32>(V(b[at])).x;
+}
+fn b_four(at: u32) -> vec4<f32> {
+    return vec4<f32>(V(b[at / 4u]));
+}
+// [end]
 
 // [broadcast]
 fn from0(v: f32) -> f32 {
@@ -98,17 +118,17 @@ fn from7(v: f32) -> f32 {
 }
 // [end]
 
-// Four k of a row. The conversions let one text serve scalars and vectors.
+// Four k of a row.
 fn load_a(base: u32, k: u32) -> vec4<f32> {
     if A_VECTOR == 1u {
-        return vec4<f32>(V(a[(base + k) / 4u]));
+        return a_four(base + k);
     }
     let at = base + min(vec4<u32>(k, k + 1u, k + 2u, k + 3u), vec4<u32>(p.k - 1u)) * p.a_column;
     let values = vec4<f32>(
-        vec4<f32>(V(a[at.x])).x,
-        vec4<f32>(V(a[at.y])).x,
-        vec4<f32>(V(a[at.z])).x,
-        vec4<f32>(V(a[at.w])).x,
+        a_one(at.x),
+        a_one(at.y),
+        a_one(at.z),
+        a_one(at.w),
     );
     return select(vec4<f32>(), values, vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(p.k));
 }
@@ -117,13 +137,13 @@ fn load_a(base: u32, k: u32) -> vec4<f32> {
 fn load_b(at: vec4<u32>, k: u32) -> vec4<f32> {
     let row = min(k, p.k - 1u) * p.b_row;
     if B_VECTOR == 1u {
-        return select(vec4<f32>(), vec4<f32>(V(b[(at.x + row) / 4u])), k < p.k);
+        return select(vec4<f32>(), b_four(at.x + row), k < p.k);
     }
     let values = vec4<f32>(
-        vec4<f32>(V(b[at.x + row])).x,
-        vec4<f32>(V(b[at.y + row])).x,
-        vec4<f32>(V(b[at.z + row])).x,
-        vec4<f32>(V(b[at.w + row])).x,
+        b_one(at.x + row),
+        b_one(at.y + row),
+        b_one(at.z + row),
+        b_one(at.w + row),
     );
     return select(vec4<f32>(), values, k < p.k);
 }
@@ -140,10 +160,10 @@ fn columns_at(base: u32, column: u32) -> vec4<u32> {
 fn load_right(columns: vec4<u32>, k: u32) -> mat4x4<f32> {
     if B_VECTOR == 2u {
         return transpose(mat4x4<f32>(
-            vec4<f32>(V(b[(columns.x + k) / 4u])),
-            vec4<f32>(V(b[(columns.y + k) / 4u])),
-            vec4<f32>(V(b[(columns.z + k) / 4u])),
-            vec4<f32>(V(b[(columns.w + k) / 4u])),
+            b_four(columns.x + k),
+            b_four(columns.y + k),
+            b_four(columns.z + k),
+            b_four(columns.w + k),
         ));
     }
     return mat4x4<f32>(

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     shader: Shader,
-    /// Each storage binding: whether it is written.
-    written: Vec<bool>,
+    /// Each binding of a buffer: whether it is written; none for a uniform.
+    written: Vec<Option<bool>>,
     immediates: bool,
     /// Of a user's shader, bytes that each binding has at least.
     declared: Vec<u64>,
@@ -24,7 +24,7 @@ impl Key {
     pub(super) fn new(dispatch: &Dispatch) -> Key {
         Key {
             shader: dispatch.shader.clone(),
-            written: dispatch.bindings.iter().map(|b| b.written).collect(),
+            written: dispatch.bindings.iter().map(|b| b.window.is_none().then_some(b.written)).collect(),
             immediates: dispatch.uses_run,
             declared: dispatch.declared.clone(),
         }
@@ -40,7 +40,7 @@ pub(super) struct Layout {
 }
 
 /// What a layout is built from: the parts of a [`Key`] beside the shader.
-type LayoutKey = (Vec<bool>, bool, Vec<u64>);
+type LayoutKey = (Vec<Option<bool>>, bool, Vec<u64>);
 
 /// A built pipeline.
 #[derive(Debug, Clone)]
@@ -114,10 +114,12 @@ impl Pipelines {
             },
             count: None,
         };
-        let storage =
-            |(k, written): (usize, &bool)| entry(k + 1, wgpu::BufferBindingType::Storage { read_only: !written });
+        let buffer = |(k, written): (usize, &Option<bool>)| {
+            let storage = written.map(|written| wgpu::BufferBindingType::Storage { read_only: !written });
+            entry(k + 1, storage.unwrap_or(wgpu::BufferBindingType::Uniform))
+        };
         let uniform = entry(0, wgpu::BufferBindingType::Uniform);
-        let entries: Vec<_> = std::iter::once(uniform).chain(key.written.iter().enumerate().map(storage)).collect();
+        let entries: Vec<_> = std::iter::once(uniform).chain(key.written.iter().enumerate().map(buffer)).collect();
         let layout = gpu.scoped(&format!("kernel {name}"), || {
             let label = Some(name);
             let group =

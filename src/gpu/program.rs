@@ -4,15 +4,24 @@ use super::device::{Gpu, IMMEDIATE_BYTES};
 use super::pipeline::{Key, Pipelines};
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::plan::{BufferKind, Dispatch, Operand, Plan, ShaderFolder};
+use crate::plan::{BufferKind, Dispatch, Operand, Plan, ShaderFolder, WINDOW};
 use crate::shape::TensorType;
 use std::collections::HashMap;
 
 const STORAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
+/// Bytes of a buffer that a shader sees as storage.
+fn seen(ty: &TensorType) -> u64 {
+    (ty.bytes() as u64).max(16).next_multiple_of(4)
+}
+
 /// A buffer for elements of a type, for kernels to use and hosts to copy from and to.
 pub(super) fn storage(gpu: &Gpu, what: &str, ty: &TensorType) -> Result<wgpu::Buffer> {
+    if gpu.target().broadcasts() {
+        // Shaders may read it as a uniform, in windows of one size.
+        return gpu.buffer(what, seen(ty).next_multiple_of(WINDOW as u64), STORAGE | wgpu::BufferUsages::UNIFORM);
+    }
     gpu.buffer(what, ty.bytes() as u64, STORAGE)
 }
 
@@ -125,8 +134,11 @@ impl Program {
                 }),
             };
             let (offset, size) = uniform.parts[position];
-            let whole = dispatch.bindings.iter().map(|b| &buffers[b.buffer.index()]);
-            let storage = whole.enumerate().map(|(k, buffer)| part(k + 1, buffer, (0, None)));
+            let storage = dispatch.bindings.iter().enumerate().map(|(k, b)| {
+                let whole = || seen(&plan.buffers[b.buffer.index()].ty);
+                let (start, bytes) = b.window.map_or_else(|| (0, whole()), |window| (window.start, window.bytes));
+                part(k + 1, &buffers[b.buffer.index()], (start, Some(bytes)))
+            });
             let own = part(0, &uniform.buffer, (offset, Some(size)));
             let entries: Vec<_> = std::iter::once(own).chain(storage).collect();
             let name = dispatch.shader.name();

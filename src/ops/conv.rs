@@ -432,15 +432,11 @@ impl Kernel for ConvKernel {
         crate::cpu::conv::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let (own, named): (_, &[&str]) = if self.row_sums {
-            (launch.first(2, 2), &["x", "w", "c", "row_sums"])
-        } else {
-            (launch.first(2, 1), &["x", "w", "c"])
-        };
-        let dispatch = super::conv_gpu::dispatch(self, &own, target);
+        let own = launch.first(2, 1 + usize::from(self.row_sums));
+        let (dispatch, named) = super::conv_gpu::dispatch(self, &own, target);
         let axes = super::conv_gpu::axes(self);
         let stores = wgsl::Stores { axes: &axes, quads: None, held: true };
-        Ok(wgsl::store(dispatch, named, launch, 2, self.epilogue.as_ref(), stores))
+        Ok(wgsl::store(dispatch, &named, launch, 2, self.epilogue.as_ref(), stores))
     }
     fn own_inputs(&self) -> usize {
         2

@@ -1,7 +1,7 @@
 //! How a GPU runs a convolution and its gradients: as products with a gathered matrix (see `shaders/conv.wgsl`).
 
 use super::conv::{ConvKernel, ConvPass};
-use crate::plan::{Dispatch, GpuTarget, Launch, Shader};
+use crate::plan::{Dispatch, GpuTarget, Launch, Reads, Shader};
 
 /// A workgroup's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +72,8 @@ pub(super) fn axes(kernel: &ConvKernel) -> [(usize, u8); 3] {
     }
 }
 
-/// The dispatch of a convolution or a gradient.
-pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget) -> Dispatch {
+/// The dispatch of a convolution or a gradient, and what its shader calls the buffers.
+pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget) -> (Dispatch, Vec<&'static str>) {
     let g = &kernel.geometry;
     let area = |s: [usize; 2]| s[0] * s[1];
     let (input, output, window) = (area(g.input), area(g.output), area(g.kernel));
@@ -129,9 +129,14 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
     let terms = k0 * ky.div_ceil(periods[0]) * kx.div_ceil(periods[1]);
     let products = g.groups * area(classes);
     let tile = Tile::choose([products, product.m, columns, terms], target);
+    let (a, b, out) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
+    let reads = [Reads::choose(["x", "x_more"], a, target), Reads::choose(["w", "w_more"], b, target)];
+    // Where `w` is a uniform, lanes fetch it for themselves.
+    let direct = reads[1].uniform() && tile.split == 1;
     let turn = match terms {
         ..=4 => 4,
         5..=8 => 8,
+        _ if direct => 8,
         _ if !tile.columns.is_multiple_of(16) => 8,
         _ => 16,
     };
@@ -141,13 +146,12 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         ConvPass::InputGrad => 2,
         _ => u32::from(g.padding != [0, 0]),
     };
-    let (a, b, out) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
     let (w, x) = (&product.w, &product.x);
     let sums_offset = launch.outputs.get(1).map_or(0, |sums| sums.view.offset);
     let params: Vec<usize> = [product.m, n, k, g.groups, tiles[0], tiles[1]]
         .into_iter()
-        .chain([b.view.offset, w[0], w[1], w[2], w[3], w[4]])
-        .chain([a.view.offset, x[0], x[1], x[2], x[3], x[4]])
+        .chain([b.view.offset - reads[1].first, w[0], w[1], w[2], w[3], w[4]])
+        .chain([a.view.offset - reads[0].first, x[0], x[1], x[2], x[3], x[4]])
         .chain([out.view.offset, product.out[0], product.out[1], product.out[2]])
         .chain(g.padding)
         .chain([ky, kx, product.k.1[0], product.k.1[1]])
@@ -163,9 +167,11 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         .constant("GATHER", gather)
         .constant("SY", classes[0] as u32)
         .constant("SX", classes[1] as u32)
+        .constant("DIRECT", direct.into())
         .broadcast(target.broadcasts() && tile.split == 1)
         .row_sums(kernel.row_sums)
         .alias("T", a.dtype);
     let workgroups = (tiles[0] * tiles[1] * products) as u64;
-    Dispatch::new(launch, shader, params.into_iter().map(|word| word as u32).collect(), workgroups)
+    let params = params.into_iter().map(|word| word as u32).collect();
+    Dispatch::reading(launch, shader, params, workgroups, &reads)
 }

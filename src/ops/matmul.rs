@@ -123,15 +123,11 @@ impl Kernel for MatmulKernel {
         crate::cpu::matmul::run(self, cx);
     }
     fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let (own, named): (_, &[&str]) = if self.row_sums {
-            (launch.first(2, 2), &["a", "b", "c", "row_sums"])
-        } else {
-            (launch.first(2, 1), &["a", "b", "c"])
-        };
-        let dispatch = super::matmul_gpu::dispatch(self, &own, target);
+        let own = launch.first(2, 1 + usize::from(self.row_sums));
+        let (dispatch, named) = super::matmul_gpu::dispatch(self, &own, target);
         let axes = [(self.batch.elements(), 0), (self.m, 1), (self.n, 2)];
         let stores = wgsl::Stores { axes: &axes, quads: Some(launch.inputs[0].dtype), held: false };
-        Ok(wgsl::store(dispatch, named, launch, 2, self.epilogue.as_ref(), stores))
+        Ok(wgsl::store(dispatch, &named, launch, 2, self.epilogue.as_ref(), stores))
     }
     fn own_inputs(&self) -> usize {
         2

@@ -1,7 +1,7 @@
 //! How a GPU runs a matrix product: which shader, and the shape of a workgroup's tile.
 
 use super::matmul::MatmulKernel;
-use crate::plan::{Dispatch, GpuTarget, Launch, Shader};
+use crate::plan::{Dispatch, GpuTarget, Launch, Reads, Shader};
 use crate::shape::View;
 
 /// A workgroup's share of a product.
@@ -87,11 +87,12 @@ fn aligned(view: &View, axis: usize, length: usize) -> bool {
         && others.into_iter().all(|(k, stride)| stride % 4 == 0 || view.shape[k] == 1)
 }
 
-/// The dispatch of a product.
-pub(super) fn dispatch(kernel: &MatmulKernel, launch: &Launch, target: &GpuTarget) -> Dispatch {
+/// The dispatch of a product, and what its shader calls the buffers.
+pub(super) fn dispatch(kernel: &MatmulKernel, launch: &Launch, target: &GpuTarget) -> (Dispatch, Vec<&'static str>) {
     let (a, b, c) = (&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]);
     let (rank, batches) = (kernel.batch.rank(), kernel.batch.elements());
     let tile = Tile::choose([batches, kernel.m, kernel.n, kernel.k], target);
+    let reads = [Reads::choose(["a", "a_more"], a, target), Reads::choose(["b", "b_more"], b, target)];
     let [rows, columns] = tile.size();
     let tiles = [kernel.m.div_ceil(rows), kernel.n.div_ceil(columns)];
     // Sizes and strides of the leading axes, outermost first, in four slots.
@@ -101,12 +102,13 @@ pub(super) fn dispatch(kernel: &MatmulKernel, launch: &Launch, target: &GpuTarge
     // Strides wrap around in the shader, so negative ones are what their bits say.
     let stride = |view: &View, axis: usize| view.strides[axis] as u32;
     let sums_offset = launch.outputs.get(1).map_or(0, |sums| sums.view.offset as u32);
-    let mut params: Vec<u32> = [kernel.m, kernel.n, kernel.k, tiles[0], tiles[1], batches, a.view.offset]
-        .map(|size| size as u32)
-        .into_iter()
-        .chain([stride(&a.view, rank), stride(&a.view, rank + 1), b.view.offset as u32])
-        .chain([stride(&b.view, rank), stride(&b.view, rank + 1), c.view.offset as u32, sums_offset, 0, 0])
-        .collect();
+    let mut params: Vec<u32> =
+        [kernel.m, kernel.n, kernel.k, tiles[0], tiles[1], batches, a.view.offset - reads[0].first]
+            .map(|size| size as u32)
+            .into_iter()
+            .chain([stride(&a.view, rank), stride(&a.view, rank + 1), (b.view.offset - reads[1].first) as u32])
+            .chain([stride(&b.view, rank), stride(&b.view, rank + 1), c.view.offset as u32, sums_offset, 0, 0])
+            .collect();
     params.extend(batch(&|axis| kernel.batch[axis] as u32, 1));
     params.extend(batch(&|axis| stride(&a.view, axis), 0));
     params.extend(batch(&|axis| stride(&b.view, axis), 0));
@@ -140,7 +142,7 @@ pub(super) fn dispatch(kernel: &MatmulKernel, launch: &Launch, target: &GpuTarge
     let shader = if a_vector > 0 { shader.vector("A", a.dtype) } else { shader.alias("A", a.dtype) };
     let shader = if b_vector > 0 { shader.vector("B", b.dtype) } else { shader.alias("B", b.dtype) };
     let workgroups = (tiles[0] * tiles[1] * batches) as u64;
-    Dispatch::new(launch, shader.alias("T", a.dtype), params, workgroups)
+    Dispatch::reading(launch, shader.alias("T", a.dtype), params, workgroups, &reads)
 }
 
 #[cfg(test)]

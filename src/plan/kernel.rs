@@ -1,6 +1,6 @@
 //! Kernels: what a launch runs, on either executor.
 
-use super::{BufferId, Fused, Operand, Shader};
+use super::{BufferId, Fused, Operand, Reads, Shader, Window};
 use crate::cpu::CpuContext;
 use crate::error::Result;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl Default for GpuTarget {
 
 /// A GPU dispatch, as plain data: which shader, specialised how, over which buffers.
 ///
-/// The parameters are bound as a uniform at `@group(0) @binding(0)`, and storage buffers from `@binding(1)` on in the
+/// The parameters are bound as a uniform at `@group(0) @binding(0)`, and buffers from `@binding(1)` on in the
 /// order of `bindings`.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
@@ -136,7 +136,7 @@ pub struct Dispatch {
     pub shader: Shader,
     /// The uniform's words.
     pub params: Vec<u32>,
-    /// The storage bindings, in binding order.
+    /// The buffers bound, in binding order.
     pub bindings: Vec<Binding>,
     /// Workgroups in all; folded into two dimensions, so a shader takes `workgroup_id.y · num_workgroups.x +
     /// workgroup_id.x` as its number and does nothing if that is beyond the last.
@@ -150,18 +150,39 @@ pub struct Dispatch {
 impl Dispatch {
     /// A dispatch that binds every operand of `launch`, inputs first, each at its own binding.
     pub fn new(launch: &Launch, shader: Shader, params: Vec<u32>, workgroups: u64) -> Dispatch {
-        let read = launch.inputs.iter().map(|o| Binding { buffer: o.buffer, written: false });
-        let written = launch.outputs.iter().map(|o| Binding { buffer: o.buffer, written: true });
+        let read = launch.inputs.iter().map(|o| Binding { buffer: o.buffer, written: false, window: None });
+        let written = launch.outputs.iter().map(|o| Binding { buffer: o.buffer, written: true, window: None });
         let bindings = read.chain(written).collect();
         Dispatch { shader, params, bindings, workgroups, uses_run: false, declared: Vec::new() }
     }
+
+    /// The dispatch of a shader that calls its result `c` and another output `row_sums`, and reads its inputs so; and what it
+    /// calls the buffers.
+    pub fn reading(
+        launch: &Launch,
+        shader: Shader,
+        params: Vec<u32>,
+        workgroups: u64,
+        reads: &[Reads],
+    ) -> (Dispatch, Vec<&'static str>) {
+        let outputs = &["c", "row_sums"][..launch.outputs.len()];
+        let names = reads.iter().flat_map(Reads::names).chain(outputs.iter().copied()).collect();
+        let regions = reads.iter().filter_map(|reads| Some((reads.names()[0], reads.region()?)));
+        let shader = regions.fold(shader, |shader, (name, text)| shader.replace(name, text));
+        let mut dispatch = Dispatch::new(launch, shader, params, workgroups);
+        let read = reads.iter().zip(&launch.inputs).flat_map(|(reads, operand)| reads.bindings(operand));
+        dispatch.bindings = read.chain(dispatch.bindings[launch.inputs.len()..].iter().copied()).collect();
+        (dispatch, names)
+    }
 }
 
-/// One storage binding of a dispatch: a whole buffer.
+/// One binding of a dispatch: a whole buffer as storage, or part of one as a uniform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding {
     /// The buffer.
     pub buffer: BufferId,
     /// Whether it is bound `read_write` (else `read`).
     pub written: bool,
+    /// The part that is bound as a uniform.
+    pub window: Option<Window>,
 }

@@ -19,6 +19,7 @@ mod shader_folder;
 mod storage;
 mod updates;
 pub mod wgsl;
+mod window;
 
 pub use expr::{Expr, Instr, Lazy, Slot};
 pub use fused::Fused;
@@ -27,6 +28,7 @@ pub use lower::{Lowering, Target, Value, lower};
 pub use shader::Shader;
 pub use shader_folder::ShaderFolder;
 pub use storage::{Placement, Storage};
+pub use window::{Reads, WINDOW, Window};
 
 use crate::array::Array;
 use crate::dtype::DType;

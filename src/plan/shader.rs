@@ -27,7 +27,9 @@ pub struct Shader {
     /// Whether the region `broadcast` is to use subgroups.
     pub broadcast: bool,
     /// Marked regions to replace by other text.
-    pub replaced: Vec<(&'static str, &'static str)>,
+    pub replaced: Vec<(&'static str, Cow<'static, str>)>,
+    /// Buffers whose bindings are to be numbered in this order, from 1 on, where no generated region says so.
+    pub named: Vec<&'static str>,
     /// Marked regions to replace by generated code.
     pub generated: Option<Generated>,
     /// A user's kernel: whether it uses 16-bit floats.
@@ -62,6 +64,7 @@ impl Shader {
             vectors: Vec::new(),
             broadcast: false,
             replaced: Vec::new(),
+            named: Vec::new(),
             generated: None,
             custom: None,
         }
@@ -97,8 +100,8 @@ impl Shader {
     }
 
     /// The same with another text for a region.
-    pub fn replace(mut self, region: &'static str, text: &'static str) -> Shader {
-        self.replaced.push((region, text));
+    pub fn replace(mut self, region: &'static str, text: impl Into<Cow<'static, str>>) -> Shader {
+        self.replaced.push((region, text.into()));
         self
     }
 
@@ -149,7 +152,9 @@ impl Shader {
             for (name, body) in &regions {
                 text = replace_region(&text, name, body)?;
             }
-            text = bind(&text, generated.named);
+            text = bind(&text, &generated.named);
+        } else if !self.named.is_empty() {
+            text = bind(&text, &self.named);
         }
         for (name, value) in &self.constants {
             text = replace_line(&text, &format!("const {name}: u32 = "), &format!("{value}u"))?;
@@ -177,7 +182,7 @@ fn helper_names(helpers: &str) -> impl Iterator<Item = &str> {
     functions.filter_map(|line| Some(&line[..=line.find('(')?]))
 }
 
-/// Numbers the bindings of the storage buffers `named` from 1 on: optional ones may be left out.
+/// Numbers the bindings of the buffers `named` from 1 on: optional ones may be left out.
 fn bind(text: &str, named: &[&str]) -> String {
     const START: &str = "@group(0) @binding(";
     let number = |line: &str| -> Option<String> {

@@ -21,7 +21,7 @@ fn bind(launch: &Launch) -> (Vec<Binding>, Vec<Buffer>) {
                 buffers[k] = Buffer { dtype: operand.dtype, written: bindings[k].written, vector: false };
             }
             None => {
-                bindings.push(Binding { buffer: operand.buffer, written });
+                bindings.push(Binding { buffer: operand.buffer, written, window: None });
                 buffers.push(Buffer { dtype: operand.dtype, written, vector: false });
             }
         }
@@ -287,7 +287,7 @@ fn generate(launch: &Launch, pieces: &[Piece<'_>], shader: impl FnOnce(Generated
         params.extend(words);
     }
     mark_vectors(&mut buffers, &parts);
-    let generated = Generated { buffers, named: &[], parts };
+    let generated = Generated { buffers, named: Vec::new(), parts };
     let uses_run = generated.uses_run();
     let (shader, workgroups) = shader(generated);
     Dispatch { shader, params, bindings, workgroups, uses_run, declared: Vec::new() }
@@ -296,7 +296,7 @@ fn generate(launch: &Launch, pieces: &[Piece<'_>], shader: impl FnOnce(Generated
 /// Puts `pieces` in the regions of a shader whose own text declares the storage buffers `named`, those of `dispatch`, and
 /// the uniform `p`, which ends in `extra: array<vec4<u32>, EXTRA>`. What the pieces write first is the buffer that the
 /// shader writes itself.
-pub fn fuse(mut dispatch: Dispatch, named: &'static [&'static str], launch: &Launch, pieces: &[Piece<'_>]) -> Dispatch {
+pub fn fuse(mut dispatch: Dispatch, named: &[&'static str], launch: &Launch, pieces: &[Piece<'_>]) -> Dispatch {
     let own = dispatch.bindings.len();
     debug_assert_eq!(own, named.len());
     let result = dispatch.bindings.iter().position(|b| b.written).unwrap_or(own - 1);
@@ -307,7 +307,7 @@ pub fn fuse(mut dispatch: Dispatch, named: &'static [&'static str], launch: &Lau
         }
         match extras.iter().position(|b| b.buffer == operand.buffer) {
             Some(k) => dispatch.bindings[own + k].written |= written,
-            None => dispatch.bindings.push(Binding { buffer: operand.buffer, written }),
+            None => dispatch.bindings.push(Binding { buffer: operand.buffer, written, window: None }),
         }
     };
     for piece in pieces {
@@ -332,7 +332,7 @@ pub fn fuse(mut dispatch: Dispatch, named: &'static [&'static str], launch: &Lau
         words.extend(more);
     }
     mark_vectors(&mut buffers, &parts);
-    let generated = Generated { buffers, named, parts };
+    let generated = Generated { buffers, named: named.to_vec(), parts };
     dispatch.uses_run |= generated.uses_run();
     dispatch.params.resize(dispatch.params.len().next_multiple_of(4), 0);
     let extra = words.len().div_ceil(4);
@@ -357,7 +357,7 @@ pub struct Stores<'a> {
 /// Puts an epilogue, if there is one, in the region `store` of a shader; its loads are the launch's inputs from `first` on.
 pub fn store(
     mut dispatch: Dispatch,
-    named: &'static [&'static str],
+    named: &[&'static str],
     launch: &Launch,
     first: usize,
     epilogue: Option<&Fused>,
@@ -367,6 +367,7 @@ pub fn store(
     let Some(fused) = epilogue.or(plain.as_ref()) else {
         // The uniform is as long as the shader's declaration.
         dispatch.params.resize(dispatch.params.len().next_multiple_of(4) + 4, 0);
+        dispatch.shader.named = named.to_vec();
         return dispatch;
     };
     let aligned = stores.axes.last().is_some_and(|&(size, _)| size.is_multiple_of(4));

@@ -59,7 +59,7 @@ pub struct Generated {
     pub buffers: Vec<Buffer>,
     /// What the shader's own text calls the first of them, which it declares itself. If there are none, the parameters are
     /// generated too.
-    pub named: &'static [&'static str],
+    pub named: Vec<&'static str>,
     /// The parts.
     pub parts: Vec<Part>,
 }
