@@ -133,7 +133,7 @@ fn measure(trainer: &mut Trainer, batch: usize, options: Options) -> Result<Batc
             alone.push(host_seconds(trainer, 1)?);
         }
         host_alone = Some(Timing::new(alone, 1));
-        let full = (trainer.steps_per_epoch()).max(1);
+        let full = trainer.steps_per_epoch().max(1);
         let epochs = (options.min_time / (step.median * f64::from(full))).clamp(3.0, samples.max(3) as f64) as usize;
         let mut each = Vec::with_capacity(epochs);
         for _ in 0..epochs {

@@ -87,9 +87,13 @@ pub fn floats_mut(words: &mut [u32]) -> &mut [f32] {
     bytemuck::cast_slice_mut(words)
 }
 
-/// Elements from the first to the last, and what room is between them and after the last channel.
+/// Elements of a dense view; of a channels-last one with the room after the last channel.
 fn extent(view: &View) -> usize {
-    if view.is_dense() { view.shape.elements() } else { view.shape[0] * view.strides[0] as usize }
+    if view.is_dense() {
+        return view.shape.elements();
+    }
+    debug_assert!(matches!(view.strides[..], [_, 1, _]), "neither dense nor channels-last: {view:?}");
+    view.shape[0] * view.strides[0] as usize
 }
 
 impl CpuContext<'_> {
@@ -128,6 +132,7 @@ impl CpuContext<'_> {
     ///
     /// Up to three inputs.
     pub fn dense<const N: usize>(&mut self, f: impl FnOnce([&[u32]; N], &mut [u32], &mut Scratch)) {
+        debug_assert!(self.launch.inputs.iter().take(N).all(|input| input.view.is_dense()));
         self.dense_and_others(|inputs, output, _, scratch| f(inputs, output, scratch));
     }
 

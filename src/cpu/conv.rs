@@ -48,27 +48,27 @@ pub fn takes_channels_last(kernel: &ConvKernel, launch: &Launch, lies: &[bool]) 
     if !lies.contains(&true) {
         return true;
     }
-    let (inputs, outputs) = lies.split_at(launch.inputs.len());
     let f32s = launch.inputs.iter().chain(&launch.outputs).all(|operand| operand.dtype == DType::F32);
     let known = Order::is_known(g.in_channels) && Order::is_known(g.out_channels);
     if !(f32s && known && conv_direct::suits(pass, g)) {
         return false;
     }
+    let (inputs, outputs) = lies.split_at(launch.inputs.len());
+    let others = inputs[2..].contains(&true);
     if pass == ConvPass::WeightGrad {
-        return !inputs[2..].contains(&true) && !outputs.contains(&true);
+        return !others && !outputs.contains(&true);
     }
-    let after = match Usual::of(kernel.epilogue.as_ref(), &launch.inputs[2..], &launch.outputs[0]) {
+    let (output, last) = (&launch.outputs[0], outputs[0]);
+    let after = match Usual::of(kernel.epilogue.as_ref(), &launch.inputs[2..], output) {
         // The result must lie as what is to be kept of it.
         Some(Usual::Mask { input }) => {
-            let shaped = launch.inputs[2 + input].view.shape == launch.outputs[0].view.shape;
-            lies[2 + input] == outputs[0] && (shaped || !outputs[0])
+            inputs[2 + input] == last && (!last || launch.inputs[2 + input].view.shape == output.view.shape)
         }
         Some(Usual::Bias { count, each, .. }) => {
-            let (channels, length) = (launch.outputs[0].view.shape[1], launch.outputs[0].view.shape[2]);
-            !inputs[2..].contains(&true) && (!outputs[0] || (count == channels && each == length))
+            !others && (!last || [count, each] == [output.view.shape[1], output.view.shape[2]])
         }
-        Some(Usual::Nothing) => !inputs[2..].contains(&true),
-        None => !inputs[2..].contains(&true) && !outputs[0],
+        Some(Usual::Nothing) => !others,
+        None => !others && !last,
     };
     !inputs[1] && after
 }

@@ -133,10 +133,15 @@ impl Gpu {
         }
     }
 
-    /// A buffer of at least `bytes`: a multiple of 4, and never less than one `vec4<f32>`, which is the least a shader that
-    /// loads vectors may be bound to, even if it reads nothing.
+    /// The size of a buffer for so many bytes: a multiple of 4, and never less than one `vec4<f32>`, which is the least a
+    /// shader that loads vectors may be bound to, even if it reads nothing.
+    pub(super) fn size(bytes: u64) -> u64 {
+        bytes.max(16).next_multiple_of(4)
+    }
+
+    /// A buffer of [`Gpu::size`].
     pub(super) fn buffer(&self, what: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
-        let size = bytes.max(16).next_multiple_of(4);
+        let size = Gpu::size(bytes);
         let binding = if usage.contains(wgpu::BufferUsages::STORAGE) {
             self.limits.max_storage_buffer_binding_size
         } else if usage.contains(wgpu::BufferUsages::UNIFORM) {

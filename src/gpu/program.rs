@@ -11,16 +11,12 @@ use std::collections::HashMap;
 const STORAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
-/// Bytes of a buffer that a shader sees as storage.
-fn seen(ty: &TensorType) -> u64 {
-    (ty.bytes() as u64).max(16).next_multiple_of(4)
-}
-
 /// A buffer for elements of a type, for kernels to use and hosts to copy from and to.
 pub(super) fn storage(gpu: &Gpu, what: &str, ty: &TensorType) -> Result<wgpu::Buffer> {
     if gpu.target().broadcasts() {
         // Shaders may read it as a uniform, in windows of one size.
-        return gpu.buffer(what, seen(ty).next_multiple_of(WINDOW as u64), STORAGE | wgpu::BufferUsages::UNIFORM);
+        let bytes = Gpu::size(ty.bytes() as u64).next_multiple_of(WINDOW as u64);
+        return gpu.buffer(what, bytes, STORAGE | wgpu::BufferUsages::UNIFORM);
     }
     gpu.buffer(what, ty.bytes() as u64, STORAGE)
 }
@@ -135,8 +131,9 @@ impl Program {
             };
             let (offset, size) = uniform.parts[position];
             let storage = dispatch.bindings.iter().enumerate().map(|(k, b)| {
-                let whole = || seen(&plan.buffers[b.buffer.index()].ty);
-                let (start, bytes) = b.window.map_or_else(|| (0, whole()), |window| (window.start, window.bytes));
+                // As storage shaders see no more than the elements, whatever the buffer is rounded up to.
+                let whole = Gpu::size(plan.buffers[b.buffer.index()].ty.bytes() as u64);
+                let (start, bytes) = b.window.map_or((0, whole), |window| (window.start, window.bytes));
                 part(k + 1, &buffers[b.buffer.index()], (start, Some(bytes)))
             });
             let own = part(0, &uniform.buffer, (offset, Some(size)));

@@ -62,10 +62,10 @@ pub(super) fn run<S: Simd>(
             let sums = S::as_mut_simd_f32s(sums).0;
             let (x, length, stride) = (&x[group * x_size..][..samples * x_size], g.input[1], g.stride[1]);
             let tiles = Tiles { simd, x, x_size, inputs, length, stride, rows, pitch, positions };
-            match (orders.a, taps) {
-                (Order::Lines, _) => tiles.by_taps::<0>(taps, sums),
-                (Order::ChannelsLast(1), _) => tiles.by_taps::<1>(taps, sums),
-                (Order::ChannelsLast(_), _) => tiles.by_taps::<2>(taps, sums),
+            match orders.a {
+                Order::Lines => tiles.by_taps::<0>(taps, sums),
+                Order::ChannelsLast(1) => tiles.by_taps::<1>(taps, sums),
+                Order::ChannelsLast(_) => tiles.by_taps::<2>(taps, sums),
             }
         }
         for (to, sum) in totals.iter_mut().skip(first).zip(&total[..used]) {
