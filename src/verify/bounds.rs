@@ -26,10 +26,10 @@ pub fn error_bounds(graph: &Graph, values: &[Option<RefTensor>], given: &HashMap
         if let Some(given) = given.get(&NodeId::from_index(index)) {
             error.iter_mut().zip(given).for_each(|(e, g)| *e += g);
         }
-        for (k, id) in node.inputs.iter().enumerate() {
-            let incoming = &errors[id.index()];
-            if incoming.iter().any(|&e| e != 0.0) {
-                add_carried(&mut error, node, &inputs, value, k, incoming);
+        let incoming: Vec<&[f64]> = node.inputs.iter().map(|id| &errors[id.index()][..]).collect();
+        for k in 0..inputs.len() {
+            if is_inexact(incoming[k]) {
+                add_carried(&mut error, node, &inputs, value, k, &incoming);
             }
         }
         // The reference itself rounds, in f64.
@@ -41,44 +41,70 @@ pub fn error_bounds(graph: &Graph, values: &[Option<RefTensor>], given: &HashMap
     errors
 }
 
-/// Adds to `error` what the errors `incoming` of input `k` may change.
-fn add_carried(error: &mut [f64], node: &Node, inputs: &[&RefTensor], value: &RefTensor, k: usize, incoming: &[f64]) {
+fn is_inexact(errors: &[f64]) -> bool {
+    errors.iter().any(|&e| e != 0.0)
+}
+
+/// `x` with each element moved by `by(index, error)`.
+fn moved(x: &RefTensor, errors: &[f64], by: impl Fn(usize, f64) -> f64) -> RefTensor {
+    let data = x.data.iter().zip(errors).enumerate().map(|(i, (x, &e))| x + by(i, e)).collect();
+    RefTensor { data, ..x.clone() }
+}
+
+/// Adds to `error` what the errors of input `k` may change; `incoming` are the inputs' errors.
+///
+/// The inputs move one after the other, the last one first: where input `k` moves, those after it may have moved already. So
+/// the terms of all inputs add up to what they change together, the product of two errors included.
+fn add_carried(
+    error: &mut [f64],
+    node: &Node,
+    inputs: &[&RefTensor],
+    value: &RefTensor,
+    k: usize,
+    incoming: &[&[f64]],
+) {
     let definition = node.op.definition();
-    let with_input = |replacement: RefTensor, others: &[RefTensor]| {
-        let operands: Vec<&RefTensor> =
-            (0..inputs.len()).map(|i| if i == k { &replacement } else { others.get(i).unwrap_or(inputs[i]) }).collect();
+    let evaluate = |operands: &[RefTensor]| {
+        let operands: Vec<&RefTensor> = operands.iter().collect();
         definition.reference(&operands, &node.ty).data
-    };
-    let moved = |by: &dyn Fn(usize, f64) -> f64| {
-        let data = inputs[k].data.iter().zip(incoming).enumerate().map(|(i, (x, &e))| x + by(i, e)).collect();
-        RefTensor { data, ..inputs[k].clone() }
     };
     if matches!(node.op, Op::Matmul(_) | Op::Conv(_)) {
         // Linear in each operand: the terms' errors add up whatever the signs of the terms.
-        let others: Vec<RefTensor> = inputs.iter().map(|x| x.abs()).collect();
-        let carried = with_input(RefTensor { data: incoming.to_vec(), ..inputs[k].clone() }, &others);
-        error.iter_mut().zip(carried).for_each(|(e, c)| *e += c);
+        let mut operands: Vec<RefTensor> = inputs.iter().map(|x| x.abs()).collect();
+        operands[k].data = incoming[k].to_vec();
+        for later in k + 1..inputs.len() {
+            operands[later] = moved(&operands[later], incoming[later], |_, e| e);
+        }
+        error.iter_mut().zip(evaluate(&operands)).for_each(|(e, c)| *e += c);
         return;
     }
-    let add = |error: &mut [f64], directions: &[&dyn Fn(usize, f64) -> f64]| {
+    let add = |error: &mut [f64], directions: &[&dyn Fn(usize, f64) -> f64], later: &[f64]| {
         let mut furthest = vec![0f64; error.len()];
-        for direction in directions {
-            let changed = with_input(moved(direction), &[]);
-            for ((far, new), old) in furthest.iter_mut().zip(&changed).zip(&value.data) {
-                // An infinite value that stays infinite has not moved; a NaN stays.
-                let change = if new == old { 0.0 } else { (new - old).abs() };
-                *far = if change > *far || change.is_nan() { change } else { *far };
+        for sign in later {
+            let mut operands: Vec<RefTensor> = inputs.iter().map(|&x| x.clone()).collect();
+            for later in k + 1..inputs.len() {
+                operands[later] = moved(inputs[later], incoming[later], |_, e| sign * e);
+            }
+            let before = if *sign == 0.0 { value.data.clone() } else { evaluate(&operands) };
+            for direction in directions {
+                operands[k] = moved(inputs[k], incoming[k], direction);
+                for ((far, new), old) in furthest.iter_mut().zip(evaluate(&operands)).zip(&before) {
+                    // An infinite value that stays infinite has not moved; a NaN stays.
+                    let change = if new == *old { 0.0 } else { (new - old).abs() };
+                    *far = if change > *far || change.is_nan() { change } else { *far };
+                }
             }
         }
         error.iter_mut().zip(furthest).for_each(|(e, f)| *e += f);
     };
+    let later: &[f64] = if incoming[k + 1..].iter().any(|e| is_inexact(e)) { &[0.0, 1.0, -1.0] } else { &[0.0] };
     // Elements that depend on one element of the input, and sums, move furthest when all move the same way.
-    add(error, &[&|_, e| e, &|_, e| -e]);
+    add(error, &[&|_, e| e, &|_, e| -e], later);
     // What depends on differences (softmax) hardly moves then, so there the elements also move in signs of their own.
     if matches!(node.op, Op::Softmax(_) | Op::CrossEntropy(_) | Op::Custom(_)) {
         for seed in 1..=4 {
             let bit = |i: usize| draw(Distribution::Bits, [seed, 17], 0, 0, i as u32) % 2.0;
-            add(error, &[&|i, e| if bit(i) == 0.0 { e } else { -e }]);
+            add(error, &[&|i, e| if bit(i) == 0.0 { e } else { -e }], &[0.0]);
         }
     }
 }
@@ -118,6 +144,23 @@ mod tests {
         assert!(bound[0] >= 2e-3 && bound[0] < 2.1e-3, "{bound:?}");
         let bound = bounds(&[1.0, 1.0], &[1e-3, 1e-3], |x| x.softmax(0));
         assert!(bound.iter().all(|b| *b > 2e-4 && *b < 4e-3), "{bound:?}");
+    }
+
+    #[test]
+    fn the_product_of_two_errors_is_counted() {
+        // A sum that cancels, squared: all that is left of it is the square of its error.
+        let squares: [fn(Tensor<'_>) -> Tensor<'_>; 3] = [
+            |x| (x.slice(0, 0..1) + x.slice(0, 1..2)).square(),
+            |x| (x.slice(0, 0..1) + x.slice(0, 1..2)) * (x.slice(0, 1..2) + x.slice(0, 0..1)),
+            |x| {
+                let sum = x.sum(0).reshape([1, 1]);
+                sum.matmul(sum)
+            },
+        ];
+        for square in squares {
+            let bound = bounds(&[1.0, -1.0], &[1e-3, 1e-3], square);
+            assert!(bound[0] >= 4e-6 && bound[0] < 6e-6, "{bound:?}");
+        }
     }
 
     #[test]

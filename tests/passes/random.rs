@@ -83,6 +83,14 @@ proptest! {
     }
 }
 
+/// Found by the test above: the square of a sum that cancels, in which nothing is left but the product of its errors.
+#[test]
+fn the_square_of_a_sum_that_cancels_agrees() {
+    let first = [(10, 12, 32, 0), (0, 0, 0, 0), (25, 13, 0, 0), (20, 86, 0, 1), (1, 39, 61, 0)];
+    let second = [(0, 0, 0, 0), (24, 32, 0, 0), (15, 0, 0, 0), (16, 85, 0, 1), (2, 4, 0, 0)];
+    check([first, second].concat(), &mut [("all".to_string(), cpu(Passes::all()))]);
+}
+
 /// Few, since each has kernels of its own to compile.
 #[cfg(feature = "gpu")]
 #[test]
