@@ -93,14 +93,46 @@ fn a_seed_gives_the_same_bits_every_time() {
     }
 }
 
+/// Training ahead changes when things are done and nothing else: an epoch's record, its state, the test set's score.
+#[test]
+fn training_ahead_changes_no_bit() {
+    let averaged = NETWORK.replace("epochs = 3", "epochs = 3\nema_decay = 0.8");
+    let plateau =
+        NETWORK.replace("type = \"cosine\"\nunit = \"step\"\nwarmup = { length = 3 }", "type = \"reduce_on_plateau\"");
+    for text in [NETWORK, &averaged, &plateau] {
+        let config: Config = toml::from_str(text).unwrap();
+        let data = config.data.load().unwrap();
+        let run = |ahead: bool| {
+            let mut trainer = Trainer::new(&config, &data, Device::cpu()).unwrap();
+            if ahead {
+                trainer.train_ahead().unwrap();
+            }
+            let mut epochs = Vec::new();
+            for _ in 0..config.epochs {
+                let record = EpochRecord { seconds: 0.0, ..trainer.epoch().unwrap() };
+                epochs.push((record, trainer.state_dict().unwrap(), trainer.test().unwrap()));
+            }
+            assert!(trainer.epoch().is_err(), "the run's epochs are done");
+            assert_eq!(trainer.metrics().unwrap().epochs, config.epochs);
+            epochs
+        };
+        assert!(run(true) == run(false));
+    }
+}
+
 #[test]
 fn a_diverging_run_says_so() {
     let text = NETWORK.replace("lr = 0.05", "lr = 1e30");
     let config: Config = toml::from_str(&text).unwrap();
     let data = config.data.load().unwrap();
-    let mut trainer = Trainer::new(&config, &data, Device::cpu()).unwrap();
-    let error = trainer.epoch().unwrap_err();
-    assert!(matches!(&error, Error::NotFinite(message) if message.contains("learning rate")), "{error}");
+    for ahead in [false, true] {
+        let mut trainer = Trainer::new(&config, &data, Device::cpu()).unwrap();
+        if ahead {
+            trainer.train_ahead().unwrap();
+        }
+        let error = trainer.epoch().unwrap_err();
+        assert!(matches!(&error, Error::NotFinite(message) if message.contains("learning rate")), "{error}");
+    }
 }
 
 /// The three losses on a separable problem, on the CPU.

@@ -184,6 +184,9 @@ struct Fit {
 impl Fit {
     fn run(&mut self) -> Result<Metrics, Error> {
         let progress = Progress::new(self.config.epochs);
+        if !self.detect_anomaly {
+            self.trainer.train_ahead()?;
+        }
         while self.trainer.epochs_done() < self.config.epochs {
             let record = if self.detect_anomaly { anomaly::epoch(&mut self.trainer) } else { self.trainer.epoch() };
             progress.epoch(&record?);

@@ -6,12 +6,13 @@
 //! last bit for any number of threads.
 //!
 //! A launch of some microseconds is too short to wake a sleeping thread for. During a region (a run of several
-//! steps) the other threads therefore stay awake and look for work.
+//! steps) the other threads therefore stay awake and look for work. What runs [beside](Beside) a region has a thread of
+//! its own and one of those places.
 
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Floating-point operations, or work that takes as long, that pay for a hand-off to a thread that is awake.
@@ -41,22 +42,64 @@ pub fn count() -> usize {
     pool().map_or(1, ThreadPool::current_num_threads)
 }
 
+/// Threads of the pool that are awake and look for work.
+static AWAKE_THREADS: AtomicUsize = AtomicUsize::new(0);
+/// Threads at work beside the pool's.
+static BESIDE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static IS_BESIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A place for work on a thread of its own while a region runs on another: as long as it is held, new regions keep one
+/// thread fewer awake.
+#[derive(Debug)]
+pub(crate) struct Beside(());
+
+impl Beside {
+    pub(crate) fn new() -> Self {
+        BESIDE.fetch_add(1, Ordering::AcqRel);
+        Beside(())
+    }
+
+    /// Runs `f` on this thread; only launches worth waking others for are divided.
+    pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> R {
+        IS_BESIDE.set(true);
+        let result = f();
+        IS_BESIDE.set(false);
+        result
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        BESIDE.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// Runs `f` on a thread of the pool, and keeps the others awake meanwhile.
 pub(super) fn region<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    let Some(pool) = pool() else { return f() };
+    let Some(pool) = pool().filter(|_| !IS_BESIDE.get()) else { return f() };
     let active = Arc::new(AtomicBool::new(true));
-    for _ in 1..pool.current_num_threads() {
+    let others = (pool.current_num_threads() - 1).saturating_sub(BESIDE.load(Ordering::Acquire));
+    if others == 0 {
+        // Nobody to share with, so no reason to wake a thread of the pool, which might share a core with the one beside.
+        return f();
+    }
+    for _ in 0..others {
         let active = Arc::clone(&active);
         pool.spawn(move || wait_for_work(&active));
     }
     /// Ends the waiting, also when a kernel panics.
-    struct End(Arc<AtomicBool>);
+    struct End(Arc<AtomicBool>, usize);
     impl Drop for End {
         fn drop(&mut self) {
             self.0.store(false, Ordering::Release);
+            AWAKE_THREADS.fetch_sub(self.1, Ordering::AcqRel);
         }
     }
-    let _end = End(active);
+    AWAKE_THREADS.fetch_add(others, Ordering::AcqRel);
+    let _end = End(active, others);
     pool.install(f)
 }
 
@@ -95,10 +138,16 @@ pub(crate) fn split<T: Send>(
     let units = out.len() / unit.max(1);
     let parts = parts.clamp(1, units.max(1));
     let blocks = Blocks { units, parts, unit };
-    match pool().filter(|_| parts > 1 && flops >= AWAKE) {
-        Some(pool) if pool.current_thread_index().is_some() => blocks.each(out, 0..parts, true, f),
-        Some(pool) if flops >= ASLEEP => pool.install(|| blocks.each(out, 0..parts, true, f)),
-        _ => blocks.each(out, 0..parts, false, f),
+    let Some(pool) = pool().filter(|_| parts > 1 && flops >= AWAKE) else {
+        return blocks.each(out, 0..parts, false, f);
+    };
+    let in_region = pool.current_thread_index().is_some();
+    if in_region && AWAKE_THREADS.load(Ordering::Relaxed) > 0 {
+        blocks.each(out, 0..parts, true, f);
+    } else if flops >= ASLEEP {
+        pool.install(|| blocks.each(out, 0..parts, true, f));
+    } else {
+        blocks.each(out, 0..parts, false, f);
     }
 }
 

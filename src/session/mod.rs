@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 use crate::variable::Variable;
 
 /// What runs programs on one kind of device. Programs and outputs are numbered in the order they were given.
-pub trait Executor {
+pub trait Executor: Send {
     /// The device's name, for people.
     fn name(&self) -> String;
     /// Prepares a program: plans it and builds whatever can be built before the first run.

@@ -22,7 +22,8 @@ pub struct EpochRecord {
     pub val_error: Option<f64>,
     /// The learning rate of the epoch's last step.
     pub lr: f64,
-    /// Wall time of the epoch's training and evaluation.
+    /// Wall time of the epoch's training and evaluation; of a run that [trains ahead](super::Trainer::train_ahead), of the
+    /// evaluation and the next epoch's training, so that their sum is the run's.
     pub seconds: f64,
 }
 

@@ -1,11 +1,12 @@
 //! The fit loop.
 
 use super::config::{Config, Monitor, Unit};
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, Score, SecondSession};
 use super::metrics::{EpochRecord, Metrics};
 use super::model::Model;
 use super::programs::{DeviceSplit, Moves, TrainPrograms};
 use crate::array::Array;
+use crate::cpu::threads;
 use crate::data::{Dataset, RandomState};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -31,6 +32,7 @@ pub struct Trainer {
     swap: Option<Program>,
     train: TrainPrograms,
     evaluation: Evaluation,
+    ahead: Option<Ahead>,
     rates: Vec<f64>,
     /// The rates on the device.
     table: Variable,
@@ -41,6 +43,16 @@ pub struct Trainer {
     setup_seconds: f64,
     first_step_seconds: Option<f64>,
     test: Option<(f64, f64)>,
+}
+
+/// What [`Trainer::train_ahead`] needs.
+#[derive(Debug)]
+struct Ahead {
+    second: SecondSession,
+    /// The state after the last epoch that has a record.
+    state: Vec<(String, Array)>,
+    /// The running loss of the epoch after that one, if its steps have been made.
+    next: Option<Result<f64>>,
 }
 
 impl Trainer {
@@ -90,6 +102,7 @@ impl Trainer {
             swap,
             train,
             evaluation,
+            ahead: None,
             rates,
             table,
             plateau: config.schedule.plateau().map(|(what, how)| (what, Plateau::new(config.optimizer.lr(), how))),
@@ -120,7 +133,9 @@ impl Trainer {
         self.train.run_step(&mut self.session, epoch * self.train.steps())?;
         self.session.finish()?;
         self.first_step_seconds = Some(self.setup_seconds + start.elapsed().as_secs_f64());
-        self.compile_evaluation()?;
+        if self.ahead.is_none() {
+            self.compile_evaluation()?;
+        }
         Ok(1)
     }
 
@@ -196,6 +211,21 @@ impl Trainer {
         self.config.shuffle.then(|| self.shuffler.permutation(rows).into_iter().map(|i| i as u32).collect())
     }
 
+    /// Lets [`Trainer::epoch`] make the next epoch's steps while it evaluates, which takes a second copy of the sets and
+    /// changes no number: records, [`Trainer::state_dict`], [`Trainer::test`] and [`Trainer::metrics`] are those of the
+    /// epoch that was asked for. [`Trainer::session`] and [`Trainer::state`] are an epoch further.
+    ///
+    /// Only where evaluation can have a core of its own: on the CPU (and the reference) with two threads or more, and if
+    /// the schedule does not wait for an epoch's scores. Otherwise this changes nothing.
+    pub fn train_ahead(&mut self) -> Result<()> {
+        let has_core = self.session.gpu_target().is_none() && threads::count() > 1;
+        if has_core && self.plateau.is_none() && self.ahead.is_none() {
+            let second = SecondSession::new(self.session.device().clone(), &self.evaluation)?;
+            self.ahead = Some(Ahead { second, state: Vec::new(), next: None });
+        }
+        Ok(())
+    }
+
     /// Trains for one epoch and evaluates. A diverged run (a loss that is not finite) is an error.
     pub fn epoch(&mut self) -> Result<EpochRecord> {
         let epoch = self.epochs_done();
@@ -203,14 +233,12 @@ impl Trainer {
             return Err(Error::config("epochs", format!("the run's {} epochs are done", self.config.epochs)));
         }
         let (start, setup_before) = (Instant::now(), self.setup_seconds);
-        let order = self.next_order();
-        self.train.begin(&mut self.session, order)?;
-        let done = self.first_step(epoch, start)?;
-        let running_loss = self.train.finish(&mut self.session, epoch, done)?;
-        let ((train_loss, train_error), val) = self.with_averages(|trainer| {
-            let train = trainer.evaluation.train(&mut trainer.session)?;
-            Ok((train, trainer.evaluation.val(&mut trainer.session)?))
-        })?;
+        let made = self.ahead.as_mut().and_then(|ahead| ahead.next.take());
+        let running_loss = made.unwrap_or_else(|| self.train_epoch(epoch, start))?;
+        let ((train_loss, train_error), val) = match self.ahead.take() {
+            Some(ahead) => self.evaluate_ahead(ahead, epoch)?,
+            None => self.with_averages(|trainer| trainer.evaluation.epoch(&mut trainer.session))?,
+        };
         let last_step = (epoch + 1) * self.train.steps() - 1;
         let moment = if self.config.schedule.unit() == Unit::Step { last_step } else { epoch };
         let record = EpochRecord {
@@ -227,6 +255,25 @@ impl Trainer {
         self.train_seconds += record.seconds;
         self.history.push(record.clone());
         Ok(record)
+    }
+
+    /// Makes the steps of an epoch and gives its running loss. `start` is when the call began.
+    fn train_epoch(&mut self, epoch: u32, start: Instant) -> Result<f64> {
+        let order = self.next_order();
+        self.train.begin(&mut self.session, order)?;
+        let done = self.first_step(epoch, start)?;
+        self.train.finish(&mut self.session, epoch, done)
+    }
+
+    /// Evaluates `epoch`, whose steps have been made, while the next epoch's steps are made.
+    fn evaluate_ahead(&mut self, mut ahead: Ahead, epoch: u32) -> Result<(Score, Option<Score>)> {
+        ahead.state = self.state_dict()?;
+        ahead.second.load(&self.config.loss, &self.model, &ahead.state)?;
+        let next = || (epoch + 1 < self.config.epochs).then(|| self.train_epoch(epoch + 1, Instant::now()));
+        let (scores, next) = ahead.second.epoch_during(next);
+        ahead.next = next;
+        self.ahead = Some(ahead);
+        scores
     }
 
     /// Runs `f` while the weights' averages, if there are any, are in the weights' place.
@@ -261,16 +308,24 @@ impl Trainer {
 
     /// Evaluates the test set, if there is one: mean loss and per cent misclassified.
     pub fn test(&mut self) -> Result<Option<(f64, f64)>> {
-        if self.evaluation.has_test() {
-            self.compile_evaluation()?;
-            self.test = self.with_averages(|trainer| trainer.evaluation.test(&mut trainer.session))?;
-        }
+        let state = if self.ahead.is_some() { self.state_dict()? } else { Vec::new() };
+        self.test = match &mut self.ahead {
+            Some(ahead) => {
+                ahead.second.load(&self.config.loss, &self.model, &state)?;
+                ahead.second.test()?
+            }
+            None => {
+                self.compile_evaluation()?;
+                self.with_averages(|trainer| trainer.evaluation.test(&mut trainer.session))?
+            }
+        };
         Ok(self.test)
     }
 
     /// The run so far. There must have been an epoch.
     pub fn metrics(&self) -> Result<Metrics> {
         let last = self.history.last().ok_or_else(|| Error::config("epochs", "no epoch has been run yet"))?;
+        let second = self.ahead.as_ref().map_or(0, |ahead| ahead.second.allocated_bytes());
         Ok(Metrics {
             device: self.session.device_name(),
             seed: self.config.seed,
@@ -287,7 +342,7 @@ impl Trainer {
             setup_seconds: self.setup_seconds,
             first_step_seconds: self.first_step_seconds,
             dispatches_per_step: self.train.launches(&self.session),
-            peak_bytes: self.session.allocated_bytes(),
+            peak_bytes: self.session.allocated_bytes() + second,
             history: self.history.clone(),
         })
     }
@@ -295,6 +350,9 @@ impl Trainer {
     /// The network's present state, parameters (or their averages, if there are any) and buffers, named as in PyTorch's
     /// `state_dict`.
     pub fn state_dict(&mut self) -> Result<Vec<(String, Array)>> {
+        if let Some(ahead) = self.ahead.as_ref().filter(|ahead| ahead.next.is_some()) {
+            return Ok(ahead.state.clone());
+        }
         let named = self.model.network.state_dict();
         let averages = self.moves.ema.iter().flat_map(crate::optim::Ema::averages);
         let averages: Vec<(String, Variable)> = averages.map(|(name, v)| (name.to_string(), v.clone())).collect();
