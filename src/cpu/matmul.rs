@@ -6,7 +6,7 @@ use super::context::{floats, floats_mut, sized};
 use super::gemm::{Layout, gemm};
 use super::simd::lane_count;
 use super::strided::Walk;
-use super::threads::{MOST, parts, split};
+use super::threads::{self, MOST, parts, split};
 use super::tiles::{Packed, Product, Rows};
 use crate::dtype::DType;
 use crate::ops::matmul::MatmulKernel;
@@ -116,8 +116,16 @@ impl<'a> Side<'a> {
 /// Operations of a product for which [`tiles`](super::tiles) are used: they beat `gemm` where an axis is short and draw
 /// with it otherwise, while everything fits in the second-level cache.
 const SMALL: usize = 1 << 22;
-/// Rows of a large product that are worth packing its right side for.
-const ROWS: usize = 256;
+/// How many parts the rows of a large product are divided into: each packs the right side anew.
+fn row_parts(m: usize, n: usize, flops: usize) -> usize {
+    parts(flops, MOST).min(m / least_rows(n)).min(threads::count()).max(1)
+}
+
+/// Rows of a part at least. `gemm` takes sums in blocks of `k` whose size does not depend on the rows, so that the number of
+/// parts changes no bit, but for matrices of at most 64 rows and columns.
+fn least_rows(n: usize) -> usize {
+    if n > 64 { 32 } else { 128 }
+}
 
 fn product(kernel: &MatmulKernel, a: &Side<'_>, b: &Side<'_>, c: &mut [f32], packed: &mut Vec<f32>, after: After<'_>) {
     let (m, n, k, batch) = (kernel.m, kernel.n, kernel.k, kernel.batch.elements());
@@ -153,8 +161,7 @@ fn product(kernel: &MatmulKernel, a: &Side<'_>, b: &Side<'_>, c: &mut [f32], pac
             });
         }
         None => {
-            let parts = if m < 64 { 1 } else { parts(flops, (m / ROWS).clamp(2, MOST)) };
-            split(c, n, parts, flops, &|first, block| {
+            split(c, n, row_parts(m, n, flops), flops, &|first, block| {
                 let dense = (&mut *block, Layout::dense(n));
                 gemm([dense.0.len() / n, k, n], dense, false, (a.data, down(first)), (b.data, lb));
                 after.finish(first * n, block);
@@ -172,6 +179,29 @@ fn work(m: usize, n: usize, k: usize) -> usize {
 mod tests {
     use super::super::threads::region;
     use super::*;
+
+    /// The number of parts depends on the machine, the result must not.
+    #[test]
+    fn rows_in_parts_are_the_same_bits() {
+        for (n, k) in [(10, 1000), (64, 600), (65, 1000), (300, 1030)] {
+            let m = 4 * least_rows(n) + 1;
+            let x: Vec<f32> = (0..m * k).map(|i| (i as f32 * 0.7).sin()).collect();
+            let y: Vec<f32> = (0..k * n).map(|i| (i as f32 * 0.3).sin()).collect();
+            let in_parts = |rows: usize| {
+                let mut c = vec![0.0; m * n];
+                for (first, c) in c.chunks_mut(rows * n).enumerate() {
+                    let (a, b) = (Layout::dense(k).at(first * rows * k), Layout::dense(n));
+                    gemm([c.len() / n, k, n], (c, b), false, (&x, a), (&y, b));
+                }
+                c
+            };
+            let whole = in_parts(m);
+            // The last part of two in three has fewer rows than a part ever has.
+            for parts in [2, 3, 4] {
+                assert!(in_parts(m.div_ceil(parts)) == whole, "{n} {k} {parts}");
+            }
+        }
+    }
 
     /// Small products, large ones and batches, transposed or not: right, and the same bits with threads.
     #[test]
