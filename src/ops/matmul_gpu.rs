@@ -34,22 +34,13 @@ enum Tile {
 /// Workgroups that fill a device.
 const FULL: usize = 96;
 
-/// Multiply-adds of a product whose kernel a software driver should compile fast rather than run fast.
-const SMALL: usize = 1 << 18;
-
 impl Tile {
     /// The tile for a shape. The larger a tile, the less often an element is read; the smaller, the more of a device is
     /// busy; where even small ones leave it idle, threads share the k.
     fn choose([batches, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
         if target.broadcasts() {
-            // As many rows as there are, up to a most, in tiles of equal size. Fewer rows read the right side more often, but
-            // are shorter text, and compiling a small product takes longer than thousands of runs.
-            let most = match m * n * k {
-                ..=SMALL => 8,
-                _ if n <= 256 => 16,
-                _ => 32,
-            };
-            let rows = m.div_ceil(m.div_ceil(most)).next_multiple_of(8) as u32;
+            // As many rows as there are, up to 32, in tiles of equal size.
+            let rows = m.div_ceil(m.div_ceil(32)).next_multiple_of(8) as u32;
             // Few columns: one subgroup a workgroup, so that one pipeline serves them all.
             let threads = if n <= 256 { 8 } else { 32 };
             let wide = n.next_multiple_of(256) == n.next_multiple_of(128);
