@@ -16,14 +16,13 @@ use crate::session::Backend;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What the driver's thread that writes the cache may need when all is compiled: it has the lowest priority, so while
-/// others compile it waits.
-const WRITTEN: Duration = Duration::from_millis(20);
-
 /// Fewer pipelines are left to their first use.
 const WORTH_WHILE: usize = 4;
 /// A pipeline that a driver has in its cache is ready sooner.
 const CACHED: Duration = Duration::from_millis(20);
+/// What the driver's thread that writes the cache may need when all is compiled: it has the lowest priority, so while
+/// others compile it seems to wait.
+const WRITTEN: Duration = Duration::from_millis(20);
 
 /// A device and what is bound where nothing runs: a buffer for each binding, so that none is read and written.
 struct Compiler<'g> {
@@ -96,7 +95,8 @@ pub(super) fn compile(gpu: &Gpu, built: &Pipelines, keys: &[&Key]) -> Result<()>
         Ok(())
     };
     let done: Result<()> = std::thread::scope(|scope| {
-        for _ in 1..processors.min(keys.len()) {
+        // Opening a device takes as long as a small pipeline: each gets two or more.
+        for _ in 1..processors.min(keys.len() / 2) {
             scope.spawn(further);
         }
         gpu.wait(Some(first))?;
