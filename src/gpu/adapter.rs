@@ -53,6 +53,10 @@ impl AdapterInfo {
     pub fn is_hardware(&self) -> bool {
         matches!(self.kind.as_str(), "discrete" | "integrated" | "virtual")
     }
+    /// Whether it is a software driver.
+    pub fn is_software(&self) -> bool {
+        self.kind == "cpu"
+    }
     /// The name people see, which [`GpuChoice::Name`] searches.
     pub fn label(&self) -> String {
         format!("{} ({})", self.name, self.backend)

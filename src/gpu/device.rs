@@ -37,6 +37,7 @@ impl Reported {
 /// An opened device.
 #[derive(Debug)]
 pub(super) struct Gpu {
+    adapter: wgpu::Adapter,
     pub(super) info: AdapterInfo,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
@@ -95,7 +96,14 @@ impl Gpu {
         });
         let (limits, portable) = (device.limits(), limits == Limits::Webgpu);
         let cache = PipelineCache::open(&device, &adapter.get_info());
-        Ok(Gpu { info, device, queue, limits, features, cache, portable, reported })
+        let adapter = adapter.clone();
+        Ok(Gpu { adapter, info, device, queue, limits, features, cache, portable, reported })
+    }
+
+    /// A further device of the same adapter, opened alike.
+    pub(super) fn another(&self) -> Result<Gpu> {
+        let limits = if self.portable { Limits::Webgpu } else { Limits::Adapter };
+        Gpu::open(&self.adapter, self.info.clone(), limits)
     }
 
     /// What kernels may choose from.
@@ -109,7 +117,7 @@ impl Gpu {
             f16: self.features.contains(wgpu::Features::SHADER_F16),
             subgroups: self.features.contains(wgpu::Features::SUBGROUP),
             subgroup_size: self.info.subgroup_sizes[0],
-            software: self.info.kind == "cpu" && !self.portable,
+            software: self.info.is_software() && !self.portable,
         }
     }
 

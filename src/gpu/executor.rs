@@ -140,7 +140,7 @@ impl GpuExecutor {
     }
 
     fn is_software(&self) -> bool {
-        self.gpu.info.kind == "cpu"
+        self.gpu.info.is_software()
     }
 
     /// Encodes and submits runs. Between the two it waits for earlier submissions, so that few are under way.

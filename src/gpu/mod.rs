@@ -4,6 +4,7 @@
 //! buffer with every dispatch's parameters, and staging for the outputs. A run only encodes and submits.
 
 mod adapter;
+mod compile;
 mod device;
 mod executor;
 mod pipeline;

@@ -15,7 +15,7 @@ pub(super) struct Key {
     shader: Shader,
     /// Each binding of a buffer: whether it is written; none for a uniform.
     written: Vec<Option<bool>>,
-    immediates: bool,
+    pub(super) immediates: bool,
     /// Of a user's shader, bytes that each binding has at least.
     declared: Vec<u64>,
 }
@@ -28,6 +28,16 @@ impl Key {
             immediates: dispatch.uses_run,
             declared: dispatch.declared.clone(),
         }
+    }
+
+    /// Bindings, the parameters' included.
+    pub(super) fn bindings(&self) -> usize {
+        1 + self.written.len()
+    }
+
+    /// How long its shader is before specialisation: roughly, how long compiling it takes.
+    pub(super) fn length(&self) -> usize {
+        self.shader.text.len()
     }
 }
 
@@ -88,6 +98,9 @@ impl Pipelines {
         for (key, built) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.built.insert(key.clone(), built?);
         }
+        let new: Vec<&Key> = missing.iter().map(|(key, _)| *key).collect();
+        // It only saves time: what fails here and matters fails again in use.
+        let _ = super::compile::compile(gpu, self, &new);
         Ok(())
     }
 

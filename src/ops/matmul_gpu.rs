@@ -39,8 +39,10 @@ impl Tile {
     /// busy; where even small ones leave it idle, threads share the k.
     fn choose([batches, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
         if target.broadcasts() {
-            // As many rows as there are, up to 32, in tiles of equal size.
-            let rows = m.div_ceil(m.div_ceil(32)).next_multiple_of(8) as u32;
+            // As many rows as there are, up to a most, in tiles of equal size. Of narrow products a shorter text compiles faster, and
+            // more threads share the work.
+            let most = if n <= 256 { 16 } else { 32 };
+            let rows = m.div_ceil(m.div_ceil(most)).next_multiple_of(8) as u32;
             // Few columns: one subgroup a workgroup, so that one pipeline serves them all.
             let threads = if n <= 256 { 8 } else { 32 };
             let wide = n.next_multiple_of(256) == n.next_multiple_of(128);

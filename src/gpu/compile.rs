@@ -1,0 +1,110 @@
+//! Pipelines compiled by several devices at once.
+//!
+//! A software driver (Mesa's lavapipe) compiles a pipeline when it is first dispatched, in its queue's one thread, and keeps
+//! the result in a cache that all devices share, on disk and within the process. So a further device for each further
+//! processor compiles its share of a program's pipelines, by dispatching each once, and this device then finds them in the
+//! cache. Such a dispatch has no workgroups: it compiles and runs nothing, so what is bound does not matter.
+//!
+//! Where the first pipeline is ready at once nothing is gained and nothing more is done: its driver has a filled cache or
+//! compiles elsewhere. All of this only saves time, so no failure here is an error: what was not compiled will be when it is used.
+
+use super::device::{Gpu, IMMEDIATE_BYTES};
+use super::pipeline::{Key, Pipeline, Pipelines};
+use crate::error::Result;
+use crate::plan::WINDOW;
+use crate::session::Backend;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Fewer pipelines are left to their first use.
+const WORTH_WHILE: usize = 4;
+/// A pipeline that a driver has in its cache is ready sooner.
+const CACHED: Duration = Duration::from_millis(20);
+/// What the driver's thread that writes the cache may need when all is compiled: it has the lowest priority, so while
+/// others compile it seems to wait.
+const WRITTEN: Duration = Duration::from_millis(20);
+
+/// A device and what is bound where nothing runs: a buffer for each binding, so that none is read and written.
+struct Compiler<'g> {
+    gpu: &'g Gpu,
+    buffers: Vec<wgpu::Buffer>,
+}
+
+impl Compiler<'_> {
+    fn new(gpu: &Gpu, bindings: usize) -> Result<Compiler<'_>> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::UNIFORM;
+        let buffers = (0..bindings).map(|_| gpu.buffer("stand-in", WINDOW as u64, usage)).collect::<Result<_>>()?;
+        Ok(Compiler { gpu, buffers })
+    }
+
+    /// Submits a dispatch of no workgroups.
+    fn submit(&self, key: &Key, pipeline: &Pipeline) -> Result<wgpu::SubmissionIndex> {
+        self.gpu.scoped("compiling ahead", || {
+            let device = &self.gpu.device;
+            let bound = (0u32..).zip(self.buffers.iter().take(key.bindings()));
+            let entries: Vec<_> = bound
+                .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+                .collect();
+            let layout = &pipeline.layout.group;
+            let group = device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, &group, &[]);
+            if key.immediates {
+                pass.set_immediates(0, &[0; IMMEDIATE_BYTES as usize]);
+            }
+            pass.dispatch_workgroups(0, 0, 0);
+            drop(pass);
+            self.gpu.queue.submit([encoder.finish()])
+        })
+    }
+
+    fn compile(&self, key: &Key, pipeline: &Pipeline) -> Result<()> {
+        self.submit(key, pipeline).and_then(|submission| self.gpu.wait(Some(submission)))
+    }
+}
+
+/// Compiles pipelines that were just built, where a software driver's device would do so later and has not before.
+pub(super) fn compile(gpu: &Gpu, built: &Pipelines, keys: &[&Key]) -> Result<()> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // All devices of GL share one context: they could only wait for each other.
+    let apart = gpu.info.is_software() && gpu.info.backend != Backend::Gl.name();
+    if !apart || keys.len() < WORTH_WHILE || processors == 1 {
+        return Ok(());
+    }
+    // The longest first: it tells most surely whether there is much to do, and the shares come out even.
+    let mut keys: Vec<(usize, &Key)> = keys.iter().map(|key| (key.length(), *key)).collect();
+    keys.sort_by_key(|&(length, _)| std::cmp::Reverse(length));
+    let bindings = keys.iter().map(|(_, key)| key.bindings()).max().unwrap_or(0);
+    let own = Compiler::new(gpu, bindings)?;
+    let first = own.submit(keys[0].1, built.get(keys[0].1)?)?;
+    let poll = wgpu::PollType::Wait { submission_index: Some(first.clone()), timeout: Some(CACHED) };
+    if !matches!(gpu.device.poll(poll), Err(wgpu::PollError::Timeout)) {
+        return gpu.check();
+    }
+    let taken = AtomicUsize::new(1);
+    let next = || keys.get(taken.fetch_add(1, Ordering::Relaxed)).map(|&(_, key)| key);
+    let further = || -> Result<()> {
+        let gpu = gpu.another()?;
+        let (other, mut pipelines) = (Compiler::new(&gpu, bindings)?, Pipelines::default());
+        while let Some(key) = next() {
+            pipelines.prepare(&gpu, std::slice::from_ref(key))?;
+            other.compile(key, pipelines.get(key)?)?;
+        }
+        Ok(())
+    };
+    let done: Result<()> = std::thread::scope(|scope| {
+        // Opening a device takes as long as a small pipeline: each gets two or more.
+        for _ in 1..processors.min(keys.len() / 2) {
+            scope.spawn(further);
+        }
+        gpu.wait(Some(first))?;
+        while let Some(key) = next() {
+            own.compile(key, built.get(key)?)?;
+        }
+        Ok(())
+    });
+    std::thread::sleep(WRITTEN);
+    done
+}
