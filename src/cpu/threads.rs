@@ -6,8 +6,8 @@
 //! last bit for any number of threads.
 //!
 //! A launch of some microseconds is too short to wake a sleeping thread for. During a region (a run of several
-//! steps) the other threads therefore stay awake and look for work. What runs [beside](Beside) a region has a thread of
-//! its own and one of those places.
+//! steps) the other threads therefore stay awake and look for work. What runs beside a region has a thread of its
+//! own and one of those places.
 
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 use std::cell::Cell;

@@ -5,7 +5,6 @@
 //! [`table`]; every structured operation has a file of its own here and a shader of the same name in `shaders/`.
 
 pub mod conv;
-mod conv_gpu;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod index;

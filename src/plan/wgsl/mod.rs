@@ -4,6 +4,7 @@
 //! Sizes, strides and offsets are words of the uniform, so launches of other sizes share the text (and thereby the
 //! pipeline).
 
+mod axes;
 mod launch;
 mod write;
 

@@ -1,6 +1,6 @@
 //! How a GPU runs a convolution and its gradients: as products with a gathered matrix (see `shaders/conv.wgsl`).
 
-use super::conv::{ConvKernel, ConvPass};
+use super::{ConvKernel, ConvPass};
 use crate::plan::{Dispatch, GpuTarget, Launch, Reads, Shader};
 
 /// A workgroup's shape.
@@ -158,7 +158,7 @@ pub(super) fn dispatch(kernel: &ConvKernel, launch: &Launch, target: &GpuTarget)
         .chain([product.j.0[1], product.j.0[2], product.j.1[0], product.j.1[1]])
         .chain([depth / (kx * ky), depth / kx % ky, depth % kx, periods[0], periods[1], sums_offset, 0, 0])
         .collect();
-    let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
+    let shader = Shader::file("conv", include_str!("../../../shaders/conv.wgsl"))
         .constant("COLUMNS", tile.columns as u32)
         .constant("PER", tile.per as u32)
         .constant("SPLIT", tile.split as u32)
