@@ -6,6 +6,7 @@ pub(crate) mod reference;
 pub use device::{Backend, Device, GpuChoice};
 
 use crate::array::Array;
+use crate::cpu::threads::{self, Beside};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::ops::Op;
@@ -281,6 +282,11 @@ impl Session {
     pub fn wgsl(&self, program: &Program) -> Result<Vec<(String, String)>> {
         self.check_program(program)?;
         self.executor.wgsl(program.index)
+    }
+
+    /// A place for a run on a thread of its own while another session runs: where the host computes, and on several threads.
+    pub(crate) fn place_beside(&self) -> Option<Beside> {
+        (self.gpu_target().is_none() && threads::count() > 1).then(Beside::new)
     }
 
     /// What else is known of the device, for reports: a GPU's adapter, driver, limits and features.

@@ -6,7 +6,6 @@ use super::config::LossConfig;
 use super::model::Model;
 use super::programs::{DeviceSplit, EvalPrograms};
 use crate::array::Array;
-use crate::cpu::threads;
 use crate::data::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::nn::Module;
@@ -111,10 +110,13 @@ impl SecondSession {
     /// As [`Evaluation::epoch`], on a thread of its own, while `train` runs on the caller's.
     pub(super) fn epoch_during<T>(&mut self, train: impl FnOnce() -> T) -> (Result<(Score, Option<Score>)>, T) {
         let SecondSession { session, evaluation } = self;
-        let place = threads::Beside::new();
+        let place = session.place_beside();
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("wgrad-evaluation".into());
-            let thread = thread.spawn_scoped(scope, || place.run(|| evaluation.epoch(session)));
+            let thread = thread.spawn_scoped(scope, move || match place {
+                Some(place) => place.run(|| evaluation.epoch(session)),
+                None => evaluation.epoch(session),
+            });
             let trained = train();
             let scores = match thread.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(scores)) => scores,

@@ -6,7 +6,6 @@ use super::metrics::{EpochRecord, Metrics};
 use super::model::Model;
 use super::programs::{DeviceSplit, Moves, TrainPrograms};
 use crate::array::Array;
-use crate::cpu::threads;
 use crate::data::{Dataset, RandomState};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -218,8 +217,7 @@ impl Trainer {
     /// Only where evaluation can have a core of its own: on the CPU (and the reference) with two threads or more, and if
     /// the schedule does not wait for an epoch's scores. Otherwise this changes nothing.
     pub fn train_ahead(&mut self) -> Result<()> {
-        let has_core = self.session.gpu_target().is_none() && threads::count() > 1;
-        if has_core && self.plateau.is_none() && self.ahead.is_none() {
+        if self.session.place_beside().is_some() && self.plateau.is_none() && self.ahead.is_none() {
             let second = SecondSession::new(self.session.device().clone(), &self.evaluation)?;
             self.ahead = Some(Ahead { second, state: Vec::new(), next: None });
         }
