@@ -116,6 +116,7 @@ impl<'a> Side<'a> {
 /// Operations of a product for which [`tiles`](super::tiles) are used: they beat `gemm` where an axis is short and draw
 /// with it otherwise, while everything fits in the second-level cache.
 const SMALL: usize = 1 << 22;
+
 /// How many parts the rows of a large product are divided into: each packs the right side anew.
 fn row_parts(m: usize, n: usize, flops: usize) -> usize {
     parts(flops, MOST).min(m / least_rows(n)).min(threads::count()).max(1)

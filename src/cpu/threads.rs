@@ -1,9 +1,9 @@
 //! Work on several threads.
 //!
 //! There is one pool for the process, of as many threads as the machine has cores; the environment variable
-//! `WGRAD_THREADS`, read once, sets another number, and 1 does everything on the caller's thread. Work is divided by its
-//! size alone, never by the number of threads or by who is idle, and a sum is never divided: results are the same to the
-//! last bit for any number of threads.
+//! `WGRAD_THREADS`, read once, sets another number, and 1 does everything on the caller's thread. Who is idle never
+//! decides how work is divided, and how a sum is taken never depends on the number of threads: results are the same to the
+//! last bit for any number of them.
 //!
 //! A launch of some microseconds is too short to wake a sleeping thread for. During a region (a run of several
 //! steps) the other threads therefore stay awake and look for work. What runs beside a region has a thread of its
@@ -80,12 +80,12 @@ impl Drop for Beside {
 /// Runs `f` on a thread of the pool, and keeps the others awake meanwhile.
 pub(super) fn region<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     let Some(pool) = pool().filter(|_| !IS_BESIDE.get()) else { return f() };
-    let active = Arc::new(AtomicBool::new(true));
     let others = (pool.current_num_threads() - 1).saturating_sub(BESIDE.load(Ordering::Acquire));
     if others == 0 {
         // Nobody to share with, so no reason to wake a thread of the pool, which might share a core with the one beside.
         return f();
     }
+    let active = Arc::new(AtomicBool::new(true));
     for _ in 0..others {
         let active = Arc::clone(&active);
         pool.spawn(move || wait_for_work(&active));

@@ -9,10 +9,9 @@
 //! compiles elsewhere. All of this only saves time, so no failure here is an error: what was not compiled will be when it is used.
 
 use super::device::{Gpu, IMMEDIATE_BYTES};
-use super::pipeline::{Key, Pipeline, Pipelines};
+use super::pipeline::{Key, Pipeline, Pipelines, processors};
 use crate::error::Result;
 use crate::plan::WINDOW;
-use crate::session::Backend;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -67,10 +66,8 @@ impl Compiler<'_> {
 
 /// Compiles pipelines that were just built, where a software driver's device would do so later and has not before.
 pub(super) fn compile(gpu: &Gpu, built: &Pipelines, keys: &[&Key]) -> Result<()> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    // All devices of GL share one context: they could only wait for each other.
-    let apart = gpu.info.is_software() && gpu.info.backend != Backend::Gl.name();
-    if !apart || keys.len() < WORTH_WHILE || processors == 1 {
+    let processors = processors(gpu);
+    if !gpu.info.is_software() || keys.len() < WORTH_WHILE || processors == 1 {
         return Ok(());
     }
     // The longest first: it tells most surely whether there is much to do, and the shares come out even.

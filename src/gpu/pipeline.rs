@@ -59,6 +59,13 @@ pub(super) struct Pipeline {
     pub(super) layout: Layout,
 }
 
+/// How many threads may have pipelines built at once: as many as the host has processors. On GL one: more would only wait
+/// for its one context, which its devices share, and wgpu panics when that takes some seconds.
+pub(super) fn processors(gpu: &Gpu) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    if gpu.info.backend == Backend::Gl.name() { 1 } else { all() }
+}
+
 /// The pipelines of a device.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
@@ -67,8 +74,7 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Builds what is missing of `keys`, on as many threads as the host has processors. On GL one at a time: they would
-    /// only wait for its one context, and wgpu panics when that takes some seconds.
+    /// Builds what is missing of `keys`, on several threads.
     pub(super) fn prepare(&mut self, gpu: &Gpu, keys: &[Key]) -> Result<()> {
         let mut missing: Vec<(&Key, Layout)> = Vec::new();
         for key in keys {
@@ -76,8 +82,7 @@ impl Pipelines {
                 missing.push((key, self.layout(gpu, key)?));
             }
         }
-        let most = if gpu.info.backend == Backend::Gl.name() { 1 } else { missing.len() };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(most);
+        let threads = processors(gpu).min(missing.len());
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::new());
         let work = || {

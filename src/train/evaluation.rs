@@ -75,6 +75,11 @@ impl Evaluation {
         sets.into_iter().try_for_each(|set| set.compile(session, loss, model))
     }
 
+    /// Whether there is a test set.
+    pub(super) fn has_test(&self) -> bool {
+        self.test.is_some()
+    }
+
     /// The training set's score, and the validation set's if there is one.
     pub(super) fn epoch(&self, session: &mut Session) -> Result<(Score, Option<Score>)> {
         let train = self.train.evaluate(session)?;

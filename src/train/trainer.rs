@@ -306,6 +306,9 @@ impl Trainer {
 
     /// Evaluates the test set, if there is one: mean loss and per cent misclassified.
     pub fn test(&mut self) -> Result<Option<(f64, f64)>> {
+        if !self.evaluation.has_test() {
+            return Ok(None);
+        }
         let state = if self.ahead.is_some() { self.state_dict()? } else { Vec::new() };
         self.test = match &mut self.ahead {
             Some(ahead) => {
