@@ -422,9 +422,9 @@ fn held_by(own: vec4<f32>, k: u32) -> vec4<f32> {
     return floats(select(low, high, (k & 4u) != 0u));
 }
 
-// Stores row `r` of the thread's in one of its columns, or, for the column after the last, the row's sum.
+// Stores a row of the thread's in one of its columns, or, for the column after the last, the row's sum.
 fn store_one(here: Place, columns: u32, g: u32, row: u32, held: vec4<f32>, value: f32) {
-    let inside = row < select(0u, p.m, g < p.groups);
+    let inside = g < p.groups;
     if inside & (here.column < columns) {
         let i = g * p.c_group + here.at.x * p.c_j0 + here.at.y;
         store(i + row * p.c_row, vec3<u32>(here.at.x, g * p.m + row, here.at.y), held, value);
@@ -566,37 +566,39 @@ fn main(
             at = step(&sums, &more, here.j, there.j, at, walk);
         }
     }
-    for (var start = 0u; (DIRECT == 0u) & (start < terms); start += DEPTH) {
-        let inside = start + k < terms;
-        let base = w_first + k0 * p.w_k0 + ky * w_apart.x + kx * w_apart.y;
-        let y = ky * k_step.x;
-        let z = kx * k_step.y;
-        let at = k0 * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
-        let entry = select(vec4<u32>(), vec4<u32>(at, y, z, 1u), inside);
-        kx += depth.z;
-        ky += depth.y;
-        k0 += depth.x;
-        if kx >= across.k_size {
-            kx -= across.k_size;
-            ky += 1u;
-        }
-        if ky >= down.k_size {
-            ky -= down.k_size;
-            k0 += 1u;
-        }
-        if start > 0u {
+    if DIRECT == 0u {
+        for (var start = 0u; start < terms; start += DEPTH) {
+            let inside = start + k < terms;
+            let base = w_first + k0 * p.w_k0 + ky * w_apart.x + kx * w_apart.y;
+            let y = ky * k_step.x;
+            let z = kx * k_step.y;
+            let at = k0 * p.x_k0 + select(0u, y * p.x_width + z, GATHER == 0u);
+            let entry = select(vec4<u32>(), vec4<u32>(at, y, z, 1u), inside);
+            kx += depth.z;
+            ky += depth.y;
+            k0 += depth.x;
+            if kx >= across.k_size {
+                kx -= across.k_size;
+                ky += 1u;
+            }
+            if ky >= down.k_size {
+                ky -= down.k_size;
+                k0 += 1u;
+            }
+            if start > 0u {
+                workgroupBarrier();
+            }
+            for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
+                w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
+            }
+            if thread < DEPTH {
+                k_tile[k] = entry;
+            }
             workgroupBarrier();
-        }
-        for (var r = thread / DEPTH; r < ROWS / 4u; r += THREADS / DEPTH) {
-            w_tile[r * DEPTH + k] = load_w4(base, row + 4u * r, inside);
-        }
-        if thread < DEPTH {
-            k_tile[k] = entry;
-        }
-        workgroupBarrier();
-        // Written out, since drivers do not unroll loops that are guarded against running for ever.
-        for (var first = 0u; first < TURN; first += 8u) {
-            eight(&sums, &more, here.j, there.j, part * TURN + first, lane);
+            // Written out, since drivers do not unroll loops that are guarded against running for ever.
+            for (var first = 0u; first < TURN; first += 8u) {
+                eight(&sums, &more, here.j, there.j, part * TURN + first, lane);
+            }
         }
     }
 
@@ -619,13 +621,17 @@ fn main(
         }
     }
     if DIRECT == 1u {
-        // Written out once: a store is long text where something is done to the result.
-        for (var r = 0u; r < ROWS * PER; r += 1u) {
-            let second = (PER > 1u) & (r >= ROWS);
-            let k = select(r, r - ROWS, second);
-            let value = select(of_sixteen(sums, k), of_sixteen(more, k), second);
+        // Written out once: a store is long text where something is done to the result. Counted from a row that drivers do
+        // not know, else Mesa's write out all turns of a loop as short as this.
+        for (var i = row * PER; i < min(row + ROWS, p.m) * PER; i += 1u) {
+            let r = i / PER - row;
+            let second = i % PER == 1u;
+            var value = of_sixteen(sums, r);
+            if PER > 1u {
+                value = select(value, of_sixteen(more, r), second);
+            }
             let place = Place(here.j, select(here.at, there.at, second), select(here.column, there.column, second));
-            store_one(place, columns, g, row + k, held_by(select(own, own8, k > 7u), k & 7u), value);
+            store_one(place, columns, g, row + r, held_by(select(own, own8, r > 7u), r & 7u), value);
         }
         return;
     }

@@ -219,56 +219,49 @@ fn store_sum(i: u32, value: f32) {
 // [end]
 
 fn store_row(z: u32, row: u32, column: u32, values: vec4<f32>) {
-    if row < p.m {
-        let first = (z * p.m + row) * p.n + column;
-        if C_VECTOR == 1u {
-            if column < p.n {
-                store4(first, vec3<u32>(z, row, column), values);
-            }
-            return;
-        }
+    let first = (z * p.m + row) * p.n + column;
+    if C_VECTOR == 1u {
         if column < p.n {
-            store(first, vec3<u32>(z, row, column), values.x);
+            store4(first, vec3<u32>(z, row, column), values);
         }
-        if column + 1u < p.n {
-            store(first + 1u, vec3<u32>(z, row, column + 1u), values.y);
-        }
-        if column + 2u < p.n {
-            store(first + 2u, vec3<u32>(z, row, column + 2u), values.z);
-        }
-        if column + 3u < p.n {
-            store(first + 3u, vec3<u32>(z, row, column + 3u), values.w);
-        }
+        return;
+    }
+    if column < p.n {
+        store(first, vec3<u32>(z, row, column), values.x);
+    }
+    if column + 1u < p.n {
+        store(first + 1u, vec3<u32>(z, row, column + 1u), values.y);
+    }
+    if column + 2u < p.n {
+        store(first + 2u, vec3<u32>(z, row, column + 2u), values.z);
+    }
+    if column + 3u < p.n {
+        store(first + 3u, vec3<u32>(z, row, column + 3u), values.w);
     }
 }
 
-// The sums of the part: chosen, not indexed, so that they stay in registers.
-fn eighth(s0: Sums, s1: Sums, s2: Sums, s3: Sums, part: u32) -> Sums {
-    var all = s0;
-    if ROWS > 8u {
-        if part == 1u {
-            all = s1;
-        }
-    }
-    if ROWS > 16u {
-        if part == 2u {
-            all = s2;
-        }
-    }
-    if ROWS > 24u {
-        if part == 3u {
-            all = s3;
-        }
-    }
-    return all;
-}
-
-fn row_of(all: Sums, r: u32) -> vec4<f32> {
+// Row `r % 8` of eight.
+fn of_eight(all: Sums, r: u32) -> vec4<f32> {
     let odd = (r & 1u) == 1u;
     let two = (r & 2u) == 2u;
     let low = select(select(all[0], all[1], odd), select(all[2], all[3], odd), two);
     let high = select(select(all[4], all[5], odd), select(all[6], all[7], odd), two);
-    return select(low, high, r > 3u);
+    return select(low, high, (r & 4u) == 4u);
+}
+
+// Row `r` of the thread's: chosen, not indexed, so that they stay in registers.
+fn row_of(s0: Sums, s1: Sums, s2: Sums, s3: Sums, r: u32) -> vec4<f32> {
+    var row = of_eight(s0, r);
+    if ROWS > 8u {
+        row = select(row, of_eight(s1, r), r > 7u);
+    }
+    if ROWS > 16u {
+        row = select(row, of_eight(s2, r), r > 15u);
+    }
+    if ROWS > 24u {
+        row = select(row, of_eight(s3, r), r > 23u);
+    }
+    return row;
 }
 
 @compute @workgroup_size(THREADS)
@@ -310,7 +303,7 @@ fn main(
         if QUADS > 1u {
             more = load_right(more_columns, k);
         }
-            {
+        {
             let left = load_a(rows.x, k);
             four(&sums0, left, right);
             if QUADS > 1u {
@@ -351,19 +344,23 @@ fn main(
             }
         }
     }
-    // Written out once and visited for each row: a store is long text where something is done to the result.
-    for (var part = 0u; part < ROWS / 8u; part += 1u) {
-        let now = eighth(sums0, sums1, sums2, sums3, part);
-        let later = eighth(more0, more1, more2, more3, part);
-        for (var r = 0u; r < 8u; r += 1u) {
-            let line = first_row + 8u * part + r;
-            store_row(z, line, column, row_of(now, r));
-            if QUADS > 1u {
-                store_row(z, line, column + 4u * THREADS, row_of(later, r));
-            }
+    // Written out once: a store is long text where something is done to the result. Counted from a row that drivers do not
+    // know, else Mesa's write out all turns of a loop as short as this.
+    for (var i = first_row * QUADS; i < min(first_row + ROWS, p.m) * QUADS; i += 1u) {
+        let line = i / QUADS;
+        let r = line - first_row;
+        let second = i % QUADS == 1u;
+        var values = row_of(sums0, sums1, sums2, sums3, r);
+        if QUADS > 1u {
+            values = select(values, row_of(more0, more1, more2, more3, r), second);
         }
-        if (ROW_SUMS == 1u) & (column == 4u * thread) & (thread < 8u) & (row + 8u * part < p.m) {
-            store_sum(z * p.m + row + 8u * part, row_total[part]);
+        store_row(z, line, column + select(0u, 4u * THREADS, second), values);
+    }
+    if ROW_SUMS == 1u {
+        for (var part = 0u; part < ROWS / 8u; part += 1u) {
+            if (column == 4u * thread) & (thread < 8u) & (row + 8u * part < p.m) {
+                store_sum(z * p.m + row + 8u * part, row_total[part]);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod pipeline;
 mod pipeline_cache;
 mod probe;
 mod program;
+mod simplify;
 mod timestamps;
 
 pub use adapter::{AdapterInfo, adapter, adapters, has_hardware};

@@ -1,9 +1,11 @@
 //! Compute pipelines: built once for each specialised shader, several at a time.
 
 use super::device::{Gpu, IMMEDIATE_BYTES};
+use super::simplify::simplify;
 use crate::error::{Error, Result};
 use crate::plan::{Dispatch, Shader};
 use crate::session::Backend;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -21,7 +23,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(dispatch: &Dispatch) -> Key {
+    fn new(dispatch: &Dispatch) -> Key {
         Key {
             shader: dispatch.shader.clone(),
             written: dispatch.bindings.iter().map(|b| b.window.is_none().then_some(b.written)).collect(),
@@ -38,6 +40,29 @@ impl Key {
     /// How long its shader is before specialisation: roughly, how long compiling it takes.
     pub(super) fn length(&self) -> usize {
         self.shader.text.len()
+    }
+}
+
+/// A pipeline that is to be built, and the parameters of a dispatch of it.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) key: Key,
+    params: Vec<u32>,
+}
+
+impl Wanted {
+    pub(super) fn new(dispatch: &Dispatch) -> Wanted {
+        Wanted { key: Key::new(dispatch), params: dispatch.params.clone() }
+    }
+
+    /// A buffer of the parameters.
+    pub(super) fn parameters(&self, gpu: &Gpu) -> Result<wgpu::Buffer> {
+        // A uniform struct's size is a multiple of 16 bytes.
+        let words = self.params.len().next_multiple_of(4).max(4);
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer("kernel parameters", words as u64 * 4, usage)?;
+        gpu.write(&buffer, 0, bytemuck::cast_slice(&self.params));
+        Ok(buffer)
     }
 }
 
@@ -74,21 +99,22 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Builds what is missing of `keys`, on several threads.
-    pub(super) fn prepare(&mut self, gpu: &Gpu, keys: &[Key]) -> Result<()> {
-        let mut missing: Vec<(&Key, Layout)> = Vec::new();
-        for key in keys {
-            if !self.built.contains_key(key) && !missing.iter().any(|(other, _)| *other == key) {
-                missing.push((key, self.layout(gpu, key)?));
+    /// Builds what is missing of those wanted, on several threads.
+    pub(super) fn prepare(&mut self, gpu: &Gpu, wanted: &[Wanted]) -> Result<()> {
+        let mut missing: Vec<(&Wanted, Layout)> = Vec::new();
+        for wanted in wanted {
+            let key = &wanted.key;
+            if !self.built.contains_key(key) && !missing.iter().any(|(other, _)| other.key == *key) {
+                missing.push((wanted, self.layout(gpu, key)?));
             }
         }
         let threads = processors(gpu).min(missing.len());
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::new());
         let work = || {
-            while let Some((key, layout)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some((Wanted { key, .. }, layout)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let built = build(gpu, key, layout);
-                results.lock().unwrap_or_else(PoisonError::into_inner).push((*key, built));
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((key, built));
             }
         };
         if threads <= 1 {
@@ -103,7 +129,7 @@ impl Pipelines {
         for (key, built) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.built.insert(key.clone(), built?);
         }
-        let new: Vec<&Key> = missing.iter().map(|(key, _)| *key).collect();
+        let new: Vec<&Wanted> = missing.iter().map(|(wanted, _)| *wanted).collect();
         // It only saves time: what fails here and matters fails again in use.
         let _ = super::compile::compile(gpu, self, &new);
         Ok(())
@@ -182,12 +208,15 @@ fn build_pipeline(gpu: &Gpu, key: &Key, layout: &Layout) -> Result<Pipeline> {
         return Err(Error::Device(format!("{label} lacks SHADER_F16, which {name} on f16 needs; use f32")));
     }
     let text = key.shader.wgsl()?;
+    // Messages about a text that is not wgrad's own quote it.
+    let simplified = if key.shader.is_replaced() { None } else { simplify(&text) };
+    let source = match simplified {
+        Some(module) => wgpu::ShaderSource::Naga(Cow::Owned(module)),
+        None => wgpu::ShaderSource::Wgsl(text.into()),
+    };
     gpu.scoped(&format!("kernel {name}"), || {
         let device = &gpu.device;
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
-        });
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
             layout: Some(&layout.pipeline),

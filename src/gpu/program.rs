@@ -1,7 +1,7 @@
 //! A compiled program: everything a run needs, built beforehand.
 
 use super::device::{Gpu, IMMEDIATE_BYTES};
-use super::pipeline::{Key, Pipelines};
+use super::pipeline::{Pipelines, Wanted};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::plan::{BufferKind, Dispatch, Operand, Plan, ShaderFolder, WINDOW};
@@ -85,8 +85,8 @@ impl Program {
             Ok(Dispatch { shader: shaders.apply(dispatch.shader), ..dispatch })
         };
         let dispatches = plan.launches.iter().map(gpu_dispatch).collect::<Result<Vec<Dispatch>>>()?;
-        let keys: Vec<Key> = dispatches.iter().map(Key::new).collect();
-        pipelines.prepare(gpu, &keys)?;
+        let wanted: Vec<Wanted> = dispatches.iter().map(Wanted::new).collect();
+        pipelines.prepare(gpu, &wanted)?;
 
         let mut inputs = HashMap::new();
         let mut buffers = Vec::with_capacity(plan.buffers.len());
@@ -119,8 +119,8 @@ impl Program {
         let uniform = Uniform::new(gpu, &dispatches)?;
         bytes += uniform.buffer.size();
         let mut steps = Vec::with_capacity(dispatches.len());
-        for (position, (dispatch, key)) in dispatches.iter().zip(&keys).enumerate() {
-            let pipeline = pipelines.get(key)?;
+        for (position, (dispatch, wanted)) in dispatches.iter().zip(&wanted).enumerate() {
+            let pipeline = pipelines.get(&wanted.key)?;
             let part = |k: usize, buffer, (offset, size): (u64, Option<u64>)| wgpu::BindGroupEntry {
                 binding: k as u32,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
