@@ -51,6 +51,7 @@ fn products() -> Vec<Case> {
         product("512", [512; 3], full),
         product("1024", [1024; 3], full),
         product("2048", [2048; 3], full),
+        product("4096", [4096; 3], full),
         product("512-f16", [512; 3], half),
         product("1024-f16", [1024; 3], half),
         transposed("512-left-transposed", 512, 512, 512, true),
