@@ -17,6 +17,7 @@ import argparse
 import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -236,6 +237,8 @@ def main():
     unknown = [part for part in options.part if part not in parts]
     if unknown or options.rounds < 1:
         parser.error(f"no such part: {unknown[0]}" if unknown else "--rounds is at least 1")
+    if shutil.which(options.wgrad) is None:
+        parser.error(f"no command {options.wgrad}: `cargo build --release` makes it, --wgrad names another")
     kind = options.torch_device
     if kind is None:
         gpu = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
