@@ -595,7 +595,7 @@ fn main(
                 k_tile[k] = entry;
             }
             workgroupBarrier();
-            // Written out, since drivers do not unroll loops that are guarded against running for ever.
+            // Eight k are written out: too long for drivers to do so.
             for (var first = 0u; first < TURN; first += 8u) {
                 eight(&sums, &more, here.j, there.j, part * TURN + first, lane);
             }

@@ -10,7 +10,7 @@
 //! compiles elsewhere. All of this only saves time, so no failure here is an error: what was not compiled will be when it is used.
 
 use super::device::{Gpu, IMMEDIATE_BYTES};
-use super::pipeline::{Pipeline, Pipelines, Wanted, processors};
+use super::pipeline::{Pipeline, Pipelines, Uniform, Wanted, processors};
 use crate::error::Result;
 use crate::plan::WINDOW;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ impl Compiler<'_> {
 
     /// Submits a dispatch of no workgroups.
     fn submit(&self, wanted: &Wanted, pipeline: &Pipeline) -> Result<wgpu::SubmissionIndex> {
-        let parameters = wanted.parameters(self.gpu)?;
+        let parameters = Uniform::new(self.gpu, std::slice::from_ref(wanted))?.buffer;
         self.gpu.scoped("compiling ahead", || {
             let device = &self.gpu.device;
             let bound = (0u32..).zip(std::iter::once(&parameters).chain(&self.buffers).take(wanted.key.bindings()));

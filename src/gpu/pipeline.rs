@@ -54,15 +54,32 @@ impl Wanted {
     pub(super) fn new(dispatch: &Dispatch) -> Wanted {
         Wanted { key: Key::new(dispatch), params: dispatch.params.clone() }
     }
+}
 
-    /// A buffer of the parameters.
-    pub(super) fn parameters(&self, gpu: &Gpu) -> Result<wgpu::Buffer> {
-        // A uniform struct's size is a multiple of 16 bytes.
-        let words = self.params.len().next_multiple_of(4).max(4);
+/// Parameters in one buffer.
+pub(super) struct Uniform {
+    pub(super) buffer: wgpu::Buffer,
+    /// Offset and size of each one's part.
+    pub(super) parts: Vec<(u64, u64)>,
+}
+
+impl Uniform {
+    pub(super) fn new(gpu: &Gpu, wanted: &[Wanted]) -> Result<Uniform> {
+        let alignment = gpu.limits.min_uniform_buffer_offset_alignment as usize / 4;
+        let mut words: Vec<u32> = Vec::new();
+        let mut parts = Vec::with_capacity(wanted.len());
+        for Wanted { params, .. } in wanted {
+            words.resize(words.len().next_multiple_of(alignment), 0);
+            let start = words.len();
+            words.extend(params);
+            // A uniform struct's size is a multiple of 16 bytes.
+            words.resize(start + params.len().next_multiple_of(4), 0);
+            parts.push((start as u64 * 4, (words.len() - start) as u64 * 4));
+        }
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let buffer = gpu.buffer("kernel parameters", words as u64 * 4, usage)?;
-        gpu.write(&buffer, 0, bytemuck::cast_slice(&self.params));
-        Ok(buffer)
+        let buffer = gpu.buffer("kernel parameters", words.len() as u64 * 4, usage)?;
+        gpu.write(&buffer, 0, bytemuck::cast_slice(&words));
+        Ok(Uniform { buffer, parts })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A compiled program: everything a run needs, built beforehand.
 
 use super::device::{Gpu, IMMEDIATE_BYTES};
-use super::pipeline::{Pipelines, Wanted};
+use super::pipeline::{Pipelines, Uniform, Wanted};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::plan::{BufferKind, Dispatch, Operand, Plan, ShaderFolder, WINDOW};
@@ -116,7 +116,7 @@ impl Program {
             buffers.push(made);
         }
 
-        let uniform = Uniform::new(gpu, &dispatches)?;
+        let uniform = Uniform::new(gpu, &wanted)?;
         bytes += uniform.buffer.size();
         let mut steps = Vec::with_capacity(dispatches.len());
         for (position, (dispatch, wanted)) in dispatches.iter().zip(&wanted).enumerate() {
@@ -250,33 +250,6 @@ fn output(operand: &Operand, buffer: &wgpu::Buffer, to: u64) -> Output {
     let words = (start + ty.bytes()).next_multiple_of(4) - from;
     let words = if ty.bytes() == 0 { 0 } else { words as u64 };
     Output { buffer: buffer.clone(), from: from as u64, to, words, skip: start - from, ty }
-}
-
-/// All dispatches' parameters in one buffer.
-struct Uniform {
-    buffer: wgpu::Buffer,
-    /// Offset and size of each dispatch's part.
-    parts: Vec<(u64, u64)>,
-}
-
-impl Uniform {
-    fn new(gpu: &Gpu, dispatches: &[Dispatch]) -> Result<Uniform> {
-        let alignment = gpu.limits.min_uniform_buffer_offset_alignment as usize / 4;
-        let mut words: Vec<u32> = Vec::new();
-        let mut parts = Vec::with_capacity(dispatches.len());
-        for dispatch in dispatches {
-            words.resize(words.len().next_multiple_of(alignment), 0);
-            let start = words.len();
-            words.extend(&dispatch.params);
-            // A uniform struct's size is a multiple of 16 bytes.
-            words.resize(start + dispatch.params.len().next_multiple_of(4), 0);
-            parts.push((start as u64 * 4, (words.len() - start) as u64 * 4));
-        }
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let buffer = gpu.buffer("kernel parameters", words.len() as u64 * 4, usage)?;
-        gpu.write(&buffer, 0, bytemuck::cast_slice(&words));
-        Ok(Uniform { buffer, parts })
-    }
 }
 
 #[cfg(test)]
