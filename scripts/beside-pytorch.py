@@ -3,8 +3,8 @@
 
     python scripts/beside-pytorch.py [products] [convolutions] [training] [--device cpu|gpu|...] [--rounds N]
 
-Needs numpy and torch, and a release build (`cargo build --release`). In each round PyTorch is timed before and after wgrad, so
-that what else the machine does in those seconds falls on both. Prints tables in Markdown: medians over the rounds, the
+Needs numpy and torch, and a release build (`cargo build --release`). In each round PyTorch is timed before and after wgrad (in
+training before it only), so that what else the machine does in those seconds falls on both. Prints tables in Markdown: medians over the rounds, the
 least and the most, and the ratio (above 1: wgrad is faster).
 
 PyTorch computes f32 without TF32 or other reduced precision. On a GPU its times are the host's, over runs that are queued
@@ -130,15 +130,16 @@ class Wgrad:
     def file(self, name):
         return os.path.join(self.folder.name, name)
 
-    def bench(self, pattern, at_least):
-        """Seconds of each case whose name contains the pattern."""
+    def bench(self, name, at_least):
+        """Seconds of the case of this name, or of each below it."""
         out = self.file("bench.json")
-        self.run("bench", pattern, "--device", self.device, "--min-time", str(at_least), "--json", out)
+        self.run("bench", name, "--device", self.device, "--min-time", str(at_least), "--json", out)
         with open(out) as f:
             report = json.load(f)
         self.machine = report["machine"]
         cases = {}
-        for case in report["cases"]:
+        # The command takes a part of a name: f16, which some devices lack, and transposed sides match too.
+        for case in (c for c in report["cases"] if c["name"] == name or c["name"].startswith(f"{name}/")):
             if case["wrong"] or case["skipped"]:
                 sys.exit(f"{case['name']}: {case['skipped'] or 'wrong'}")
             cases[case["name"]] = (case["device"] or case["wall"])["median"]
@@ -231,7 +232,7 @@ def main():
     parser.add_argument("--device", default="cpu", help="wgrad's device, as `wgrad bench --device` takes it [default: cpu]")
     parser.add_argument("--torch-device", help="PyTorch's: cpu, cuda, mps [default: the same kind]")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sizes", type=int, nargs="+", default=PRODUCTS, help="sizes of the products")
+    parser.add_argument("--sizes", type=int, nargs="+", choices=PRODUCTS, default=PRODUCTS, help="sizes of the products")
     parser.add_argument("--min-time", type=float, default=0.25, help="seconds a measurement takes, about [default: 0.25]")
     options = parser.parse_args()
     unknown = [part for part in options.part if part not in parts]
