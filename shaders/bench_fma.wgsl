@@ -4,17 +4,14 @@
 // checked, and the compiler, which does not know a and b, can leave nothing out.
 //
 // Layout: dense [3 · threads] vectors of four; a thread has three of them, side by side with its neighbours'.
-// Bindings: 0 the number of threads and the factors, 1 `x`, 2 `y`.
-// Constants:
-//   WORKGROUP  threads a workgroup.
-//   TURNS      turns of the loop, of four rounds each: below 65,536.
+// Bindings: 0 the number of threads, iterations of the loop (of four rounds each: below 65,536), and the factors; 1 `x`, 2 `y`.
 // Bounds: threads beyond the last do nothing.
 
 const WORKGROUP: u32 = 64u;
-const TURNS: u32 = 16u;
 
 struct Params {
     threads: u32,
+    iterations: u32,
     a: f32,
     b: f32,
 }
@@ -38,7 +35,7 @@ fn main(
     var u = x[thread];
     var v = x[thread + p.threads];
     var w = x[thread + 2u * p.threads];
-    for (var turn = 0u; turn < TURNS; turn++) {
+    for (var k = 0u; k < p.iterations; k++) {
         u = fma(u, a, b);
         v = fma(v, a, b);
         w = fma(w, a, b);

@@ -4,7 +4,7 @@
 //! DX12 and GL would be given it, on a machine that has none of them.
 //!
 //! ```
-//! use wgrad::plan::GpuTarget;
+//! use wgrad::wgsl::GpuTarget;
 //! use wgrad::translate::{Language, Module};
 //! let text = "@group(0) @binding(1) var<storage, read_write> y: array<f32>;
 //!     @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) { y[id.x] = 1.0; }";
@@ -16,7 +16,7 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::plan::GpuTarget;
+use crate::wgsl::GpuTarget;
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};

@@ -3,12 +3,10 @@
 
 // `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
 use std::io::Write;
-use std::sync::Arc;
 use wgrad::bench::{Case, Options, Roof, all, run_case, values};
-use wgrad::cpu::CpuContext;
-use wgrad::cpu::context::{floats, floats_mut};
-use wgrad::ops::{GradContext, Op, Operation};
-use wgrad::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value};
+use wgrad::custom::CustomKernel;
+use wgrad::ops::GradContext;
+use wgrad::ops::samples::SampleInput;
 use wgrad::reference::RefTensor;
 use wgrad::{Device, Error, Session, Tensor, TensorType};
 
@@ -20,57 +18,47 @@ struct Double {
     factor: f32,
 }
 
-impl Operation for Double {
+impl CustomKernel for Double {
     fn name(&self) -> &'static str {
         "double"
     }
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
         Ok(inputs[0].clone())
     }
-    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
-        vec![Some(cx.upstream * 2.0)]
-    }
-    fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
-        RefTensor::from_fn(&output.shape, output.dtype, |i| 2.0 * inputs[0].data[i])
+    fn reference(&self, inputs: &[&RefTensor], _: &TensorType) -> Vec<f64> {
+        inputs[0].data.iter().map(|x| 2.0 * x).collect()
     }
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
         value.data.iter().map(|y| y.abs()).collect()
     }
-    fn lower(&self, cx: &mut Lowering<'_>) -> wgrad::Result<Value> {
-        let (x, ty) = (cx.dense(0), cx.output_type());
-        let y = cx.allocate(ty);
-        cx.launch(*self, vec![x], vec![y.clone()]);
-        Ok(Value::Stored(y))
+    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Option<Vec<Option<Tensor<'g>>>> {
+        Some(vec![Some(cx.upstream * 2.0)])
     }
-}
-
-impl Kernel for Double {
-    fn name(&self) -> &'static str {
-        "double"
+    fn params(&self, _: &[TensorType], _: &TensorType) -> Vec<u32> {
+        vec![self.factor.to_bits()]
     }
-    fn flops(&self) -> u64 {
-        1
+    fn host(&self, inputs: &[&[u32]], output: &mut [u32]) -> bool {
+        let double = |x: u32| (self.factor * f32::from_bits(x)).to_bits();
+        output.iter_mut().zip(inputs[0]).for_each(|(y, &x)| *y = double(x));
+        true
     }
-    fn cpu(&self, cx: &mut CpuContext<'_>) {
-        cx.dense::<1>(|[x], y, _| {
-            floats_mut(y).iter_mut().zip(floats(x)).for_each(|(y, x)| *y = self.factor * x);
-        });
+    fn wgsl(&self, _: &[TensorType], _: &TensorType) -> String {
+        "struct P { factor: f32 }
+         @group(0) @binding(0) var<uniform> p: P;
+         @group(0) @binding(1) var<storage, read> x: array<f32>;
+         @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+         @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+             if id.x < arrayLength(&x) { y[id.x] = p.factor * x[id.x]; }
+         }"
+        .into()
     }
-    fn gpu(&self, launch: &Launch, _: &GpuTarget) -> wgrad::Result<Dispatch> {
-        let text = "struct P { factor: f32 }
-            @group(0) @binding(0) var<uniform> p: P;
-            @group(0) @binding(1) var<storage, read> x: array<f32>;
-            @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-            @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-                if id.x < arrayLength(&x) { y[id.x] = p.factor * x[id.x]; }
-            }";
-        Ok(Dispatch::new(launch, Shader::file("double", text), vec![self.factor.to_bits()], 16))
+    fn samples(&self) -> Vec<Vec<SampleInput>> {
+        vec![vec![values([1000])]]
     }
 }
 
 fn doubled(factor: f32) -> Case {
-    Case::new("double/1000", vec![values([1000])], move |g, t| g.apply(Op::Custom(Arc::new(Double { factor })), t))
-        .along(&[(0, 0)], 0, 10)
+    Case::new("double/1000", vec![values([1000])], move |g, t| g.custom(&Double { factor }, t)).along(&[(0, 0)], 0, 10)
 }
 
 /// The sessions there are: the CPU's, and a GPU's if there is one.

@@ -5,12 +5,13 @@
 use serde_json::Value;
 use std::io::Write;
 use std::sync::Arc;
+use wgrad::custom::CustomKernel;
 use wgrad::nn::{Generator, Linear, Mode, Module, Relu, Sequential};
 use wgrad::ops::samples::{self, Sample, SampleInput};
 use wgrad::ops::{GradContext, Op, Operation};
 use wgrad::optim::{Optimizer, Sgd};
 use wgrad::passes::Passes;
-use wgrad::plan::{self, Lowering, Plan};
+use wgrad::plan::Plan;
 use wgrad::reference::RefTensor;
 use wgrad::verify::bundle::Bundle;
 use wgrad::verify::check::{CheckOptions, Report, run};
@@ -37,36 +38,53 @@ struct Identity {
     slope: f64,
 }
 
-impl Operation for Identity {
+impl CustomKernel for Identity {
     fn name(&self) -> &'static str {
         "identity"
     }
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
         Ok(inputs[0].clone())
     }
-    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
-        vec![Some(cx.upstream * self.slope)]
-    }
-    fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
-        RefTensor::from_fn(&output.shape, output.dtype, |i| self.factor * inputs[0].data[i])
+    fn reference(&self, inputs: &[&RefTensor], _: &TensorType) -> Vec<f64> {
+        inputs[0].data.iter().map(|x| self.factor * x).collect()
     }
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
         value.data.iter().map(|y| y.abs()).collect()
     }
-    fn lower(&self, cx: &mut Lowering<'_>) -> wgrad::Result<plan::Value> {
-        Ok(plan::Value::Lazy(cx.lazy(0)))
+    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Option<Vec<Option<Tensor<'g>>>> {
+        Some(vec![Some(cx.upstream * self.slope)])
+    }
+    fn host(&self, inputs: &[&[u32]], output: &mut [u32]) -> bool {
+        output.copy_from_slice(inputs[0]);
+        true
+    }
+    fn wgsl(&self, _: &[TensorType], _: &TensorType) -> String {
+        "struct Params { inputs: u32, outputs: u32 }
+         @group(0) @binding(0) var<uniform> params: Params;
+         @group(0) @binding(1) var<storage, read> x: array<f32>;
+         @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+         @compute @workgroup_size(64)
+         fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+                 @builtin(local_invocation_index) lane: u32) {
+             let i = (group.y * groups.x + group.x) * 64u + lane;
+             if i < params.outputs { y[i] = x[i]; }
+         }"
+        .into()
+    }
+    fn samples(&self) -> Vec<Vec<SampleInput>> {
+        vec![vec![samples::floats([3, 5])]]
     }
 }
 
+#[track_caller]
 fn identity(x: Tensor<'_>, factor: f64, slope: f64) -> Tensor<'_> {
-    x.graph().apply(Op::Custom(Arc::new(Identity { factor, slope })), &[x])
+    x.graph().custom(&Identity { factor, slope }, &[x])
 }
 
 fn sample(factor: f64) -> Sample {
     let inputs = vec![SampleInput { shape: [3, 5].into(), dtype: DType::F32, range: (-2.0, 2.0) }];
-    let build: samples::Build = Box::new(move |g, t| {
-        g.tensor(t[0].graph().apply(Op::Custom(Arc::new(Identity { factor, slope: factor })), t).id())
-    });
+    let build: samples::Build =
+        Box::new(move |g, t| g.tensor(t[0].graph().custom(&Identity { factor, slope: factor }, t).id()));
     Sample { op: "identity", case: "own".into(), inputs, build }
 }
 
@@ -212,7 +230,7 @@ impl Executor for Wrong {
     fn allocated_bytes(&self) -> u64 {
         self.inner.allocated_bytes()
     }
-    fn profile(&mut self, program: usize, step: u32, seed: u64) -> wgrad::Result<Vec<f64>> {
+    fn profile(&mut self, program: usize, step: u32, seed: u64) -> wgrad::Result<Vec<wgrad::LaunchSeconds>> {
         self.inner.profile(program, step, seed)
     }
 }

@@ -280,7 +280,7 @@ fn what_does_not_fit_is_an_error() {
         let inputs: Vec<Tensor<'_>> = (0..count).map(|k| g.input(format!("x{k}"), [4], DType::F32)).collect();
         plan::lower(&g, &[g.custom(&Many(count), &inputs).id()], &plan::Target::default()).map(|plan| {
             let launch = &plan.launches[0];
-            launch.kernel.gpu(launch, &plan::GpuTarget::default()).map(drop).unwrap_err().to_string()
+            wgrad::wgsl::dispatches(launch, &wgrad::wgsl::GpuTarget::default()).map(drop).unwrap_err().to_string()
         })
     };
     assert!(lower(7).unwrap().contains("custom kernel `many`: its shader has no `@workgroup_size`"), "{:?}", lower(7));
@@ -314,8 +314,7 @@ fn it_trains_and_is_found_where_it_is_wrong() {
         let open = &mut |_| Session::new(device.clone());
         assert!(divergence::search(&trial, open, None).unwrap().divergence.is_none(), "{device}");
         let program = session.compile(&g, &[g.tensor(loss)]).unwrap();
-        if let Some(plan) = session.plan(&program) {
-            let text = plan.explain(session.gpu_target().as_ref()).unwrap();
+        if let (Some(plan), Some(text)) = (session.plan(&program), session.explain(&program).unwrap()) {
             assert!(text.contains("laplacian") && text.contains("custom Laplacian(None)"), "{text}");
             assert!(format!("{plan}{g}{}", g.to_dot()).matches("laplacian").count() >= 12, "{plan}{g}");
         }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Command;
 use wgrad::Device;
-use wgrad::plan::GpuTarget;
 use wgrad::train::{Config, Trainer};
 use wgrad::translate::{Access, Language, Module, Translation};
 use wgrad::verify::kernels::Kernels;
+use wgrad::wgsl::GpuTarget;
 
 /// What WebGPU promises of every device, with and without 16-bit floats.
 fn targets() -> [GpuTarget; 2] {

@@ -1,153 +1,81 @@
-//! The second output of products: the sums of the left side's rows. No operation of the graph asks for it by itself, so
-//! this one does.
+//! The second output of a matmul and of a convolution's weight gradient: the sums of the left side's rows. The planner asks
+//! for it where a sum reads what the other kernel reads.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
-use wgrad::ops::conv::{Conv, ConvKernel, ConvKind, ConvPass};
-use wgrad::ops::matmul::MatmulKernel;
-use wgrad::ops::samples::{Sample, SampleInput};
-use wgrad::ops::{GradContext, Op, Operation};
-use wgrad::plan::{Lowering, Value};
-use wgrad::reference::RefTensor;
+use wgrad::kernels::Kernel;
+use wgrad::ops::Op;
+use wgrad::ops::conv::{Conv, ConvKind};
+use wgrad::ops::samples::{self, Sample, SampleInput};
 use wgrad::verify::parity;
-use wgrad::{ConvOptions, DType, Device, Result, Session, Shape, Tensor, TensorType};
+use wgrad::{ConvOptions, DType, Device, Graph, Session, Shape};
 
-/// A product whose value is its row sums, or the product itself.
-#[derive(Debug, Clone)]
-struct RowSums {
-    conv: Option<Conv>,
-    product: bool,
-}
-
-impl RowSums {
-    fn sums(&self, inputs: &[TensorType]) -> Shape {
-        match self.conv {
-            Some(_) => [inputs[1].shape[1]].into(),
-            None => inputs[0].shape[..inputs[0].shape.rank() - 1].into(),
-        }
-    }
-    fn operation(&self) -> Box<dyn Operation> {
-        match &self.conv {
-            Some(conv) => Box::new(conv.clone()),
-            None => Box::new(wgrad::ops::matmul::Matmul),
-        }
-    }
-}
-
-impl Operation for RowSums {
-    fn name(&self) -> &'static str {
-        "row_sums"
-    }
-    fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
-        let product = self.operation().infer(inputs)?;
-        Ok(if self.product { product } else { TensorType { shape: self.sums(inputs), dtype: product.dtype } })
-    }
-    fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
-        cx.inputs.iter().map(|_| None).collect()
-    }
-    fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
-        if self.product {
-            return self.operation().reference(inputs, output);
-        }
-        let of = if self.conv.is_some() { inputs[1] } else { inputs[0] };
-        let channels = output.shape.elements();
-        let mut out = RefTensor::from_fn(&output.shape, output.dtype, |_| 0.0);
-        let inner = match self.conv {
-            Some(_) => of.shape[2..].iter().product(),
-            None => of.shape[of.shape.rank() - 1],
-        };
-        for (i, x) in of.data.iter().enumerate() {
-            out.data[i / inner % channels] += x;
-        }
-        out
-    }
-    fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
-        if self.product {
-            return self.operation().error_scale(inputs, value);
-        }
-        let output = TensorType::new(&value.shape, value.dtype);
-        let terms = inputs[usize::from(self.conv.is_some())].data.len() / value.data.len();
-        let magnitude = self.reference(&[&inputs[0].abs(), &inputs[1].abs()], &output);
-        magnitude.data.iter().map(|m| wgrad::ops::matmul::accumulation_error(terms) * m).collect()
-    }
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let types = [cx.input_type(0), cx.input_type(1)];
-        let product = self.operation().infer(&types).unwrap();
-        let rank = product.shape.rank();
-        let output = cx.allocate(product.clone());
-        let sums = cx.allocate(TensorType { shape: self.sums(&types), dtype: product.dtype });
-        if let Some(conv) = &self.conv {
-            let (x, y) = (cx.dense(0), cx.dense(1));
-            let geometry = conv.geometry(&x.view.shape, &y.view.shape).unwrap();
-            let kernel = ConvKernel { pass: ConvPass::WeightGrad, geometry, epilogue: None, row_sums: true };
-            cx.launch(kernel, vec![x, y], vec![output.clone(), sums.clone()]);
-        } else {
-            let (a, b) = (cx.operand(0), cx.operand(1));
-            let (m, n, k) = (product.shape[rank - 2], product.shape[rank - 1], a.view.shape[rank - 1]);
-            let kernel = MatmulKernel {
-                batch: Shape::from(&product.shape[..rank - 2]),
-                m,
-                n,
-                k,
-                epilogue: None,
-                row_sums: true,
-            };
-            cx.launch(kernel, vec![a, b], vec![output.clone(), sums.clone()]);
-        }
-        Ok(Value::Stored(if self.product { output } else { sums }))
-    }
-}
-
-fn sample(case: String, op: RowSums, shapes: [Shape; 2], dtype: DType, transposed: bool) -> Sample {
+/// A matmul's (or a weight gradient's) elements, then the row sums.
+fn sample(case: String, conv: Option<Conv>, shapes: [Shape; 2], dtype: DType, transposed: bool) -> Sample {
     let inputs = shapes.map(|shape| SampleInput { shape, dtype, range: (-2.0, 2.0) });
-    Sample {
-        op: "row_sums",
-        case,
-        inputs: inputs.into(),
-        build: Box::new(move |g, t| {
-            let a = if transposed { t[0].t() } else { t[0] };
-            g.apply(Op::Custom(Arc::new(op.clone())), &[a, t[1]])
-        }),
-    }
+    let build: samples::Build = Box::new(move |g, t| {
+        let (a, b) = (if transposed { t[0].t() } else { t[0] }, t[1]);
+        let (result, sums) = match &conv {
+            Some(conv) => {
+                let axes: Vec<usize> = (0..b.shape().rank()).filter(|&axis| axis != 1).collect();
+                (g.apply(Op::Conv(conv.clone()), &[a, b]), b.sum(&axes[..]))
+            }
+            None => (a.matmul(b), a.sum(-1)),
+        };
+        let both = result.flatten(0).concat(&[sums.flatten(0)], 0);
+        g.tensor(both.id())
+    });
+    Sample { op: "row_sums", case, inputs: inputs.into(), build }
 }
 
-fn samples() -> Vec<Sample> {
+fn all() -> Vec<Sample> {
     let mut out = Vec::new();
-    for product in [false, true] {
-        for (m, k, n) in
-            [(1, 5, 1), (3, 300, 200), (7, 13, 5), (17, 200, 9), (100, 40, 100), (128, 64, 256), (50, 300, 60)]
-        {
-            for transposed in [false, true].into_iter().filter(|&t| !t || m == 100) {
-                let a = if transposed { [k, m] } else { [m, k] };
-                let op = RowSums { conv: None, product };
-                let case = format!("matmul {m}x{k}x{n} {transposed} {product}");
-                out.push(sample(case, op, [a.into(), [k, n].into()], DType::F32, transposed));
-            }
+    for (m, k, n) in [(1, 5, 1), (3, 300, 200), (7, 13, 5), (17, 200, 9), (100, 40, 100), (128, 64, 256), (50, 300, 60)]
+    {
+        for transposed in [false, true].into_iter().filter(|&t| !t || m == 100) {
+            let a = if transposed { [k, m] } else { [m, k] };
+            let case = format!("matmul {m}x{k}x{n} {transposed}");
+            out.push(sample(case, None, [a.into(), [k, n].into()], DType::F32, transposed));
         }
-        let op = RowSums { conv: None, product };
-        let shapes = || [[3, 20, 12].into(), [3, 12, 8].into()];
-        out.push(sample(format!("matmul batched {product}"), op.clone(), shapes(), DType::F32, false));
-        out.push(sample(format!("matmul f16 {product}"), op, [[20, 12].into(), [12, 8].into()], DType::F16, false));
-        let mut conv = |x: &[usize], w: &[usize], options: ConvOptions, dtype| {
-            let forward = Conv { kind: ConvKind::Forward, options: options.clone() };
-            let g = forward.geometry(&x.into(), &w.into()).unwrap();
-            let y = [&[x[0], w[0]], &g.output[4 - x.len()..]].concat();
-            let conv = Conv { kind: ConvKind::WeightGrad(w[2..].to_vec()), options };
-            let case = format!("conv {x:?} {w:?} {product}");
-            let op = RowSums { conv: Some(conv), product };
-            out.push(sample(case, op, [x.into(), y.into()], dtype, false));
-        };
-        conv(&[4, 1, 40], &[15, 1, 3], ConvOptions::new().stride(2), DType::F32);
-        conv(&[3, 15, 19], &[15, 15, 3], ConvOptions::new().stride(2), DType::F32);
-        conv(&[2, 4, 9], &[6, 2, 3], ConvOptions::new().groups(2).padding(1), DType::F32);
-        conv(&[9, 8, 9, 9], &[20, 8, 4, 2], ConvOptions::new(), DType::F32);
-        conv(&[2, 4, 12], &[3, 4, 3], ConvOptions::new().padding(1), DType::F16);
     }
+    // Few outputs, many terms.
+    out.push(sample("matmul 8x9000x8".into(), None, [[8, 9000].into(), [9000, 8].into()], DType::F32, false));
+    out.push(sample("matmul f16".into(), None, [[20, 12].into(), [12, 8].into()], DType::F16, false));
+    let mut conv = |x: &[usize], w: &[usize], options: ConvOptions, dtype| {
+        let forward = Conv { kind: ConvKind::Forward, options: options.clone() };
+        let g = forward.geometry(&x.into(), &w.into()).unwrap();
+        let y = [&[x[0], w[0]], &g.output[4 - x.len()..]].concat();
+        let conv = Conv { kind: ConvKind::WeightGrad(w[2..].to_vec()), options };
+        out.push(sample(format!("conv {x:?} {w:?}"), Some(conv), [x.into(), y.into()], dtype, false));
+    };
+    conv(&[4, 1, 40], &[15, 1, 3], ConvOptions::new().stride(2), DType::F32);
+    conv(&[3, 15, 19], &[15, 15, 3], ConvOptions::new().stride(2), DType::F32);
+    conv(&[2, 4, 9], &[6, 2, 3], ConvOptions::new().groups(2).padding(1), DType::F32);
+    conv(&[9, 8, 9, 9], &[20, 8, 4, 2], ConvOptions::new(), DType::F32);
+    conv(&[30, 2, 20, 21], &[3, 2, 3, 3], ConvOptions::new().padding(1), DType::F32);
+    conv(&[2, 4, 12], &[3, 4, 3], ConvOptions::new().padding(1), DType::F16);
     out
 }
 
+/// Each sample is one launch with both outputs.
+#[test]
+fn the_planner_joins_them() {
+    for sample in all() {
+        let g = Graph::new();
+        let inputs = sample.inputs.iter().enumerate();
+        let inputs: Vec<_> = inputs.map(|(k, i)| g.input(format!("x{k}"), &i.shape, i.dtype)).collect();
+        let value = (sample.build)(&g, &inputs);
+        let plan = wgrad::plan::lower(&g, &[value.id()], &wgrad::plan::Target::default()).unwrap();
+        let joined = |kernel: &Kernel| match kernel {
+            Kernel::Matmul(kernel) => kernel.row_sums,
+            Kernel::Conv(kernel) => kernel.row_sums,
+            _ => false,
+        };
+        assert!(plan.launches.iter().any(|l| joined(&l.kernel)), "{sample:?}\n{plan}");
+    }
+}
+
 fn check(mut session: Session) {
-    for sample in samples() {
+    for sample in all() {
         match parity(&mut session, &sample, 3) {
             Ok(result) => assert!(result.passed(), "{sample:?}: {result:?}"),
             Err(wgrad::Error::Device(message)) if message.contains("SHADER_F16") => {}

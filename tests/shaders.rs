@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use wgrad::plan::GpuTarget;
 use wgrad::verify::kernels::Kernels;
+use wgrad::wgsl::GpuTarget;
 
 const CAPABILITIES: Capabilities =
     Capabilities::IMMEDIATES.union(Capabilities::SHADER_FLOAT16).union(Capabilities::SUBGROUP);

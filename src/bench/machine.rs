@@ -67,7 +67,7 @@ impl Machine {
 /// The driver of a GPU session, and whether it has a clock.
 #[cfg(feature = "gpu")]
 fn adapter(session: &Session) -> (String, bool) {
-    use crate::session::{Device, GpuChoice};
+    use crate::device::{Device, GpuChoice};
     if session.gpu_target().is_none() {
         return Default::default();
     }

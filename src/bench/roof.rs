@@ -2,12 +2,11 @@
 
 use super::roof_ops::{Add, FusedMultiplyAdd};
 use super::{Case, Options, run_case, values};
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::Op;
 use crate::ops::samples::SampleInput;
-use crate::session::{Device, Session};
+use crate::session::Session;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// How fast data of some size move.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,21 +54,20 @@ impl Roof {
         let session = Session::new(device.clone())?;
         // Enough for all of a device's threads to have work for some time, and no more.
         let fma = match session.gpu_target() {
-            None => FusedMultiplyAdd { threads: 1024, turns: 1024 },
-            Some(target) if target.software => FusedMultiplyAdd { threads: 1 << 12, turns: 256 },
-            Some(_) => FusedMultiplyAdd { threads: 1 << 18, turns: 512 },
+            None => FusedMultiplyAdd { threads: 1024, iterations: 1024 },
+            Some(target) if target.software => FusedMultiplyAdd { threads: 1 << 12, iterations: 256 },
+            Some(_) => FusedMultiplyAdd { threads: 1 << 18, iterations: 512 },
         };
         drop(session);
         // Multiples of 2⁻²² below 4, which stay so: no rounding hides.
         let input = SampleInput { range: (0.0, 4.0), ..values([fma.elements()]) };
-        let case = Case::new("roof/fma", vec![input], move |g, t| g.apply(Op::Custom(Arc::new(fma)), t));
+        let case = Case::new("roof/fma", vec![input], move |g, t| g.custom(&fma, t));
         let (seconds, flops) = best(&case)?
             .ok_or_else(|| Error::Device("took no time to multiply and add: its clock cannot be trusted".into()))?;
         let mut streams = Vec::new();
         for elements in STREAMS {
             let inputs = vec![values([elements]), values([elements])];
-            let case =
-                Case::new(format!("roof/stream-{elements}"), inputs, |g, t| g.apply(Op::Custom(Arc::new(Add)), t));
+            let case = Case::new(format!("roof/stream-{elements}"), inputs, |g, t| g.custom(&Add, t));
             let case = case.along(&[(0, 0), (1, 0)], 0, 4096);
             let bytes = 12 * elements as u64;
             if let Some((seconds, _)) = best(&case)? {

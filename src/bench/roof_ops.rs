@@ -1,18 +1,12 @@
 //! The two kernels that measure a machine: one that only multiplies and adds, one that only moves data.
 
-use crate::cpu::CpuContext;
-use crate::cpu::context::{floats, floats_mut};
 use crate::cpu::threads::{MOST, split};
+use crate::custom::CustomKernel;
 use crate::dtype::DType;
-use crate::error::Result;
-use crate::ops::elementwise::ElementwiseKernel;
-use crate::ops::table::Binary;
-use crate::ops::{GradContext, Operation};
-use crate::plan::wgsl::workgroup_size;
-use crate::plan::{Dispatch, Expr, GpuTarget, Instr, Kernel, Launch, Lowering, Shader, Value};
+use crate::ops::samples::{SampleInput, floats};
 use crate::reference::RefTensor;
-use crate::shape::{Shape, TensorType};
-use crate::tensor::Tensor;
+use crate::shape::TensorType;
+use bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Vectors a thread works on, each of which waits for nothing but itself: enough for the units' latency, few enough for
@@ -20,15 +14,15 @@ use pulp::{Arch, Simd, WithSimd};
 const CHAINS: usize = 12;
 /// Elements of a thread's smallest part: whole chains, however wide the vectors are.
 const UNIT: usize = 16 * CHAINS;
-/// Rounds of a turn of the shader's loop.
-const ROUNDS_A_TURN: usize = 4;
+/// Rounds in one iteration of the shader's loop.
+const ROUNDS_AN_ITERATION: usize = 4;
 
 /// `x ← b − x`, many times over, as fused multiply-adds: after an even number of rounds it is `x` again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FusedMultiplyAdd {
     pub(super) threads: usize,
-    /// Of the shader's loop.
-    pub(super) turns: usize,
+    /// Iterations of the shader's loop.
+    pub(super) iterations: usize,
 }
 
 impl FusedMultiplyAdd {
@@ -37,11 +31,11 @@ impl FusedMultiplyAdd {
         CHAINS * self.threads
     }
     fn rounds(self) -> usize {
-        ROUNDS_A_TURN * self.turns
+        ROUNDS_AN_ITERATION * self.iterations
     }
 }
 
-impl Operation for FusedMultiplyAdd {
+impl CustomKernel for FusedMultiplyAdd {
     fn name(&self) -> &'static str {
         "bench_fma"
     }
@@ -52,49 +46,40 @@ impl Operation for FusedMultiplyAdd {
             _ => Err(format!("takes one operand of type {wanted}")),
         }
     }
-    fn grad<'g>(&self, _: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
-        vec![None]
-    }
-    fn reference(&self, inputs: &[&RefTensor], _: &TensorType) -> RefTensor {
-        inputs[0].clone()
+    fn reference(&self, inputs: &[&RefTensor], _: &TensorType) -> Vec<f64> {
+        inputs[0].data.clone()
     }
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
         vec![0.0; value.data.len()]
     }
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let (x, y) = (cx.dense(0), cx.output_type());
-        let y = cx.allocate(y);
-        cx.launch(*self, vec![x], vec![y.clone()]);
-        Ok(Value::Stored(y))
+    fn wgsl(&self, _: &[TensorType], _: &TensorType) -> String {
+        include_str!("../../shaders/bench_fma.wgsl").into()
+    }
+    fn params(&self, _: &[TensorType], _: &TensorType) -> Vec<u32> {
+        vec![self.threads as u32, self.iterations as u32, (-1f32).to_bits(), 3f32.to_bits()]
+    }
+    fn workgroups(&self, _: &[TensorType], _: &TensorType) -> Option<u64> {
+        Some((self.threads as u64).div_ceil(WORKGROUP))
+    }
+    fn flops(&self, _: &[TensorType], _: &TensorType) -> u64 {
+        2 * (self.elements() * self.rounds()) as u64
+    }
+    fn host(&self, inputs: &[&[u32]], output: &mut [u32]) -> bool {
+        let (x, y): (&[f32], &mut [f32]) = (cast_slice(inputs[0]), cast_slice_mut(output));
+        let rounds = self.rounds();
+        split(y, UNIT, MOST, 2 * self.elements() * rounds, &|first, y| {
+            let x = &x[first * UNIT..][..y.len()];
+            Arch::new().dispatch(Rounds { x, y, rounds, a: -1.0, b: 3.0 });
+        });
+        true
+    }
+    fn samples(&self) -> Vec<Vec<SampleInput>> {
+        vec![vec![floats([self.elements()])]]
     }
 }
 
-impl Kernel for FusedMultiplyAdd {
-    fn name(&self) -> &'static str {
-        "bench_fma"
-    }
-    fn flops(&self) -> u64 {
-        2 * (self.elements() * self.rounds()) as u64
-    }
-    fn cpu(&self, cx: &mut CpuContext<'_>) {
-        let rounds = self.rounds();
-        cx.dense::<1>(|[x], y, _| {
-            let x = floats(x);
-            split(floats_mut(y), UNIT, MOST, self.flops() as usize, &|first, y| {
-                let x = &x[first * UNIT..][..y.len()];
-                Arch::new().dispatch(Rounds { x, y, rounds, a: -1.0, b: 3.0 });
-            });
-        });
-    }
-    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let workgroup = workgroup_size(self.threads, target);
-        let shader = Shader::file("bench_fma", include_str!("../../shaders/bench_fma.wgsl"))
-            .constant("WORKGROUP", workgroup)
-            .constant("TURNS", self.turns as u32);
-        let params = vec![self.threads as u32, (-1f32).to_bits(), 3f32.to_bits()];
-        Ok(Dispatch::new(launch, shader, params, (self.threads as u64).div_ceil(u64::from(workgroup))))
-    }
-}
+/// Threads of a workgroup in both shaders.
+const WORKGROUP: u64 = 64;
 
 struct Rounds<'a> {
     x: &'a [f32],
@@ -126,64 +111,51 @@ impl WithSimd for Rounds<'_> {
     }
 }
 
-/// `a + b`, element by element, over dense vectors: twelve bytes an element and next to no arithmetic.
+/// `a + b`, element by element, over dense vectors whose length is a multiple of four: twelve bytes an element and next to
+/// no arithmetic.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Add;
 
-impl Operation for Add {
+impl CustomKernel for Add {
     fn name(&self) -> &'static str {
         "bench_stream"
     }
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
         match inputs {
-            [a, b] if a == b && a.dtype == DType::F32 => Ok(a.clone()),
-            _ => Err("takes two f32 operands of one shape".into()),
+            [a, b] if a == b && a.dtype == DType::F32 && a.shape.elements().is_multiple_of(4) => Ok(a.clone()),
+            _ => Err("takes two f32 operands of one shape with a multiple of four elements".into()),
         }
     }
-    fn grad<'g>(&self, _: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
-        vec![None, None]
-    }
-    fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
-        RefTensor::from_fn(&output.shape, output.dtype, |i| inputs[0].data[i] + inputs[1].data[i])
+    fn reference(&self, inputs: &[&RefTensor], _: &TensorType) -> Vec<f64> {
+        inputs[0].data.iter().zip(&inputs[1].data).map(|(a, b)| a + b).collect()
     }
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
         value.data.iter().map(|y| y.abs()).collect()
     }
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let (a, b, ty) = (cx.dense(0), cx.dense(1), cx.output_type());
-        let elements = ty.shape.elements();
-        let y = cx.allocate(ty);
-        cx.launch(AddKernel { elements }, vec![a, b], vec![y.clone()]);
-        Ok(Value::Stored(y))
+    fn wgsl(&self, _: &[TensorType], _: &TensorType) -> String {
+        include_str!("../../shaders/bench_stream.wgsl").into()
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct AddKernel {
-    elements: usize,
-}
-
-impl Kernel for AddKernel {
-    fn name(&self) -> &'static str {
-        "bench_stream"
+    fn params(&self, _: &[TensorType], output: &TensorType) -> Vec<u32> {
+        vec![output.shape.elements() as u32 / 4]
     }
-    fn flops(&self) -> u64 {
-        self.elements as u64
+    fn workgroups(&self, _: &[TensorType], output: &TensorType) -> Option<u64> {
+        Some((output.shape.elements() as u64 / 4).div_ceil(WORKGROUP))
     }
-    fn cpu(&self, cx: &mut CpuContext<'_>) {
-        cx.dense::<2>(|[a, b], y, _| {
-            let (a, b) = (floats(a), floats(b));
-            // An element takes about as long as some operations.
-            split(floats_mut(y), 1, MOST, 8 * self.elements, &|first, y| {
-                let (a, b) = (&a[first..][..y.len()], &b[first..][..y.len()]);
-                Arch::new().dispatch(|| y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a + b));
-            });
+    fn flops(&self, _: &[TensorType], output: &TensorType) -> u64 {
+        output.shape.elements() as u64
+    }
+    fn host(&self, inputs: &[&[u32]], output: &mut [u32]) -> bool {
+        let (a, b): (&[f32], &[f32]) = (cast_slice(inputs[0]), cast_slice(inputs[1]));
+        let y: &mut [f32] = cast_slice_mut(output);
+        // An element takes about as long as some operations.
+        let work = 8 * y.len();
+        split(y, 1, MOST, work, &|first, y| {
+            let (a, b) = (&a[first..][..y.len()], &b[first..][..y.len()]);
+            Arch::new().dispatch(|| y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a + b));
         });
+        true
     }
-    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let load = |input| Instr::Load { input, dtype: DType::F32 };
-        let sum = Instr::Binary { op: Binary::Add, dtype: DType::F32, a: 0, b: 1 };
-        let expr = Expr { instrs: vec![load(0), load(1), sum], roots: vec![2] };
-        ElementwiseKernel { shape: Shape::from([self.elements]), expr }.gpu(launch, target)
+    fn samples(&self) -> Vec<Vec<SampleInput>> {
+        vec![vec![floats([64]), floats([64])]]
     }
 }

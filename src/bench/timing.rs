@@ -95,7 +95,8 @@ pub(super) fn device(
     let one = wall.map_or(0.0, |wall| wall.median);
     let count = runs_in(options.min_time, one).min(options.samples.max(1) as u32);
     let runs = session.device_times(program, count)?;
-    let sums = runs.map(|runs| runs.into_iter().map(|launches| launches.iter().sum::<f64>()).collect::<Vec<f64>>());
+    let sums =
+        runs.map(|runs| runs.into_iter().map(|launches| launches.iter().flatten().sum::<f64>()).collect::<Vec<f64>>());
     // A clock that says that nothing took any time is none.
     Ok(sums.filter(|sums| sums.iter().any(|&s| s > 0.0)).map(|sums| Timing::new(sums, 1)))
 }

@@ -3,8 +3,8 @@
 use super::report::now;
 use super::{Machine, Options, Timing};
 use crate::data::Dataset;
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::session::Device;
 use crate::train::{Config, Trainer};
 use serde::Serialize;
 use std::time::Instant;
@@ -142,7 +142,8 @@ fn measure(trainer: &mut Trainer, batch: usize, options: Options) -> Result<Batc
         host = Some(Timing::new(each, full));
     }
     let device = trainer.device_times(few as u32)?;
-    let device = device.map(|runs| Timing::new(runs.iter().map(|launches| launches.iter().sum()).collect(), 1));
+    let device =
+        device.map(|runs| Timing::new(runs.iter().map(|launches| launches.iter().flatten().sum()).collect(), 1));
     Ok(BatchSize {
         batch,
         samples_per_second: if step.median > 0.0 { batch as f64 / step.median } else { 0.0 },

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use wgrad::data::atomic_write;
 use wgrad::passes::Passes;
-use wgrad::plan::{GpuTarget, ShaderFolder};
 use wgrad::translate::{Language, Module, Translation};
 use wgrad::verify::kernels::{Kernels, Specialisation};
+use wgrad::wgsl::{GpuTarget, ShaderFolder};
 use wgrad::{Error, Result};
 
 /// The shaders that operations ask for

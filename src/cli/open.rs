@@ -30,7 +30,7 @@ impl GpuArgs {
         {
             use wgrad::GpuChoice;
             use wgrad::gpu::{GpuExecutor, GpuOptions, Limits, has_hardware};
-            use wgrad::plan::ShaderFolder;
+            use wgrad::wgsl::ShaderFolder;
             let choice = match device {
                 Device::Gpu(choice) => Some(choice.clone()),
                 Device::Auto if has_hardware() => Some(GpuChoice::Fastest),

@@ -119,16 +119,14 @@ impl TrainArgs {
 impl TrainArgs {
     fn print_plan(&self, config: &Config, data: &Dataset) -> Outcome {
         let mut trainer = Trainer::new(config, data, self.device.device.clone())?;
-        let target = trainer.session().gpu_target();
         let device = trainer.session().device_name();
-        let Some(plan) = trainer.plan() else {
+        let Some(text) = trainer.explain()? else {
             return Err(Error::config(
                 "device",
                 "the reference runs the graph as it is and has no plan; use cpu or gpu",
             )
             .into());
         };
-        let text = plan.explain(target.as_ref())?;
         print(format_args!("a training step of {} at batch {} on {device}\n\n{text}", config.name, config.batch))
     }
 }

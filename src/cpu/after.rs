@@ -5,8 +5,8 @@ use super::context::floats;
 use super::simd::fast;
 use super::strided::Walk;
 use crate::dtype::DType;
+use crate::kernels::{Fused, Instr, Operand, Slot};
 use crate::ops::table::{Binary, Compare, Unary};
-use crate::plan::{Fused, Instr, Operand, Slot};
 
 /// What is done to each block of a dense result as soon as it is there, once for each block and on any thread.
 #[derive(Clone, Copy)]

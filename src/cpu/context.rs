@@ -6,7 +6,7 @@ use super::strided::Walk;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::Launch;
+use crate::kernels::Launch;
 use crate::shape::{TensorType, View};
 
 /// A launch's buffers on the host.

@@ -14,11 +14,12 @@ use super::gemm::{Layout, gemm};
 use super::threads::{MOST, parts, split, with_panels};
 use super::{conv_direct, conv_line, conv_patches};
 use crate::dtype::DType;
-use crate::ops::conv::{ConvGeometry, ConvKernel, ConvPass};
-use crate::plan::Launch;
+use crate::kernels::Launch;
+use crate::kernels::conv::{ConvKernel, ConvPass};
+use crate::ops::conv::ConvGeometry;
 
 /// Runs the kernel.
-pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
     let (epilogue, launch) = (kernel.epilogue.as_ref(), cx.launch);
     let (mut left, mut summed) = (false, false);
     cx.dense_and_others(|[a, b], out, buffers, scratch| {
@@ -43,7 +44,7 @@ pub fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
 }
 
 /// Whether the kernel runs with those of its operands channels-last for which `lies` is true: inputs, then outputs.
-pub fn takes_channels_last(kernel: &ConvKernel, launch: &Launch, lies: &[bool]) -> bool {
+pub(super) fn takes_channels_last(kernel: &ConvKernel, launch: &Launch, lies: &[bool]) -> bool {
     let (pass, g) = (kernel.pass, &kernel.geometry);
     if !lies.contains(&true) {
         return true;

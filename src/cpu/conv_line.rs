@@ -12,7 +12,8 @@
 
 use super::context::sized;
 use super::gemm::{Layout, gemm};
-use crate::ops::conv::{ConvGeometry, ConvPass};
+use crate::kernels::conv::ConvPass;
+use crate::ops::conv::ConvGeometry;
 
 /// Whether this form fits: one line, one group, neighbouring kernel positions, no gaps between patches, nothing empty.
 pub(super) fn suits(g: &ConvGeometry) -> bool {

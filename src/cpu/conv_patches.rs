@@ -15,7 +15,8 @@ use super::gemm::Layout;
 use super::simd::{fast, lane_count};
 use super::threads::{MOST, parts, split, with_panels};
 use super::tiles::{Packed, Product, Rows};
-use crate::ops::conv::{ConvGeometry, ConvPass};
+use crate::kernels::conv::ConvPass;
+use crate::ops::conv::ConvGeometry;
 
 /// Elements copied at once; rows of patches have this much room behind them.
 const COPY: usize = 16;

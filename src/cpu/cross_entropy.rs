@@ -6,11 +6,11 @@ use super::elementwise::prologue;
 use super::simd::fast;
 use super::softmax::{ROWS, exponentials, sum};
 use crate::dtype::DType;
-use crate::ops::cross_entropy::CrossEntropyKernel;
+use crate::kernels::cross_entropy::CrossEntropyKernel;
 use half::f16;
 
 /// Runs the kernel.
-pub fn run(kernel: &CrossEntropyKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &CrossEntropyKernel, cx: &mut CpuContext<'_>) {
     let (labels, upstream) = kernel.loads(cx.launch);
     let size = ROWS * kernel.classes;
     let labels = prologue(&kernel.labels, labels, FIRST, cx);

@@ -2,37 +2,37 @@
 
 use super::CpuContext;
 use super::context::sized;
-pub use super::context::{FIRST, SECOND, Spare};
+pub(super) use super::context::{FIRST, Spare};
 use super::expr::{Interpreter, Loads, Roots, Source};
 use super::simd::fast;
 use super::strided::Walk;
 use crate::dtype::DType;
-use crate::ops::elementwise::ElementwiseKernel;
-use crate::plan::{Expr, Fused, Operand};
+use crate::kernels::elementwise::ElementwiseKernel;
+use crate::kernels::{Expr, Fused, Operand};
 use crate::shape::Shape;
 
 /// Runs the kernel.
-pub fn run(kernel: &ElementwiseKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &ElementwiseKernel, cx: &mut CpuContext<'_>) {
     let launch = cx.launch;
     evaluate(&kernel.shape, &kernel.expr, Loads::new(&launch.inputs), &launch.outputs, cx);
 }
 
 /// Applies an epilogue to the result that the launch's kernel has put where the launch's first output goes.
-pub fn epilogue(fused: &Fused, inputs: &[Operand], cx: &mut CpuContext<'_>) {
+pub(super) fn epilogue(fused: &Fused, inputs: &[Operand], cx: &mut CpuContext<'_>) {
     let outputs = &cx.launch.outputs;
     let result = Some(Source::from(&outputs[0]));
     evaluate(&fused.space.shape, &fused.expr, Loads { result, operands: inputs }, outputs, cx);
 }
 
 /// As [`epilogue`], with the result in the first spare buffer.
-pub fn epilogue_apart(fused: &Fused, inputs: &[Operand], cx: &mut CpuContext<'_>) {
+pub(super) fn epilogue_apart(fused: &Fused, inputs: &[Operand], cx: &mut CpuContext<'_>) {
     let outputs = &cx.launch.outputs;
     let result = Some(Source { buffer: cx.spare(FIRST), view: &fused.space });
     evaluate(&fused.space.shape, &fused.expr, Loads { result, operands: inputs }, outputs, cx);
 }
 
 /// A prologue's values in the compute dtype, in one of the spare buffers, to be put back after use.
-pub fn prologue(fused: &Fused, inputs: &[Operand], spare: Spare, cx: &mut CpuContext<'_>) -> Vec<u32> {
+pub(super) fn prologue(fused: &Fused, inputs: &[Operand], spare: Spare, cx: &mut CpuContext<'_>) -> Vec<u32> {
     let points = fused.space.shape.elements();
     let at = cx.spare(spare);
     let mut values = std::mem::take(&mut cx.buffers[at]);

@@ -6,11 +6,11 @@ use super::simd::lane_count;
 use super::threads::region;
 use crate::array::Array;
 use crate::error::Result;
+use crate::executor::{Executor, LaunchSeconds, unused};
 use crate::graph::{Graph, NodeId};
+use crate::kernels::{Kernel, Launch, Operand};
 use crate::passes::Passes;
-use crate::plan::{BufferKind, Launch, Operand, Placement, Plan, Storage, Target, lower};
-use crate::session::Executor;
-use crate::session::reference::unused;
+use crate::plan::{Backend, BufferKind, Placement, Plan, Storage, Target, lower};
 use crate::shape::TensorType;
 use crate::variable::Variable;
 use std::collections::HashMap;
@@ -34,6 +34,39 @@ pub struct CpuExecutor {
     /// Values given to variables before a program used them.
     given: HashMap<u64, Array>,
     scratch: Scratch,
+}
+
+/// The host as the planner sees it.
+#[derive(Debug, Clone, Copy)]
+struct Host;
+
+impl Backend for Host {
+    fn channel_lanes(&self) -> Option<usize> {
+        Some(lane_count())
+    }
+    fn takes_channels_last(&self, launch: &Launch, lies: &[bool]) -> bool {
+        match &launch.kernel {
+            Kernel::Conv(kernel) => super::conv::takes_channels_last(kernel, launch, lies),
+            _ => !lies.contains(&true),
+        }
+    }
+}
+
+/// Runs the context's launch.
+fn run(cx: &mut CpuContext<'_>) {
+    match &cx.launch.kernel {
+        Kernel::Elementwise(kernel) => super::elementwise::run(kernel, cx),
+        Kernel::Reduce(kernel) => super::reduce::run(kernel, cx),
+        Kernel::Matmul(kernel) => super::matmul::run(kernel, cx),
+        Kernel::Conv(kernel) => super::conv::run(kernel, cx),
+        Kernel::Pool(kernel) => super::pool::run(kernel, cx),
+        Kernel::Softmax(kernel) => super::softmax::run(kernel, cx),
+        Kernel::CrossEntropy(kernel) => super::cross_entropy::run(kernel, cx),
+        Kernel::Index(kernel) => super::index::run(kernel, cx),
+        Kernel::TopK(kernel) => super::topk::run(kernel, cx),
+        Kernel::Scan(kernel) => super::scan::run(kernel, cx),
+        Kernel::User(kernel) => super::custom::run(kernel, cx),
+    }
 }
 
 #[derive(Debug)]
@@ -85,7 +118,7 @@ impl Executor for CpuExecutor {
             max_buffers: usize::MAX,
             passes: self.options.passes,
             placed: self.placed.clone(),
-            channels_last: Some(lane_count()),
+            backend: &Host,
         };
         let plan = lower(graph, outputs, &target)?;
         for buffer in &plan.buffers {
@@ -122,7 +155,7 @@ impl Executor for CpuExecutor {
             for step in first..first + count {
                 for launch in &program.plan.launches {
                     let buffers = &mut program.buffers[..];
-                    launch.kernel.cpu(&mut CpuContext { buffers, launch, step, seed, scratch });
+                    run(&mut CpuContext { buffers, launch, step, seed, scratch });
                 }
             }
         };
@@ -169,14 +202,14 @@ impl Executor for CpuExecutor {
         self.programs.get(program).map(|program| &program.plan)
     }
 
-    fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<f64>> {
+    fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<LaunchSeconds>> {
         let program = &mut self.programs[program];
         program.swap_variables(&mut self.variables);
         let (plan, buffers, scratch) = (&program.plan, &mut program.buffers[..], &mut self.scratch);
         let time = |launch: &Launch| {
             let start = std::time::Instant::now();
-            launch.kernel.cpu(&mut CpuContext { buffers, launch, step, seed, scratch });
-            start.elapsed().as_secs_f64()
+            run(&mut CpuContext { buffers, launch, step, seed, scratch });
+            vec![start.elapsed().as_secs_f64()]
         };
         let seconds = region(|| plan.launches.iter().map(time).collect());
         program.swap_variables(&mut self.variables);

@@ -4,10 +4,10 @@
 use super::context::{aligned, floats, floats_mut};
 use super::strided::Walk;
 use crate::dtype::DType;
+use crate::kernels::{Expr, Instr, Operand, Slot};
 use crate::ops::random::{Distribution, key, philox, unit};
 use crate::ops::table::integer::Int;
 use crate::ops::table::{Binary, Compare, Unary};
-use crate::plan::{Expr, Instr, Operand, Slot};
 use crate::shape::{MAX_RANK, View};
 use half::f16;
 

@@ -4,10 +4,10 @@ use super::CpuContext;
 use super::context::{floats, floats_mut};
 use super::elementwise::{FIRST, prologue};
 use crate::dtype::DType;
-use crate::ops::index::IndexKernel;
+use crate::kernels::index::IndexKernel;
 
 /// Runs the kernel.
-pub fn run(kernel: &IndexKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &IndexKernel, cx: &mut CpuContext<'_>) {
     let index = prologue(&kernel.index, &cx.launch.inputs[1..], FIRST, cx);
     let rows = Rows { last: kernel.rows.saturating_sub(1), signed: kernel.signed, index: &index[..kernel.count] };
     if kernel.scatter {

@@ -9,13 +9,13 @@ use super::strided::Walk;
 use super::threads::{self, MOST, parts, split};
 use super::tiles::{Packed, Product, Rows};
 use crate::dtype::DType;
-use crate::ops::matmul::MatmulKernel;
-use crate::plan::Operand;
+use crate::kernels::Operand;
+use crate::kernels::matmul::MatmulKernel;
 use crate::shape::View;
 use half::f16;
 
 /// Runs the kernel.
-pub fn run(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
     let (output, more) = (&cx.launch.outputs[0], &cx.launch.inputs[2..]);
     let mut target = std::mem::take(&mut cx.buffers[output.buffer.index()]);
     let elements = output.view.shape.elements();

@@ -3,13 +3,14 @@
 use super::CpuContext;
 use super::context::{floats, floats_mut};
 use super::threads::{parts, split};
-use crate::ops::pool::{PoolGeometry, PoolKernel, PoolPass};
+use crate::kernels::pool::{PoolKernel, PoolPass};
+use crate::ops::pool::PoolGeometry;
 
 /// Planes that threads take at a time: as many parts as there may be.
 const MOST: usize = super::threads::MOST;
 
 /// Runs the kernel.
-pub fn run(kernel: &PoolKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &PoolKernel, cx: &mut CpuContext<'_>) {
     let g = &kernel.geometry;
     let flops = g.planes * g.output_size() * g.window_size();
     let parts = parts(flops, MOST.min(g.planes));

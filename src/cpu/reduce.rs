@@ -5,8 +5,9 @@ use super::context::{FIRST, floats, sized};
 use super::expr::{ExprScratch, Interpreter, Loads, Roots};
 use super::simd::fast;
 use crate::dtype::DType;
-use crate::ops::reduce::{ReduceKernel, ReduceKind};
-use crate::plan::{Instr, Operand};
+use crate::kernels::reduce::ReduceKernel;
+use crate::kernels::{Instr, Operand};
+use crate::ops::reduce::ReduceKind;
 use half::f16;
 
 /// Running sums that a vector unit can hold.
@@ -26,7 +27,7 @@ struct State {
 }
 
 /// Runs the kernel.
-pub fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
     let (groups, size) = (kernel.outer.elements(), kernel.inner.elements());
     let (output, (inputs, more)) = (&cx.launch.outputs[0], kernel.inputs(cx.launch));
     // An epilogue may read what it overwrites, so the results are kept apart until it runs.

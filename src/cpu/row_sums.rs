@@ -5,16 +5,16 @@ use super::context::sized;
 use super::simd::fast;
 use super::strided::Walk;
 use crate::dtype::DType;
-use crate::ops::conv::ConvKernel;
-use crate::ops::matmul::MatmulKernel;
-use crate::plan::Operand;
+use crate::kernels::Operand;
+use crate::kernels::conv::ConvKernel;
+use crate::kernels::matmul::MatmulKernel;
 use half::f16;
 
 /// Elements added at once.
 const BLOCK: usize = 1024;
 
 /// `s[…, i] = Σ_k a[…, i, k]`.
-pub fn matmul(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn matmul(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
     let a = &cx.launch.inputs[0];
     let (rank, batches) = (kernel.batch.rank(), kernel.batch.elements());
     // With k outermost, whole lines of rows are added up.
@@ -23,7 +23,7 @@ pub fn matmul(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
 }
 
 /// `s[o] = Σ dy[n, o, p]` over samples and positions.
-pub fn conv(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn conv(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
     let (g, dy) = (&kernel.geometry, &cx.launch.inputs[1]);
     let area = g.output[0] * g.output[1];
     add_up(dy, 0..dy.view.shape.rank(), g.out_channels, area, cx);

@@ -2,10 +2,10 @@
 
 use super::CpuContext;
 use crate::dtype::DType;
-use crate::ops::scan::{ScanKernel, ScanPass};
+use crate::kernels::scan::ScanKernel;
 
 /// Runs the kernel.
-pub fn run(kernel: &ScanKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &ScanKernel, cx: &mut CpuContext<'_>) {
     match cx.launch.inputs[0].dtype {
         // Sums of floats are kept in f64: a row may be long.
         DType::F32 | DType::F16 => {
@@ -22,31 +22,19 @@ fn scan<S: Copy>(
     add: impl Fn(S, u32) -> S,
     word: impl Fn(S) -> u32,
 ) {
-    let (columns, segments) = (kernel.columns, kernel.segments());
-    let place = |j: usize| if kernel.reverse { columns - 1 - j } else { j };
-    let each = |x: &[u32], before: Option<&[u32]>, y: &mut [u32]| {
-        for (row, x) in x.chunks_exact(columns).enumerate() {
-            for segment in 0..segments {
-                let unit = row * segments + segment;
-                let elements = segment * kernel.length..((segment + 1) * kernel.length).min(columns);
-                let mut sum = match before {
-                    Some(before) if segment > 0 => add(zero, before[unit - 1]),
-                    _ => zero,
-                };
-                for j in elements {
-                    sum = add(sum, x[place(j)]);
-                    if kernel.pass != ScanPass::Totals {
-                        y[row * columns + place(j)] = word(sum);
-                    }
-                }
-                if kernel.pass == ScanPass::Totals {
-                    y[unit] = word(sum);
-                }
+    let columns = kernel.columns.max(1);
+    cx.dense(|[x], y, _| {
+        for (x, y) in x.chunks_exact(columns).zip(y.chunks_exact_mut(columns)) {
+            let mut sum = zero;
+            let mut next = |x: &u32, y: &mut u32| {
+                sum = add(sum, *x);
+                *y = word(sum);
+            };
+            if kernel.reverse {
+                x.iter().zip(y).rev().for_each(|(x, y)| next(x, y));
+            } else {
+                x.iter().zip(y).for_each(|(x, y)| next(x, y));
             }
         }
-    };
-    match kernel.pass {
-        ScanPass::From => cx.dense(|[x, before], y, _| each(x, Some(before), y)),
-        ScanPass::Whole | ScanPass::Totals => cx.dense(|[x], y, _| each(x, None, y)),
-    }
+    });
 }

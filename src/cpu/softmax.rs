@@ -4,7 +4,7 @@ use super::CpuContext;
 use super::context::{floats, floats_mut};
 use super::exp::exp;
 use super::simd::fast;
-use crate::ops::softmax::SoftmaxKernel;
+use crate::kernels::softmax::SoftmaxKernel;
 
 /// Rows whose exponentials are taken at once: a row may be shorter than a vector.
 pub(super) const ROWS: usize = 32;
@@ -12,7 +12,7 @@ pub(super) const ROWS: usize = 32;
 const LANES: usize = 16;
 
 /// Runs the kernel.
-pub fn run(kernel: &SoftmaxKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &SoftmaxKernel, cx: &mut CpuContext<'_>) {
     cx.dense(|[x], y, _| {
         fast(
             #[inline(always)]

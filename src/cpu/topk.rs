@@ -3,10 +3,10 @@
 use super::CpuContext;
 use super::threads::{MOST, parts, split};
 use crate::dtype::DType;
-use crate::ops::topk::TopKKernel;
+use crate::kernels::topk::TopKKernel;
 
 /// Runs the kernel.
-pub fn run(kernel: &TopKKernel, cx: &mut CpuContext<'_>) {
+pub(super) fn run(kernel: &TopKKernel, cx: &mut CpuContext<'_>) {
     let key = match cx.launch.inputs[0].dtype {
         DType::F32 | DType::F16 => float_key,
         DType::U32 => |word| word,

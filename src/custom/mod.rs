@@ -156,6 +156,13 @@ pub trait CustomKernel: Clone + Debug + Send + Sync + 'static {
         inputs.iter().chain([output]).map(|ty| ty.shape.elements() as u64).sum()
     }
 
+    /// Computes the output on the CPU device, if there is a faster way than the reference; whether it did. Each element is a
+    /// 32-bit word: the bits of an `f32` (also for `f16`, which is rounded afterwards), a `u32` or an `i32`. By default it
+    /// does not, and the reference is run.
+    fn host(&self, _inputs: &[&[u32]], _output: &mut [u32]) -> bool {
+        false
+    }
+
     /// Operands to check it with, a list for each case: small ones, since every element's gradient is checked. Cases with
     /// other sizes and layouts are made of these.
     fn samples(&self) -> Vec<Vec<SampleInput>>;

@@ -4,7 +4,7 @@ use super::report::{Finding, Verdict};
 use super::ulp::Draws;
 use crate::error::Result;
 use crate::gpu::{Probe, ProbeBuffer, ProbeShader};
-use crate::plan::Shader;
+use crate::wgsl::Shader;
 use half::f16;
 
 const ROUNDED: [&str; 2] = ["either neighbour", "concrete-float-accuracy"];

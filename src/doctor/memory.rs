@@ -3,7 +3,7 @@
 use super::report::{Finding, Verdict};
 use crate::error::Result;
 use crate::gpu::{Probe, ProbeBuffer, ProbeShader};
-use crate::plan::Shader;
+use crate::wgsl::Shader;
 
 const GROUPS: u32 = 256;
 /// Times that what depends on chance is tried.

@@ -34,8 +34,9 @@ pub use report::{Finding, Report, SCHEMA, SPECIFICATION, Verdict};
 pub use ulp::{error, ulp};
 
 use crate::bench::{Machine, Roof, now};
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::session::{Device, Session};
+use crate::session::Session;
 use patient::Patient;
 
 /// How a subject is examined.

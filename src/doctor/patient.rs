@@ -1,16 +1,17 @@
 //! The device under examination: expressions go in, what it makes of them comes out.
 
 use crate::array::Array;
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::session::{Device, Session};
+use crate::session::Session;
 use crate::tensor::Tensor;
 
 #[cfg(feature = "gpu")]
 use crate::gpu::{Limits, Probe, ProbeBuffer, ProbeShader};
 #[cfg(feature = "gpu")]
-use crate::plan::Shader;
+use crate::wgsl::Shader;
 
 /// An expression in up to three `f32`.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +40,7 @@ impl Patient {
             Device::Gpu(choice) => Ok(Patient::Gpu(Box::new(Probe::open(choice, Limits::Adapter)?))),
             #[cfg(feature = "gpu")]
             Device::Auto if crate::gpu::has_hardware() => {
-                Ok(Patient::Gpu(Box::new(Probe::open(&crate::session::GpuChoice::Fastest, Limits::Adapter)?)))
+                Ok(Patient::Gpu(Box::new(Probe::open(&crate::device::GpuChoice::Fastest, Limits::Adapter)?)))
             }
             Device::Auto => Ok(Patient::Cpu(Session::new(Device::cpu())?)),
             device => Ok(Patient::Cpu(Session::new(device.clone())?)),

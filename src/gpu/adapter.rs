@@ -1,7 +1,7 @@
 //! Which adapters there are, and which one is meant.
 
+use crate::device::{Backend, GpuChoice};
 use crate::error::{Error, Result};
-use crate::session::{Backend, GpuChoice};
 use serde::Serialize;
 use std::sync::OnceLock;
 

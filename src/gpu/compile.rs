@@ -12,7 +12,7 @@
 use super::device::{Gpu, IMMEDIATE_BYTES};
 use super::pipeline::{Pipeline, Pipelines, Uniform, Wanted, processors};
 use crate::error::Result;
-use crate::plan::WINDOW;
+use crate::wgsl::WINDOW;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! An opened device: limits, errors, buffers, waiting.
 
 use super::adapter::AdapterInfo;
-use super::executor::Limits;
+use super::limits::Limits;
 use super::pipeline_cache::PipelineCache;
 use crate::error::{Error, Result};
-use crate::plan::GpuTarget;
+use crate::wgsl::GpuTarget;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

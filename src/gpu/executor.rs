@@ -2,16 +2,19 @@
 
 use super::adapter;
 use super::device::Gpu;
+use super::limits::Limits;
 use super::pipeline::Pipelines;
 use super::program::{Program, staging, storage as storage_buffer};
 use crate::array::Array;
+use crate::device::GpuChoice;
 use crate::error::Result;
+use crate::executor::{Executor, LaunchSeconds, unused};
 use crate::graph::{Graph, NodeId};
 use crate::ops::random::key;
 use crate::passes::Passes;
-use crate::plan::{BufferKind, Placement, Plan, ShaderFolder, Storage, Target, lower};
-use crate::session::{Executor, GpuChoice};
+use crate::plan::{BufferKind, Placement, Plan, Storage, Target, lower};
 use crate::variable::Variable;
+use crate::wgsl::{self, GpuTarget, ShaderFolder};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,17 +31,6 @@ const IN_FLIGHT: usize = 2;
 /// The same on a software driver: lavapipe does not take a submission until the one before it is done, so waiting for that
 /// here loses nothing and keeps what submitting costs apart from it.
 const SOFTWARE_IN_FLIGHT: usize = 1;
-
-/// Which limits to ask a device for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Limits {
-    /// All the adapter has.
-    #[default]
-    Adapter,
-    /// WebGPU's guaranteed ones (8 storage buffers, 16 KiB of workgroup memory, 256 threads, 128 MiB a binding), to see
-    /// on a large device that a program runs on every device. Kernels are chosen as for any GPU, on a software driver too.
-    Webgpu,
-}
 
 /// How to open a GPU.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -111,7 +103,7 @@ impl GpuExecutor {
     }
 
     /// What its device offers to kernels.
-    pub fn target(&self) -> crate::plan::GpuTarget {
+    pub fn target(&self) -> GpuTarget {
         self.gpu.target()
     }
 
@@ -146,8 +138,8 @@ impl GpuExecutor {
     /// Encodes and submits runs. Between the two it waits for earlier submissions, so that few are under way.
     fn submit(&mut self, program: usize, first: u32, runs: u32, seed: u64, measured: bool) -> Result<()> {
         let start = Instant::now();
-        let launches = 0..self.programs[program].plan.launch_count();
-        let commands = self.programs[program].encode(&self.gpu, launches, first, runs, key(seed));
+        let dispatches = 0..self.programs[program].dispatch_count();
+        let commands = self.programs[program].encode(&self.gpu, dispatches, first, runs, key(seed));
         self.host_seconds += start.elapsed().as_secs_f64();
         self.wait_until(if self.is_software() { SOFTWARE_IN_FLIGHT } else { IN_FLIGHT })?;
         let since = Instant::now();
@@ -188,9 +180,10 @@ impl Executor for GpuExecutor {
 
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
         // More buffers let longer chains fuse; beyond this there is little left to gain.
-        let max_buffers = self.gpu.target().storage_buffers.min(16) as usize;
+        let backend = self.gpu.target();
+        let max_buffers = backend.storage_buffers.min(16) as usize;
         let (passes, placed) = (self.options.passes, self.placed.clone());
-        let target = Target { max_buffers, passes, placed, channels_last: None };
+        let target = Target { max_buffers, passes, placed, backend: &backend };
         let plan = lower(graph, outputs, &target)?;
         plan.check_buffers(max_buffers)?;
         for buffer in &plan.buffers {
@@ -217,7 +210,7 @@ impl Executor for GpuExecutor {
             return self.gpu.check();
         }
         let longest = if self.is_software() { SOFTWARE_SUBMISSION_SECONDS } else { SUBMISSION_SECONDS };
-        let most = (SUBMISSION_DISPATCHES / self.programs[program].plan.launch_count().max(1)).max(1) as u32;
+        let most = (SUBMISSION_DISPATCHES / self.programs[program].dispatch_count().max(1)).max(1) as u32;
         // With several runs to come, their time is measured, and the first time from an idle device to an idle device.
         let measured = count > 1;
         // What is left of an earlier call may have been done long ago.
@@ -249,7 +242,7 @@ impl Executor for GpuExecutor {
     fn read(&mut self, variable: &Variable) -> Result<Array> {
         let Some((buffer, start)) = self.find(variable) else {
             let given = self.given.get(&variable.id()).cloned();
-            return given.ok_or_else(|| crate::session::reference::unused(variable));
+            return given.ok_or_else(|| unused(variable));
         };
         let ty = variable.tensor_type();
         if ty.bytes() == 0 {
@@ -281,18 +274,19 @@ impl Executor for GpuExecutor {
         self.programs.get(program).map(|p| &p.plan)
     }
 
-    fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<f64>> {
+    fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<LaunchSeconds>> {
         self.in_flight.clear();
         self.gpu.wait(None)?;
         let program = &self.programs[program];
-        let mut seconds = Vec::with_capacity(program.plan.launch_count());
-        for launch in 0..program.plan.launch_count() {
+        let mut seconds = Vec::with_capacity(program.dispatch_count());
+        for dispatch in 0..program.dispatch_count() {
             let start = Instant::now();
-            let commands = program.encode(&self.gpu, launch..launch + 1, step, 1, key(seed));
+            let commands = program.encode(&self.gpu, dispatch..dispatch + 1, step, 1, key(seed));
             let submission = self.gpu.queue.submit([commands]);
             self.gpu.wait(Some(submission))?;
             seconds.push(start.elapsed().as_secs_f64());
         }
+        let seconds = program.by_launch(&seconds);
         self.gpu.check()?;
         Ok(seconds)
     }
@@ -302,7 +296,13 @@ impl Executor for GpuExecutor {
         self.gpu.wait(None)
     }
 
-    fn device_times(&mut self, program: usize, first: u32, count: u32, seed: u64) -> Result<Option<Vec<Vec<f64>>>> {
+    fn device_times(
+        &mut self,
+        program: usize,
+        first: u32,
+        count: u32,
+        seed: u64,
+    ) -> Result<Option<Vec<Vec<LaunchSeconds>>>> {
         self.finish()?;
         super::timestamps::measure(&self.gpu, &self.programs[program], first, count, key(seed))
     }
@@ -311,17 +311,20 @@ impl Executor for GpuExecutor {
         Some(self.host_seconds)
     }
 
-    fn gpu_target(&self) -> Option<crate::plan::GpuTarget> {
+    fn gpu_target(&self) -> Option<GpuTarget> {
         Some(self.target())
     }
 
     fn wgsl(&self, program: usize) -> Result<Vec<(String, String)>> {
         let target = self.target();
-        let text = |launch: &crate::plan::Launch| {
-            let shader = self.options.shaders.apply(launch.kernel.gpu(launch, &target)?.shader);
-            Ok((shader.name().to_string(), shader.wgsl()?))
-        };
-        self.programs[program].plan.launches.iter().map(text).collect()
+        let mut texts = Vec::new();
+        for launch in &self.programs[program].plan.launches {
+            for dispatch in wgsl::dispatches(launch, &target)? {
+                let shader = self.options.shaders.apply(dispatch.shader);
+                texts.push((shader.name().to_string(), shader.wgsl()?));
+            }
+        }
+        Ok(texts)
     }
 
     fn details(&self) -> serde_json::Value {

@@ -7,6 +7,7 @@ mod adapter;
 mod compile;
 mod device;
 mod executor;
+mod limits;
 mod pipeline;
 mod pipeline_cache;
 mod probe;
@@ -15,5 +16,6 @@ mod simplify;
 mod timestamps;
 
 pub use adapter::{AdapterInfo, adapter, adapters, has_hardware};
-pub use executor::{GpuExecutor, GpuOptions, Limits};
+pub use executor::{GpuExecutor, GpuOptions};
+pub use limits::Limits;
 pub use probe::{Probe, ProbeBuffer, ProbeShader, ProbeTicks};

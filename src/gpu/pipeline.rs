@@ -2,9 +2,9 @@
 
 use super::device::{Gpu, IMMEDIATE_BYTES};
 use super::simplify::simplify;
+use crate::device::Backend;
 use crate::error::{Error, Result};
-use crate::plan::{Dispatch, Shader};
-use crate::session::Backend;
+use crate::wgsl::{Dispatch, Shader};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -116,9 +116,9 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Builds what is missing of those wanted, on several threads.
-    pub(super) fn prepare(&mut self, gpu: &Gpu, wanted: &[Wanted]) -> Result<()> {
-        let mut missing: Vec<(&Wanted, Layout)> = Vec::new();
+    /// Builds what is missing of those wanted, on several threads, and says which it was.
+    pub(super) fn prepare<'w>(&mut self, gpu: &Gpu, wanted: &'w [Wanted]) -> Result<Vec<&'w Wanted>> {
+        let mut missing: Vec<(&'w Wanted, Layout)> = Vec::new();
         for wanted in wanted {
             let key = &wanted.key;
             if !self.built.contains_key(key) && !missing.iter().any(|(other, _)| other.key == *key) {
@@ -146,10 +146,7 @@ impl Pipelines {
         for (key, built) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.built.insert(key.clone(), built?);
         }
-        let new: Vec<&Wanted> = missing.iter().map(|(wanted, _)| *wanted).collect();
-        // It only saves time: what fails here and matters fails again in use.
-        let _ = super::compile::compile(gpu, self, &new);
-        Ok(())
+        Ok(missing.into_iter().map(|(wanted, _)| wanted).collect())
     }
 
     /// The layout of `key`'s pipeline.

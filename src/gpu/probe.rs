@@ -16,10 +16,10 @@
 
 use super::adapter::{self, AdapterInfo};
 use super::device::Gpu;
-use super::executor::Limits;
+use super::limits::Limits;
 use super::program::staging;
+use crate::device::GpuChoice;
 use crate::error::Result;
-use crate::session::GpuChoice;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Instant;

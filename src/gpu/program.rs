@@ -4,8 +4,11 @@ use super::device::{Gpu, IMMEDIATE_BYTES};
 use super::pipeline::{Pipelines, Uniform, Wanted};
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::plan::{BufferKind, Dispatch, Operand, Plan, ShaderFolder, WINDOW};
+use crate::executor::LaunchSeconds;
+use crate::kernels::Operand;
+use crate::plan::{BufferKind, Plan};
 use crate::shape::TensorType;
+use crate::wgsl::{self, Dispatch, ShaderFolder, WINDOW};
 use std::collections::HashMap;
 
 const STORAGE: wgpu::BufferUsages =
@@ -55,6 +58,8 @@ struct Output {
 pub(super) struct Program {
     pub(super) plan: Plan,
     steps: Vec<Step>,
+    /// How many of them each launch has.
+    counts: Vec<usize>,
     inputs: HashMap<String, wgpu::Buffer>,
     outputs: Vec<Output>,
     staging: Option<wgpu::Buffer>,
@@ -80,13 +85,17 @@ impl Program {
         plan: Plan,
     ) -> Result<Program> {
         let target = gpu.target();
-        let gpu_dispatch = |launch: &crate::plan::Launch| {
-            let dispatch = launch.kernel.gpu(launch, &target)?;
-            Ok(Dispatch { shader: shaders.apply(dispatch.shader), ..dispatch })
-        };
-        let dispatches = plan.launches.iter().map(gpu_dispatch).collect::<Result<Vec<Dispatch>>>()?;
+        let mut dispatches: Vec<Dispatch> = Vec::new();
+        let mut counts = Vec::with_capacity(plan.launch_count());
+        for launch in &plan.launches {
+            let list = wgsl::dispatches(launch, &target)?;
+            counts.push(list.len());
+            dispatches.extend(list.into_iter().map(|d| Dispatch { shader: shaders.apply(d.shader), ..d }));
+        }
         let wanted: Vec<Wanted> = dispatches.iter().map(Wanted::new).collect();
-        pipelines.prepare(gpu, &wanted)?;
+        let new = pipelines.prepare(gpu, &wanted)?;
+        // It only saves time: what fails here and matters fails again in use.
+        let _ = super::compile::compile(gpu, pipelines, &new);
 
         let mut inputs = HashMap::new();
         let mut buffers = Vec::with_capacity(plan.buffers.len());
@@ -139,7 +148,7 @@ impl Program {
             let own = part(0, &uniform.buffer, (offset, Some(size)));
             let entries: Vec<_> = std::iter::once(own).chain(storage).collect();
             let name = dispatch.shader.name();
-            let group = gpu.scoped(&format!("launch {position} ({name})"), || {
+            let group = gpu.scoped(&format!("dispatch {position} ({name})"), || {
                 gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(name),
                     layout: &pipeline.layout.group,
@@ -172,7 +181,7 @@ impl Program {
         }
         let staging = if staged > 0 { Some(staging(gpu, staged)?) } else { None };
         bytes += staging.as_ref().map_or(0, wgpu::Buffer::size);
-        Ok(Program { plan, steps, inputs, outputs, staging, bytes, seconds: 0.0 })
+        Ok(Program { plan, steps, counts, inputs, outputs, staging, bytes, seconds: 0.0 })
     }
 
     /// Uploads an input, for the runs submitted from now on.
@@ -183,11 +192,26 @@ impl Program {
         }
     }
 
-    /// Encodes some of the plan's launches (all, but for profiling) of the runs `first..first + count`.
+    /// Dispatches a run takes.
+    pub(super) fn dispatch_count(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// What was measured of each dispatch, by launch.
+    pub(super) fn by_launch(&self, seconds: &[f64]) -> Vec<LaunchSeconds> {
+        let mut start = 0;
+        let launch = |&count: &usize| {
+            start += count;
+            seconds[start - count..start].to_vec()
+        };
+        self.counts.iter().map(launch).collect()
+    }
+
+    /// Encodes some of the plan's dispatches (all, but for profiling) of the runs `first..first + count`.
     pub(super) fn encode(
         &self,
         gpu: &Gpu,
-        launches: std::ops::Range<usize>,
+        dispatches: std::ops::Range<usize>,
         first: u32,
         count: u32,
         key: [u32; 2],
@@ -197,17 +221,17 @@ impl Program {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for step in first..first + count {
             let words: [u32; IMMEDIATE_BYTES as usize / 4] = [step, key[0], key[1], 0];
-            for launch in launches.clone() {
-                self.record(&mut pass, launch, &words);
+            for dispatch in dispatches.clone() {
+                self.record(&mut pass, dispatch, &words);
             }
         }
         drop(pass);
         encoder.finish()
     }
 
-    /// Records one launch; `words` are the run's immediates.
-    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>, launch: usize, words: &[u32]) {
-        let dispatch = &self.steps[launch];
+    /// Records one dispatch; `words` are the run's immediates.
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: usize, words: &[u32]) {
+        let dispatch = &self.steps[dispatch];
         pass.set_pipeline(&dispatch.pipeline);
         pass.set_bind_group(0, &dispatch.bindings, &[]);
         if dispatch.uses_run {

@@ -7,14 +7,11 @@
 use super::matmul::accumulation_error;
 use super::softmax::shifted_log_sum;
 use super::{GradContext, Op, Operation};
-use crate::cpu::CpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, Fused, GpuTarget, Kernel, Launch, Lowering, Operand, Shader, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
-use std::any::Any;
 
 /// The loss of each row, or its gradient. Operands: logits `[n, classes]`, labels `[n]` (u32), and for the gradient
 /// the upstream `[n]`.
@@ -33,7 +30,7 @@ pub enum CrossEntropy {
 }
 
 impl CrossEntropy {
-    fn smoothing(&self) -> f64 {
+    pub(crate) fn smoothing(&self) -> f64 {
         match self {
             CrossEntropy::Loss { smoothing } | CrossEntropy::Grad { smoothing } => f64::from_bits(*smoothing),
         }
@@ -42,7 +39,7 @@ impl CrossEntropy {
         let hit = (label as usize).min(classes - 1) == class;
         (1.0 - self.smoothing()) * f64::from(u8::from(hit)) + self.smoothing() / classes as f64
     }
-    fn is_grad(&self) -> bool {
+    pub(crate) fn is_grad(&self) -> bool {
         matches!(self, CrossEntropy::Grad { .. })
     }
 }
@@ -130,120 +127,5 @@ impl Operation for CrossEntropy {
             }
         }
         scale
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let (ty, x) = (cx.output_type(), cx.dense(0));
-        let (labels, mut loads) = cx.prologue(1);
-        let mut kernel = CrossEntropyKernel {
-            loss: !self.is_grad(),
-            upstream: None,
-            rows: x.view.shape[0],
-            classes: x.view.shape[1],
-            smoothing: self.smoothing() as f32,
-            labels,
-        };
-        if self.is_grad() {
-            let (upstream, more) = cx.prologue(2);
-            kernel.upstream = Some(upstream);
-            loads.extend(more);
-        }
-        let output = cx.allocate(ty);
-        cx.launch(kernel, std::iter::once(x).chain(loads).collect(), vec![output.clone()]);
-        Ok(Value::Stored(output))
-    }
-}
-
-/// The loss of each row, its gradient, or both. Inputs: dense logits, then what the labels and the upstream load; outputs:
-/// the gradient and the loss, each dense, in that order.
-#[derive(Debug, Clone)]
-pub struct CrossEntropyKernel {
-    /// Whether the loss is computed.
-    pub loss: bool,
-    /// The upstream gradient, if the gradient is computed.
-    pub upstream: Option<Fused>,
-    /// Samples.
-    pub rows: usize,
-    /// Classes.
-    pub classes: usize,
-    /// Label smoothing.
-    pub smoothing: f32,
-    /// The labels.
-    pub labels: Fused,
-}
-
-impl CrossEntropyKernel {
-    /// What the labels and what the upstream load, of a launch's inputs.
-    pub fn loads<'a>(&self, launch: &'a Launch) -> (&'a [Operand], &'a [Operand]) {
-        launch.inputs[1..].split_at(self.labels.prologue_inputs())
-    }
-}
-
-impl Kernel for CrossEntropyKernel {
-    fn name(&self) -> &'static str {
-        match (self.loss, &self.upstream) {
-            (false, Some(_)) => "cross_entropy_grad",
-            (true, Some(_)) => "cross_entropy_and_grad",
-            (_, None) => "cross_entropy",
-        }
-    }
-    fn describe(&self) -> String {
-        let labels = self.labels.describe_prologue(1);
-        let upstream = |fused: &Fused| fused.describe_prologue(1 + self.labels.prologue_inputs());
-        let upstream = self.upstream.as_ref().map_or(String::new(), |fused| format!("; upstream: {}", upstream(fused)));
-        format!("{} rows of {} classes; labels: {labels}{upstream}", self.rows, self.classes)
-    }
-    fn flops(&self) -> u64 {
-        6 * (self.rows * self.classes) as u64
-    }
-    fn cpu(&self, cx: &mut CpuContext<'_>) {
-        crate::cpu::cross_entropy::run(self, cx);
-    }
-    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let lanes = wgsl::share(self.rows, self.classes, target);
-        let mut shader = Shader::file("cross_entropy", include_str!("../../shaders/cross_entropy.wgsl"))
-            .constant("WORKGROUP", lanes.workgroup)
-            .constant("LANES", lanes.lanes)
-            .constant("GRAD", self.upstream.is_some().into())
-            .constant("LOSS", self.loss.into())
-            .alias("T", launch.inputs[0].dtype);
-        let mut params = vec![self.rows as u32, self.classes as u32, launch.inputs[0].view.offset as u32];
-        let mut outputs = launch.outputs.iter().map(|operand| operand.view.offset as u32);
-        let named: &[&str] = match (&self.upstream, self.loss) {
-            (Some(_), true) => &["x", "d", "loss"],
-            (Some(_), false) => &["x", "d"],
-            (None, _) => &["x", "loss"],
-        };
-        let (labels, upstream) = self.loads(launch);
-        let mut pieces = vec![self.labels.operand("labels", labels)];
-        match &self.upstream {
-            Some(fused) => {
-                params.push(outputs.next().unwrap_or(0));
-                pieces.push(fused.operand("upstream", upstream));
-            }
-            None => {
-                params.push(0);
-                shader = shader.replace("grad", "fn store_grad(at: u32, value: f32) {}");
-            }
-        }
-        params.push(outputs.next().unwrap_or(0));
-        if !self.loss {
-            shader = shader.replace("loss", "fn store_loss(at: u32, value: f32) {}");
-        }
-        params.push(self.smoothing.to_bits());
-        let dispatch = Dispatch::new(&launch.first(1, launch.outputs.len()), shader, params, lanes.workgroups);
-        Ok(wgsl::fuse(dispatch, named, launch, &pieces))
-    }
-    fn absorb(&self, own: &Launch, other: &Launch) -> Option<Launch> {
-        let loss: &CrossEntropyKernel = (other.kernel.as_ref() as &dyn Any).downcast_ref()?;
-        let (labels, _) = self.loads(own);
-        let same = (self.rows, self.classes, self.smoothing) == (loss.rows, loss.classes, loss.smoothing)
-            && own.inputs[0] == other.inputs[0]
-            && self.labels == loss.labels
-            && labels == &other.inputs[1..];
-        if !same || self.loss || loss.upstream.is_some() || self.upstream.is_none() {
-            return None;
-        }
-        Some(own.absorbing(other, CrossEntropyKernel { loss: true, ..self.clone() }))
     }
 }

@@ -6,12 +6,10 @@
 use super::table::integer::Int;
 use super::table::{Binary, Compare, Unary};
 use super::{GradContext, Operation};
-use crate::cpu::CpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, Expr, GpuTarget, Instr, Kernel, Launch, Lazy, Lowering, Slot, Value, distinct_buffers};
 use crate::reference::RefTensor;
-use crate::shape::{Shape, TensorType};
+use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
 /// An elementwise operation.
@@ -28,9 +26,6 @@ pub enum Elementwise {
     /// Conversion to a dtype.
     Cast(DType),
 }
-
-/// Steps an expression may have: longer ones take long to plan and make shaders that take long to compile.
-pub(crate) const MAX_STEPS: usize = 256;
 
 /// Evaluates an integer operation on exactly held integers.
 fn on_integers(dtype: DType, values: &[f64], u: impl Fn(&[u32]) -> u32, i: impl Fn(&[i32]) -> i32) -> f64 {
@@ -156,74 +151,4 @@ impl Operation for Elementwise {
             Elementwise::Compare(_) | Elementwise::Select | Elementwise::Cast(_) => each(&|_, _| 0.0),
         }
     }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let ty = cx.output_type();
-        let mut parts: Vec<Lazy> = (0..cx.input_count()).map(|k| cx.lazy(k)).collect();
-        // A launch may touch only so many buffers and hold so many steps: store the largest operand until the rest fit.
-        loop {
-            let buffers = distinct_buffers(parts.iter().flat_map(|p| &p.loads));
-            let steps: usize = parts.iter().map(|p| p.expr.instrs.len()).sum();
-            let largest = if buffers.len() >= cx.max_buffers() {
-                (0..parts.len()).max_by_key(|&k| parts[k].buffers().len())
-            } else if steps > MAX_STEPS {
-                (0..parts.len()).max_by_key(|&k| parts[k].expr.instrs.len())
-            } else {
-                break;
-            };
-            let Some(largest) = largest else { break };
-            parts[largest] = Lazy::load(cx.operand(largest));
-        }
-        let compute = cx.input_type(cx.input_count() - 1).dtype.compute();
-        let instr = |s: &[Slot]| match *self {
-            Elementwise::Unary(op) => Instr::Unary { op, dtype: compute, x: s[0] },
-            Elementwise::Binary(op) => Instr::Binary { op, dtype: compute, a: s[0], b: s[1] },
-            Elementwise::Compare(op) => Instr::Compare { op, dtype: compute, a: s[0], b: s[1] },
-            Elementwise::Select => Instr::Select { dtype: compute, condition: s[0], a: s[1], b: s[2] },
-            Elementwise::Cast(to) => Instr::Cast { from: compute, to, x: s[0] },
-        };
-        Ok(Value::Lazy(Lazy::combine(&parts, &ty.shape, ty.dtype, instr)))
-    }
-}
-
-/// Computes an expression at every point of `shape`; root `r` goes to the launch's `r`-th output, whose view has this
-/// shape. An output may be the same buffer as an input seen through the same dense view: each point reads before it
-/// writes.
-#[derive(Debug, Clone)]
-pub struct ElementwiseKernel {
-    /// The iteration space.
-    pub shape: Shape,
-    /// What to compute.
-    pub expr: Expr,
-}
-
-impl Kernel for ElementwiseKernel {
-    fn name(&self) -> &'static str {
-        "elementwise"
-    }
-    fn flops(&self) -> u64 {
-        self.shape.elements() as u64 * arithmetic(&self.expr)
-    }
-    fn describe(&self) -> String {
-        self.expr.to_string()
-    }
-    fn cpu(&self, cx: &mut CpuContext<'_>) {
-        crate::cpu::elementwise::run(self, cx);
-    }
-    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        crate::plan::wgsl::elementwise(self, launch, target)
-    }
-}
-
-/// Steps of an expression that compute.
-pub fn arithmetic(expr: &Expr) -> u64 {
-    expr.instrs
-        .iter()
-        .filter(|i| {
-            !matches!(
-                i,
-                Instr::Load { .. } | Instr::Gather { .. } | Instr::Fill { .. } | Instr::Iota { .. } | Instr::Step
-            )
-        })
-        .count() as u64
 }

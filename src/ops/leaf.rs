@@ -4,7 +4,6 @@ use super::{GradContext, Operation};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Instr, Lazy, Lowering, Value};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
@@ -122,20 +121,5 @@ impl Operation for Leaf {
         };
         let is_fill = matches!(self, Leaf::Fill(_));
         value.data.iter().map(|&y| if is_fill { rounding(y) } else { 0.0 }).collect()
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let ty = cx.output_type();
-        let lazy = |instr| Ok(Value::Lazy(Lazy::leaf(instr, ty.shape.clone(), ty.dtype)));
-        match self {
-            Leaf::Fill(bits) => {
-                let bits = fill_bits(f64::from_bits(*bits), ty.dtype);
-                lazy(Instr::Fill { dtype: ty.dtype.compute(), bits })
-            }
-            Leaf::Step => lazy(Instr::Step),
-            Leaf::Iota { axis } => lazy(Instr::Iota { axis: *axis as u8 }),
-            Leaf::Poison => lazy(Instr::Fill { dtype: DType::F32, bits: 0 }),
-            Leaf::Constant(_) | Leaf::Input { .. } | Leaf::Variable(_) => Ok(Value::Stored(cx.leaf(self))),
-        }
     }
 }

@@ -1,16 +1,16 @@
 //! The operations: what each one is.
 //!
 //! [`Op`] is the closed list of operations a graph node can hold; [`Operation`] is what each must say of itself: shape
-//! rule, gradient, f64 reference, error scale, and how it becomes kernel launches. Elementwise operations are rows of
-//! [`table`]; every structured operation has a file of its own here and a shader of the same name in `shaders/`.
+//! rule, gradient, f64 reference, error scale. Elementwise operations are rows of [`table`]; every structured operation has a
+//! file of its own here. How it becomes kernel launches is a file of the same name in `plan/lower/`.
 
 pub mod conv;
 pub mod cross_entropy;
+pub mod custom;
 pub mod elementwise;
 pub mod index;
 pub mod leaf;
 pub mod matmul;
-mod matmul_gpu;
 pub mod movement;
 pub mod pool;
 pub mod random;
@@ -23,7 +23,6 @@ pub mod take;
 pub mod topk;
 
 use crate::error::Result;
-use crate::plan::{Lowering, Value};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
@@ -62,7 +61,7 @@ pub enum Op {
     CrossEntropy(cross_entropy::CrossEntropy),
     /// A user's operation; it cannot be saved.
     #[serde(skip)]
-    Custom(Arc<dyn Operation>),
+    Custom(Arc<dyn custom::CustomOperation>),
 }
 
 impl Op {
@@ -122,7 +121,4 @@ pub trait Operation: std::fmt::Debug + Send + Sync {
     /// The scale of the rounding error of a correct implementation, elementwise: an implementation in a format with
     /// epsilon ε may differ from the reference by ε times this. `value` is the reference's output.
     fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64>;
-
-    /// Turns the operation into kernel launches, a view, or a lazy elementwise expression.
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value>;
 }

@@ -4,7 +4,6 @@
 
 use super::{GradContext, Op, Operation};
 use crate::error::Result;
-use crate::plan::{Instr, Lazy, Lowering, Operand, Value};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType, View};
 use crate::tensor::Tensor;
@@ -58,7 +57,7 @@ pub enum Movement {
 
 impl Movement {
     /// The view of an input's elements that is the output. Pad and concat are not views.
-    fn view(&self, view: &View) -> Option<View> {
+    pub(crate) fn view(&self, view: &View) -> Option<View> {
         Some(match self {
             Movement::Reshape(shape) => return view.reshape(shape),
             Movement::Permute(axes) => view.permute(axes),
@@ -72,7 +71,7 @@ impl Movement {
         })
     }
     /// For pad and concat: which part of the output each input fills.
-    fn windows(&self, inputs: &[Shape], output: &Shape) -> Vec<View> {
+    pub(crate) fn windows(&self, inputs: &[Shape], output: &Shape) -> Vec<View> {
         let whole = View::dense(output);
         match self {
             Movement::Pad { axis, before, interior, .. } => {
@@ -89,7 +88,7 @@ impl Movement {
             _ => Vec::new(),
         }
     }
-    fn padding_value(&self) -> f64 {
+    pub(crate) fn padding_value(&self) -> f64 {
         if let Movement::Pad { value, .. } = self { f64::from_bits(*value) } else { 0.0 }
     }
 }
@@ -271,26 +270,5 @@ impl Operation for Movement {
         // Moving is exact; a padding value is rounded to the dtype once.
         let rounding = if matches!(self, Movement::Pad { .. }) && value.dtype.is_float() { 1.0 } else { 0.0 };
         value.data.iter().map(|y| rounding * y.abs()).collect()
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let ty = cx.output_type();
-        if !matches!(self, Movement::Pad { .. } | Movement::Concat { .. }) {
-            let expands =
-                matches!(self, Movement::Broadcast(_)) && ty.shape.elements() > cx.input_type(0).shape.elements();
-            return Ok(cx.map_view(0, &ty.shape, expands, |view| self.view(view)));
-        }
-        let output = cx.allocate(ty.clone());
-        if matches!(self, Movement::Pad { .. }) {
-            let bits = super::leaf::fill_bits(self.padding_value(), ty.dtype);
-            let fill = Instr::Fill { dtype: ty.dtype.compute(), bits };
-            cx.store_into(&Lazy::leaf(fill, ty.shape.clone(), ty.dtype), output.clone());
-        }
-        let shapes: Vec<Shape> = (0..cx.input_count()).map(|k| cx.input_type(k).shape).collect();
-        for (k, window) in self.windows(&shapes, &ty.shape).into_iter().enumerate() {
-            let lazy = cx.lazy(k);
-            cx.store_into(&lazy, Operand { view: window, ..output.clone() });
-        }
-        Ok(Value::Stored(output))
     }
 }

@@ -7,7 +7,6 @@
 use super::{GradContext, Operation};
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Instr, Lazy, Lowering, Value};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
@@ -140,12 +139,6 @@ impl Operation for Random {
         // u = 1 the logarithm's error is absolute, and the root makes it up to √ε-sized only where the draw is small.
         let normal = self.distribution == Distribution::Normal;
         value.data.iter().map(|y| if normal { 32.0 + 8.0 * y.abs() } else { 0.0 }).collect()
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let ty = cx.output_type();
-        let instr = Instr::Random { distribution: self.distribution, stream: self.stream };
-        Ok(Value::Lazy(Lazy::leaf(instr, ty.shape, ty.dtype)))
     }
 }
 

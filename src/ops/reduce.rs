@@ -1,15 +1,11 @@
 //! Reductions over any axes: sum, mean, max, min, argmax, argmin.
 
 use super::{GradContext, Operation};
-use crate::cpu::CpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, Expr, Fused, GpuTarget, Kernel, Launch, Lazy, Lowering, Operand, Value};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType, View};
 use crate::tensor::Tensor;
-use std::any::Any;
-use std::sync::Arc;
 
 /// What a reduction computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -62,7 +58,7 @@ pub struct Reduce {
 }
 
 impl Reduce {
-    fn kept(&self, rank: usize) -> Vec<usize> {
+    pub(crate) fn kept(&self, rank: usize) -> Vec<usize> {
         (0..rank).filter(|a| !self.axes.contains(a)).collect()
     }
     fn output_shape(&self, shape: &Shape, keepdim: bool) -> Shape {
@@ -179,106 +175,5 @@ impl Operation for Reduce {
                 super::matmul::accumulation_error(group.len()) * terms / mean
             })
             .collect()
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let (x, y) = (cx.input_type(0), cx.output_type());
-        let order: Vec<usize> = self.kept(x.shape.rank()).into_iter().chain(self.axes.iter().copied()).collect();
-        let lazy = cx.lazy(0);
-        let lazy = if lazy.is_positional() { Lazy::load(cx.operand(0)) } else { lazy };
-        let shape: Shape = order.iter().map(|&a| x.shape[a]).collect::<Vec<_>>().into();
-        let Some(lazy) = lazy.map_views(&shape, |view| Some(view.permute(&order))) else {
-            unreachable!("a permutation is a view")
-        };
-        let split = x.shape.rank() - self.axes.len();
-        let kernel = ReduceKernel {
-            kind: self.kind,
-            outer: Shape::from(&shape[..split]),
-            inner: Shape::from(&shape[split..]),
-            dtype: x.dtype.compute(),
-            expr: lazy.expr,
-            epilogue: None,
-        };
-        let output = cx.allocate(y);
-        cx.launch(kernel, lazy.loads, vec![output.clone()]);
-        Ok(Value::Stored(output))
-    }
-}
-
-/// Reduces an expression: output element `o` (row-major over `outer`, dense) is the reduction over `inner` of the
-/// expression at the point `(o, i)`. The loads' views have the shape `outer ++ inner`.
-#[derive(Debug, Clone)]
-pub struct ReduceKernel {
-    /// What it computes.
-    pub kind: ReduceKind,
-    /// The kept axes.
-    pub outer: Shape,
-    /// The reduced axes.
-    pub inner: Shape,
-    /// The compute dtype of the expression's value.
-    pub dtype: DType,
-    /// What is reduced.
-    pub expr: Expr,
-    /// What is done with each result.
-    pub epilogue: Option<Fused>,
-}
-
-impl ReduceKernel {
-    /// What is reduced and what the epilogue loads, of a launch's inputs.
-    pub fn inputs<'a>(&self, launch: &'a Launch) -> (&'a [Operand], &'a [Operand]) {
-        let more = self.epilogue.as_ref().map_or(0, Fused::epilogue_inputs);
-        launch.inputs.split_at(launch.inputs.len() - more)
-    }
-}
-
-/// Whether a launch does nothing but add up what follows the axis `row` of `matrix`, for each of its rows.
-pub(super) fn sums_rows(launch: &Launch, matrix: &Operand, row: usize) -> bool {
-    let Some(kernel) = (launch.kernel.as_ref() as &dyn Any).downcast_ref::<ReduceKernel>() else { return false };
-    let [sum] = &launch.inputs[..] else { return false };
-    let kept = |sizes: &[usize], strides: &[isize]| -> Vec<(usize, isize)> {
-        sizes.iter().copied().zip(strides.iter().copied()).filter(|&(size, _)| size != 1).collect()
-    };
-    let (view, split) = (&matrix.view, kernel.outer.rank());
-    let same = |own: std::ops::Range<usize>, other: std::ops::Range<usize>| {
-        kept(&view.shape[own.clone()], &view.strides[own])
-            == kept(&sum.view.shape[other.clone()], &sum.view.strides[other])
-    };
-    kernel.kind == ReduceKind::Sum
-        && kernel.epilogue.is_none()
-        && kernel.expr.instrs.len() == 1
-        && (sum.buffer, sum.dtype, sum.view.offset) == (matrix.buffer, matrix.dtype, view.offset)
-        && same(row..row + 1, 0..split)
-        && same(row + 1..view.shape.rank(), split..sum.view.shape.rank())
-}
-
-impl Kernel for ReduceKernel {
-    fn name(&self) -> &'static str {
-        "reduce"
-    }
-    fn flops(&self) -> u64 {
-        (self.outer.elements() * self.inner.elements()) as u64 * (1 + super::elementwise::arithmetic(&self.expr))
-    }
-    fn describe(&self) -> String {
-        let epilogue =
-            self.epilogue.as_ref().map_or(String::new(), |fused| fused.describe_epilogue(self.expr.inputs()));
-        format!("{} over {} for each of {} of: {}{epilogue}", self.kind.name(), self.inner, self.outer, self.expr)
-    }
-    fn cpu(&self, cx: &mut CpuContext<'_>) {
-        crate::cpu::reduce::run(self, cx);
-    }
-    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        crate::plan::wgsl::reduce(self, launch, target)
-    }
-    fn own_inputs(&self) -> usize {
-        self.expr.inputs()
-    }
-    fn epilogue(&self) -> Option<&Fused> {
-        self.epilogue.as_ref()
-    }
-    fn with_epilogue(&self, epilogue: Fused) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(ReduceKernel { epilogue: Some(epilogue), ..self.clone() }))
-    }
-    fn updates_in_place(&self) -> bool {
-        true
     }
 }

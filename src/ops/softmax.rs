@@ -4,9 +4,7 @@
 
 use super::matmul::accumulation_error;
 use super::{GradContext, Operation};
-use crate::cpu::CpuContext;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
@@ -72,51 +70,5 @@ impl Operation for Softmax {
                 .collect::<Vec<_>>()
         })
         .collect()
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let (x, ty) = (cx.dense(0), cx.output_type());
-        let cols = ty.shape[ty.shape.rank() - 1];
-        let rows = ty.shape.elements() / cols.max(1);
-        let output = cx.allocate(ty);
-        cx.launch(SoftmaxKernel { log: self.log, rows, cols }, vec![x], vec![output.clone()]);
-        Ok(Value::Stored(output))
-    }
-}
-
-/// Rows of a dense operand.
-#[derive(Debug, Clone)]
-pub struct SoftmaxKernel {
-    /// Log-softmax.
-    pub log: bool,
-    /// How many rows.
-    pub rows: usize,
-    /// Elements of a row.
-    pub cols: usize,
-}
-
-impl Kernel for SoftmaxKernel {
-    fn name(&self) -> &'static str {
-        "softmax"
-    }
-    fn describe(&self) -> String {
-        format!("{} rows of {}", self.rows, self.cols)
-    }
-    fn flops(&self) -> u64 {
-        5 * (self.rows * self.cols) as u64
-    }
-    fn cpu(&self, cx: &mut CpuContext<'_>) {
-        crate::cpu::softmax::run(self, cx);
-    }
-    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let (x, y) = (&launch.inputs[0], &launch.outputs[0]);
-        let lanes = wgsl::share(self.rows, self.cols, target);
-        let shader = Shader::file("softmax", include_str!("../../shaders/softmax.wgsl"))
-            .constant("WORKGROUP", lanes.workgroup)
-            .constant("LANES", lanes.lanes)
-            .constant("LOG", u32::from(self.log))
-            .alias("T", x.dtype);
-        let params = [self.rows, self.cols, x.view.offset, y.view.offset].map(|size| size as u32);
-        Ok(Dispatch::new(launch, shader, params.to_vec(), lanes.workgroups))
     }
 }

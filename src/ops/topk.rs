@@ -3,10 +3,8 @@
 //! As in PyTorch a NaN counts as larger than any number; among equal elements the first comes first.
 
 use super::{GradContext, Operation};
-use crate::cpu::CpuContext;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Dispatch, GpuTarget, Kernel, Launch, Lowering, Shader, Value, wgsl};
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
@@ -68,63 +66,5 @@ impl Operation for TopK {
 
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
         vec![0.0; value.data.len()]
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let (x, output) = (cx.dense(0), cx.allocate(cx.output_type()));
-        let columns = x.view.shape[x.view.shape.rank() - 1];
-        let rows = x.view.shape.elements() / columns.max(1);
-        let kernel = TopKKernel { rows, columns, k: self.k, largest: self.largest };
-        cx.launch(kernel, vec![x], vec![output.clone()]);
-        Ok(Value::Stored(output))
-    }
-}
-
-/// Rows of a dense operand.
-#[derive(Debug, Clone)]
-pub struct TopKKernel {
-    /// How many rows.
-    pub rows: usize,
-    /// Elements of a row.
-    pub columns: usize,
-    /// How many indices.
-    pub k: usize,
-    /// The largest first.
-    pub largest: bool,
-}
-
-/// `fn key` of the shader for integers.
-const UNSIGNED: &str = "fn key(value: T) -> u32 {\n    return u32(value);\n}";
-const SIGNED: &str = "fn key(value: T) -> u32 {\n    return bitcast<u32>(i32(value)) ^ 0x80000000u;\n}";
-
-impl Kernel for TopKKernel {
-    fn name(&self) -> &'static str {
-        "topk"
-    }
-    fn describe(&self) -> String {
-        let which = if self.largest { "largest" } else { "smallest" };
-        format!("the {} {which} of {} for each of {} rows", self.k, self.columns, self.rows)
-    }
-    fn flops(&self) -> u64 {
-        (self.rows * self.columns * self.k) as u64
-    }
-    fn cpu(&self, cx: &mut CpuContext<'_>) {
-        crate::cpu::topk::run(self, cx);
-    }
-    fn gpu(&self, launch: &Launch, target: &GpuTarget) -> Result<Dispatch> {
-        let (x, y) = (&launch.inputs[0], &launch.outputs[0]);
-        let lanes = wgsl::share(self.rows, self.columns, target);
-        let shader = Shader::file("topk", include_str!("../../shaders/topk.wgsl"))
-            .constant("WORKGROUP", lanes.workgroup)
-            .constant("LANES", lanes.lanes)
-            .constant("LARGEST", self.largest.into())
-            .alias("T", x.dtype);
-        let shader = match x.dtype {
-            DType::F32 | DType::F16 => shader,
-            DType::U32 => shader.replace("key", UNSIGNED),
-            DType::I32 => shader.replace("key", SIGNED),
-        };
-        let params = [self.rows, self.columns, self.k, x.view.offset, y.view.offset, 0, 0, 0].map(|n| n as u32);
-        Ok(Dispatch::new(launch, shader, params.to_vec(), lanes.workgroups))
     }
 }

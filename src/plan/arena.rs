@@ -11,11 +11,10 @@
 //! buffer either to be read or to be written. The updates themselves read and write at the same positions.
 
 use super::fuse::may_pass;
-use super::{Buffer, BufferId, BufferKind, Launch, Operand, Placement, Plan, Storage};
-use crate::ops::elementwise::ElementwiseKernel;
-use crate::plan::Instr;
+use super::{Buffer, BufferKind, Placement, Plan, Storage};
+use crate::kernels::elementwise::ElementwiseKernel;
+use crate::kernels::{BufferId, Instr, Kernel, Launch, Operand};
 use crate::shape::{Shape, TensorType, View};
-use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -49,7 +48,10 @@ pub(super) fn join(plan: &mut Plan, placed: &Placement) {
 }
 
 fn kernel(launch: &Launch) -> Option<&ElementwiseKernel> {
-    (launch.kernel.as_ref() as &dyn Any).downcast_ref()
+    match &launch.kernel {
+        Kernel::Elementwise(kernel) => Some(kernel),
+        _ => None,
+    }
 }
 
 /// Whether every point has the same value.
@@ -204,11 +206,9 @@ impl Arenas {
         let last = class[class.len() - 1];
         let launch = &plan.launches[last];
         let Some(kernel) = kernel(launch) else { unreachable!("updates are elementwise") };
-        let joined = Launch {
-            kernel: Arc::new(ElementwiseKernel { shape: shape.clone(), expr: kernel.expr.clone() }),
-            inputs: launch.inputs.iter().map(flat).collect(),
-            outputs: launch.outputs.iter().map(flat).collect(),
-        };
+        let kernel = ElementwiseKernel { shape: shape.clone(), expr: kernel.expr.clone() };
+        let inputs = launch.inputs.iter().map(flat).collect();
+        let joined = Launch::new(kernel, inputs, launch.outputs.iter().map(flat).collect());
         let relocate = |operand: &mut Operand| {
             if let Some(&(buffer, offset)) = moved.get(&operand.buffer) {
                 operand.buffer = buffer;

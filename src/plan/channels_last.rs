@@ -5,19 +5,21 @@
 //! padded with zeros to whole vectors, and nothing is moved between lines and lanes. Every operand of such a value gets the
 //! strides of that order, so what a launch does is still told by its operands alone.
 
-use super::{BufferKind, Launch, Operand, Plan};
+use super::{Backend, BufferKind, Plan};
 use crate::dtype::DType;
+use crate::kernels::{Launch, Operand};
 use crate::shape::{TensorType, View};
 
 /// Changes the order of those values for which every launch that touches them agrees. Each value still has a buffer of
 /// its own.
-pub(super) fn rewrite(plan: &mut Plan, lanes: usize) {
+pub(super) fn rewrite(plan: &mut Plan, backend: &dyn Backend) {
+    let Some(lanes) = backend.channel_lanes().filter(|&lanes| lanes > 1) else { return };
     let mut last: Vec<bool> = (0..plan.buffers.len()).map(|index| is_candidate(plan, index)).collect();
     // What one launch refuses, others get as it was written, which they may refuse in turn.
     loop {
         let refused = plan.launches.iter().find(|launch| {
             let lies: Vec<bool> = operands(launch).map(|operand| last[operand.buffer.index()]).collect();
-            !launch.kernel.takes_channels_last(launch, &lies)
+            !backend.takes_channels_last(launch, &lies)
         });
         let Some(launch) = refused else { break };
         operands(launch).for_each(|operand| last[operand.buffer.index()] = false);

@@ -4,12 +4,11 @@
 //! Both move a launch to where another is. That is safe if no launch in between writes what the moved one reads or writes,
 //! or reads what it writes.
 
-use super::{BufferId, BufferKind, Fused, Instr, Launch, Operand, Plan, Slot, distinct_buffers};
-use crate::ops::elementwise::{ElementwiseKernel, MAX_STEPS};
-use crate::ops::reduce::ReduceKernel;
+use super::{BufferKind, Plan};
+use crate::kernels::elementwise::MAX_STEPS;
+use crate::kernels::{BufferId, Fused, Instr, Kernel, Launch, Operand, Slot, distinct_buffers};
 use crate::passes::Passes;
 use crate::shape::View;
-use std::any::Any;
 
 fn touches(operands: &[Operand], buffer: BufferId) -> bool {
     operands.iter().any(|o| o.buffer == buffer)
@@ -29,7 +28,7 @@ pub(super) fn absorb(plan: &mut Plan, passes: &Passes) {
     let mut position = 0;
     while position < plan.launches.len() {
         let launch = &plan.launches[position];
-        let is_sum = (launch.kernel.as_ref() as &dyn Any).is::<ReduceKernel>();
+        let is_sum = matches!(launch.kernel, Kernel::Reduce(_));
         let wanted = if is_sum { passes.bias_gradients } else { passes.losses };
         let joined = if wanted { find_absorber(&plan.launches, position) } else { None };
         match joined {
@@ -48,7 +47,7 @@ pub(super) fn absorb(plan: &mut Plan, passes: &Passes) {
 fn find_absorber(launches: &[Launch], other: usize) -> Option<(usize, usize, Launch)> {
     let read = launches[other].inputs.first()?.buffer;
     for (own, launch) in launches.iter().enumerate().filter(|(k, l)| *k != other && touches(&l.inputs, read)) {
-        let Some(joined) = launch.kernel.absorb(launch, &launches[other]) else { continue };
+        let Some(joined) = launch.kernel.info().absorb(launch, &launches[other]) else { continue };
         let (first, last) = (own.min(other), own.max(other));
         let between = &launches[first + 1..last];
         if may_pass(&launches[last], &launches[first..last]) {
@@ -82,7 +81,7 @@ pub(super) fn epilogues(plan: &mut Plan, max_buffers: usize) {
 /// to the place of the later one.
 fn find_producer(plan: &Plan, position: usize, max_buffers: usize) -> Option<(usize, Launch, bool)> {
     let launch = &plan.launches[position];
-    (launch.kernel.as_ref() as &dyn Any).is::<ElementwiseKernel>().then_some(())?;
+    matches!(launch.kernel, Kernel::Elementwise(_)).then_some(())?;
     let candidates = (0..launch.inputs.len()).filter_map(|k| Some((producer(plan, position, k)?, k)));
     // The latest, so that it moves the least.
     let mut candidates: Vec<(usize, usize)> = candidates.collect();
@@ -128,10 +127,11 @@ fn join(
     kept: &dyn Fn(BufferId) -> bool,
     max_buffers: usize,
 ) -> Option<Launch> {
-    let kernel: &ElementwiseKernel = (launch.kernel.as_ref() as &dyn Any).downcast_ref()?;
+    let Kernel::Elementwise(kernel) = &launch.kernel else { return None };
+    let info = producer.kernel.info();
     let taken = &launch.inputs[k];
-    let own = producer.kernel.own_inputs().min(producer.inputs.len());
-    let before = match producer.kernel.epilogue() {
+    let own = info.own_inputs().min(producer.inputs.len());
+    let before = match info.epilogue() {
         Some(fused) => fused.clone(),
         None if producer.outputs.len() == 1 => Fused::result(&taken.view.shape, taken.dtype),
         None => return None,
@@ -184,14 +184,14 @@ fn join(
     expr.roots = roots;
     let in_place = outputs.iter().any(|o| touches(&loads, o.buffer));
     // But for those that update in place, kernels write their result where the epilogue's first output goes.
-    let direct = producer.kernel.updates_in_place()
+    let direct = info.updates_in_place()
         || (outputs[0].view.is_dense() && outputs[0].dtype == before.result_dtype() && !in_place);
     let disjoint = outputs.iter().all(|o| !touches(&producer.inputs[..own], o.buffer));
     let buffers = own + distinct_buffers(loads.iter().chain(&outputs)).len();
     if !direct || !disjoint || buffers > max_buffers || expr.instrs.len() > MAX_STEPS {
         return None;
     }
-    let kernel = producer.kernel.with_epilogue(Fused { space: before.space, expr })?;
+    let kernel = info.with_epilogue(Fused { space: before.space, expr })?;
     let inputs = producer.inputs[..own].iter().cloned().chain(loads).collect();
-    Some(Launch { kernel, inputs, outputs })
+    Some(Launch::new(kernel, inputs, outputs))
 }

@@ -5,20 +5,26 @@
 //! - launches run in order, each seeing the writes of those before it, and a run writes every element it reads before
 //!   it reads it (but for the room between neighbours in an arena, whose values nobody uses), so what an earlier value or
 //!   run left behind is never seen;
-//! - a launch's outputs never share a buffer with its inputs: a buffer is handed on only after the launch that used it
+//! - a launch's outputs, its inputs and its scratch buffers never share: a buffer is handed on only after the launch that used it
 //!   last, so no launch binds one buffer for two values;
 //! - whole buffers are shared, so no binding's range depends on it.
 
-use super::{Buffer, BufferId, BufferKind, Launch, Operand, Plan};
+use super::{Buffer, BufferKind, Plan};
 use crate::dtype::DType;
+use crate::kernels::{BufferId, Launch, Operand};
 use crate::shape::TensorType;
+
+/// Every buffer a launch touches, its scratch buffers included; some more than once.
+fn buffers_of(launch: &Launch) -> impl Iterator<Item = BufferId> {
+    launch.inputs.iter().chain(&launch.outputs).map(|o| o.buffer).chain(launch.scratch.iter().copied())
+}
 
 /// The first and last launch that touch each buffer; `None` for one that no launch touches.
 pub(super) fn live_ranges(buffers: usize, launches: &[Launch], outputs: &[Operand]) -> Vec<Option<(usize, usize)>> {
     let mut ranges: Vec<Option<(usize, usize)>> = vec![None; buffers];
     for (position, launch) in launches.iter().enumerate() {
-        for operand in launch.inputs.iter().chain(&launch.outputs) {
-            let range = &mut ranges[operand.buffer.index()];
+        for buffer in buffers_of(launch) {
+            let range = &mut ranges[buffer.index()];
             *range = Some((range.map_or(position, |(first, _)| first), position));
         }
     }
@@ -83,15 +89,16 @@ pub(super) fn share(plan: Plan, reuse: bool) -> Plan {
             }
         }
     }
-    let relocate = |operand: &mut Operand| {
-        if let Some(id) = place[operand.buffer.index()] {
-            operand.buffer = id;
+    let relocate = |buffer: &mut BufferId| {
+        if let Some(id) = place[buffer.index()] {
+            *buffer = id;
         }
     };
     for launch in &mut launches {
-        launch.inputs.iter_mut().chain(&mut launch.outputs).for_each(relocate);
+        launch.inputs.iter_mut().chain(&mut launch.outputs).for_each(|o| relocate(&mut o.buffer));
+        launch.scratch.iter_mut().for_each(relocate);
     }
-    outputs.iter_mut().for_each(relocate);
+    outputs.iter_mut().for_each(|o| relocate(&mut o.buffer));
     Plan { buffers: kept, launches, outputs, live_bytes: live_bytes(&buffers, &ranges) }
 }
 
@@ -101,8 +108,8 @@ fn touched(
     ranges: &[Option<(usize, usize)>],
     condition: impl Fn((usize, usize)) -> bool,
 ) -> Vec<usize> {
-    let operands = launch.inputs.iter().chain(&launch.outputs).map(|o| o.buffer.index());
-    let mut found: Vec<usize> = operands.filter(|&i| ranges[i].is_some_and(&condition)).collect();
+    let buffers = buffers_of(launch).map(BufferId::index);
+    let mut found: Vec<usize> = buffers.filter(|&i| ranges[i].is_some_and(&condition)).collect();
     found.sort_unstable();
     found.dedup();
     found

@@ -5,46 +5,26 @@
 
 mod arena;
 mod channels_last;
-mod expr;
-mod expr_print;
 mod fuse;
-mod fused;
-mod kernel;
+mod lazy;
 mod lower;
 mod memory;
 mod origin;
 mod print;
-mod shader;
-mod shader_folder;
+mod scratch;
 mod storage;
+mod target;
 mod updates;
-pub mod wgsl;
-mod window;
 
-pub use expr::{Expr, Instr, Lazy, Slot};
-pub use fused::Fused;
-pub use kernel::{Binding, Dispatch, GpuTarget, Kernel, Launch};
-pub use lower::{Lowering, Target, Value, lower};
-pub use shader::Shader;
-pub use shader_folder::ShaderFolder;
+pub use lazy::Lazy;
+pub use lower::{Lowering, Value, lower};
 pub use storage::{Placement, Storage};
-pub use window::{Reads, WINDOW, Window};
+pub use target::{AnyBackend, Backend, Target};
 
 use crate::array::Array;
-use crate::dtype::DType;
-use crate::shape::{TensorType, View};
+use crate::kernels::{Launch, Operand};
+use crate::shape::TensorType;
 use std::sync::Arc;
-
-/// A buffer's position in [`Plan::buffers`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BufferId(pub u32);
-
-impl BufferId {
-    /// As an index into [`Plan::buffers`].
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// What a buffer holds.
 #[derive(Debug, Clone)]
@@ -66,39 +46,6 @@ pub struct Buffer {
     pub ty: TensorType,
     /// What it holds.
     pub kind: BufferKind,
-}
-
-/// Elements of a buffer seen through a view.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Operand {
-    /// The buffer.
-    pub buffer: BufferId,
-    /// Its element type.
-    pub dtype: DType,
-    /// Which elements, in which order.
-    pub view: View,
-}
-
-impl Operand {
-    /// Whether it may have an element in common with another.
-    pub fn meets(&self, other: &Operand) -> bool {
-        let (a, b) = (self.view.range(), other.view.range());
-        self.buffer == other.buffer && a.start < b.end && b.start < a.end
-    }
-    /// Bytes of the elements it shows; what a broadcast shows many times counts once.
-    pub fn bytes(&self) -> u64 {
-        let axes = self.view.shape.iter().zip(&self.view.strides);
-        let elements: usize = axes.map(|(&size, &stride)| if stride == 0 { size.min(1) } else { size }).product();
-        (elements * self.dtype.size()) as u64
-    }
-}
-
-/// The buffers of some operands, each once, in order.
-pub(crate) fn distinct_buffers<'a>(operands: impl IntoIterator<Item = &'a Operand>) -> Vec<BufferId> {
-    let mut buffers: Vec<BufferId> = operands.into_iter().map(|o| o.buffer).collect();
-    buffers.sort_unstable();
-    buffers.dedup();
-    buffers
 }
 
 /// A planned program.

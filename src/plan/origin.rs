@@ -3,20 +3,20 @@
 //! A slice starts somewhere in its buffer, and a parameter or a gradient may have been moved into an arena. A kernel that
 //! takes whole buffers gets a copy there, and writes to a buffer that is copied to where the result belongs.
 
-use super::{Buffer, BufferId, BufferKind, Launch, Lazy, Operand, Plan};
-use crate::ops::elementwise::ElementwiseKernel;
+use super::{Buffer, BufferKind, Lazy, Plan};
+use crate::kernels::elementwise::ElementwiseKernel;
+use crate::kernels::{BufferId, Launch, Operand};
 use crate::shape::{TensorType, View};
-use std::sync::Arc;
 
 /// Adds the copies.
 pub(super) fn copy(plan: &mut Plan) {
-    if !plan.launches.iter().any(|launch| launch.kernel.needs_origin()) {
+    if !plan.launches.iter().any(|launch| launch.kernel.info().needs_origin()) {
         return;
     }
     let mut launches = Vec::with_capacity(plan.launches.len());
     for mut launch in std::mem::take(&mut plan.launches) {
         let mut after = Vec::new();
-        if launch.kernel.needs_origin() {
+        if launch.kernel.info().needs_origin() {
             for input in launch.inputs.iter_mut().filter(|o| is_inside(o)) {
                 let fresh = fresh(&mut plan.buffers, input);
                 launches.push(between(std::mem::replace(input, fresh.clone()), fresh));
@@ -48,5 +48,5 @@ fn fresh(buffers: &mut Vec<Buffer>, operand: &Operand) -> Operand {
 fn between(from: Operand, to: Operand) -> Launch {
     let lazy = Lazy::load(from);
     let kernel = ElementwiseKernel { shape: lazy.shape.clone(), expr: lazy.expr };
-    Launch { kernel: Arc::new(kernel), inputs: lazy.loads, outputs: vec![to] }
+    Launch::new(kernel, lazy.loads, vec![to])
 }

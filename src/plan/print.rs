@@ -1,7 +1,8 @@
 //! Printing a plan: one line a launch, or all that is known of each.
 
-use super::{BufferKind, GpuTarget, Launch, Operand, Plan};
+use super::{BufferKind, Plan};
 use crate::error::Result;
+use crate::kernels::{Launch, Operand};
 use std::fmt::{self, Write};
 
 /// Whether a buffer is of some kind.
@@ -33,9 +34,12 @@ impl Plan {
     }
 
     /// The whole plan for people: of each launch its kernel, what it computes, its operands with their sizes and how they
-    /// are looked at, its operations and bytes, and on a GPU its shader and workgroups. Then totals, and what a run's
-    /// buffers take, which is known before any is allocated.
-    pub fn explain(&self, target: Option<&GpuTarget>) -> Result<String> {
+    /// are looked at, its operations and bytes, and the lines that `details` adds. Then totals, and what a run's buffers take,
+    /// which is known before any is allocated.
+    ///
+    /// # Errors
+    /// What `details` fails with.
+    pub fn explain(&self, details: impl Fn(&Launch) -> Result<Vec<String>>) -> Result<String> {
         let mut out = String::new();
         for (index, launch) in self.launches.iter().enumerate() {
             let cost = format!("{}, {}", count(launch.kernel.flops(), "flop"), count(launch.bytes(), "B"));
@@ -57,14 +61,14 @@ impl Plan {
                     );
                 }
             }
-            if let Some(target) = target {
-                let dispatch = launch.kernel.gpu(launch, target)?;
-                let constants = dispatch.shader.constants.iter().map(|(name, value)| format!("{name}={value}"));
-                let constants = constants.collect::<Vec<_>>().join(" ");
-                let groups = dispatch.workgroups;
-                let plural = if groups == 1 { "" } else { "s" };
-                let _ =
-                    writeln!(out, "     shader {}  {groups} workgroup{plural}  {constants}", dispatch.shader.name());
+            let scratch = launch.scratch.iter().map(|b| self.buffers[b.index()].ty.bytes() as u64).collect::<Vec<_>>();
+            if !scratch.is_empty() {
+                let plural = if scratch.len() == 1 { "" } else { "s" };
+                let bytes = count(scratch.iter().sum(), "B");
+                let _ = writeln!(out, "     scratch {} buffer{plural}, {bytes}", scratch.len());
+            }
+            for line in details(launch)? {
+                let _ = writeln!(out, "     {line}");
             }
         }
         let kinds: [(&str, IsKind); 4] = [

@@ -6,11 +6,12 @@
 //! it writes them. Updates that read each other's variables (a parameter and its momentum) form one launch. Where
 //! that cannot be, the new values are computed into scratch buffers first and copied afterwards.
 
+use super::Lazy;
 use super::lower::{Lowering, Value, is_elementwise};
-use super::{Expr, Lazy, Operand, distinct_buffers};
 use crate::error::Result;
 use crate::graph::{Node, NodeId};
-use crate::ops::elementwise::ElementwiseKernel;
+use crate::kernels::elementwise::ElementwiseKernel;
+use crate::kernels::{Expr, Operand, distinct_buffers};
 use crate::variable::Variable;
 
 /// Elementwise nodes whose only consumers, through elementwise nodes of the same shape, are updates: they are kept

@@ -1,70 +1,22 @@
 //! A session: one device, the variables' storage on it, and the programs that share them.
 
-mod device;
-pub(crate) mod reference;
-
-pub use device::{Backend, Device, GpuChoice};
+mod open;
+mod reference;
 
 use crate::array::Array;
 use crate::cpu::threads::{self, Beside};
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::executor::{Executor, LaunchSeconds};
 use crate::graph::{Graph, NodeId};
+use crate::kernels::Launch;
 use crate::ops::Op;
 use crate::ops::leaf::Leaf;
-use crate::plan::{GpuTarget, Plan};
+use crate::plan::Plan;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
-
-/// What runs programs on one kind of device. Programs and outputs are numbered in the order they were given.
-pub trait Executor: Send {
-    /// The device's name, for people.
-    fn name(&self) -> String;
-    /// Prepares a program: plans it and builds whatever can be built before the first run.
-    fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize>;
-    /// Runs `program` for each step in `first..first + count`; the inputs are the same in all of them and have been
-    /// checked against the program.
-    fn run(&mut self, program: usize, inputs: &[(&str, &Array)], first: u32, count: u32, seed: u64) -> Result<()>;
-    /// The outputs of the last run of `program`.
-    fn outputs(&mut self, program: usize) -> Result<Vec<Array>>;
-    /// A variable's value. Its storage exists once a program that uses it was compiled, or it was written.
-    fn read(&mut self, variable: &Variable) -> Result<Array>;
-    /// Sets a variable's value; the type has been checked.
-    fn write(&mut self, variable: &Variable, value: &Array) -> Result<()>;
-    /// The plan of a program; the reference has none.
-    fn plan(&self, program: usize) -> Option<&Plan>;
-    /// Bytes allocated for variables and programs.
-    fn allocated_bytes(&self) -> u64;
-    /// Runs `program` once with each launch timed on its own, in seconds, waiting for it to end. On a GPU that includes
-    /// the submission and the wait. Empty on the reference.
-    fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<f64>>;
-    /// Waits until everything asked for so far is done. A device whose runs are done when `run` returns need do nothing.
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
-    /// Runs `program` as `run` does, with the inputs of its last run, and gives each run's seconds for each launch by the
-    /// device's own clock; `None` (and nothing was run) if it has none.
-    fn device_times(&mut self, _program: usize, _first: u32, _count: u32, _seed: u64) -> Result<Option<Vec<Vec<f64>>>> {
-        Ok(None)
-    }
-    /// The seconds the host has spent so far on encoding and submitting runs, waits not counted; `None` on a device that has
-    /// nothing to encode.
-    fn host_seconds(&self) -> Option<f64> {
-        None
-    }
-    /// What kernels are chosen for, if it is a GPU.
-    fn gpu_target(&self) -> Option<GpuTarget> {
-        None
-    }
-    /// The name and the specialised text of each launch's shader, on a GPU.
-    fn wgsl(&self, _program: usize) -> Result<Vec<(String, String)>> {
-        Ok(Vec::new())
-    }
-    /// What else is known of the device, for reports: adapter, driver, limits, features.
-    fn details(&self) -> serde_json::Value {
-        serde_json::Value::Null
-    }
-}
+use crate::wgsl::{self, GpuTarget};
 
 /// A compiled program of a [`Session`].
 #[derive(Debug, Clone)]
@@ -235,10 +187,25 @@ impl Session {
         (program.session == self.id).then(|| self.executor.plan(program.index)).flatten()
     }
 
-    /// Runs a program once, with the inputs of its last run, and gives the seconds each of its plan's launches took on its
-    /// own. On a GPU that includes a submission and a wait for each, so compare launches rather than add them up. Like any
+    /// The plan of a program for people: see [`Plan::explain`]; on a GPU with each launch's dispatches. `None` on the reference
+    /// device, which has no plans.
+    ///
+    /// # Errors
+    /// If `program` belongs to another session.
+    pub fn explain(&self, program: &Program) -> Result<Option<String>> {
+        self.check_program(program)?;
+        let target = self.gpu_target();
+        let details = |launch: &Launch| match &target {
+            Some(target) => wgsl::describe(launch, target),
+            None => Ok(Vec::new()),
+        };
+        self.executor.plan(program.index).map(|plan| plan.explain(details)).transpose()
+    }
+
+    /// Runs a program once, with the inputs of its last run, and gives the seconds that each dispatch of each of its plan's
+    /// launches took on its own. On a GPU that includes a submission and a wait for each, so compare launches rather than add them up. Like any
     /// run it updates variables and advances the step. Empty on the reference device.
-    pub fn profile(&mut self, program: &Program) -> Result<Vec<f64>> {
+    pub fn profile(&mut self, program: &Program) -> Result<Vec<LaunchSeconds>> {
         self.check_program(program)?;
         let step = self.steps[program.index];
         let seconds = self.executor.profile(program.index, step, self.seed)?;
@@ -251,10 +218,10 @@ impl Session {
         self.executor.finish()
     }
 
-    /// Runs a program `count` times, with the inputs of its last run, and gives each run's seconds for each launch by the
+    /// Runs a program `count` times, with the inputs of its last run, and gives each run's seconds for each dispatch of each launch by the
     /// device's own clock: the host's part is not in them. `None`, and nothing was run, if the device has no such clock.
     /// Like any runs these update variables and advance the step.
-    pub fn device_times(&mut self, program: &Program, count: u32) -> Result<Option<Vec<Vec<f64>>>> {
+    pub fn device_times(&mut self, program: &Program, count: u32) -> Result<Option<Vec<Vec<LaunchSeconds>>>> {
         self.check_program(program)?;
         let first = self.steps[program.index];
         let Some(next) = first.checked_add(count) else {

@@ -1,8 +1,8 @@
 //! The reference as a device: interprets the unoptimised graph in f64.
 
-use super::Executor;
 use crate::array::Array;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::executor::{Executor, LaunchSeconds, unused};
 use crate::graph::{Graph, NodeId};
 use crate::plan::Plan;
 use crate::reference::{Environment, RefTensor, evaluate};
@@ -72,7 +72,7 @@ impl Executor for ReferenceExecutor {
         None
     }
 
-    fn profile(&mut self, _: usize, _: u32, _: u64) -> Result<Vec<f64>> {
+    fn profile(&mut self, _: usize, _: u32, _: u64) -> Result<Vec<LaunchSeconds>> {
         Ok(Vec::new())
     }
 
@@ -80,12 +80,4 @@ impl Executor for ReferenceExecutor {
         let results = self.programs.iter().flat_map(|p| &p.results);
         self.variables.values().chain(results).map(|v| v.data.len() as u64 * 8).sum()
     }
-}
-
-/// The error for reading a variable no program of the session uses.
-pub(crate) fn unused(variable: &Variable) -> Error {
-    Error::value(
-        format!("variable `{}`", variable.name()),
-        "no program of this session uses it and it was never written",
-    )
 }

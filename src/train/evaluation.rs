@@ -7,9 +7,10 @@ use super::model::Model;
 use super::programs::{DeviceSplit, EvalPrograms};
 use crate::array::Array;
 use crate::data::{Dataset, Split};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::Module;
-use crate::session::{Device, Session};
+use crate::session::Session;
 
 /// A set's mean loss and the per cent misclassified.
 pub(super) type Score = (f64, f64);

@@ -7,12 +7,14 @@ use super::model::Model;
 use super::programs::{DeviceSplit, Moves, TrainPrograms};
 use crate::array::Array;
 use crate::data::{Dataset, RandomState};
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::executor::LaunchSeconds;
 use crate::graph::Graph;
 use crate::nn::Module;
 use crate::optim::{Ema, Plateau};
 use crate::plan::Plan;
-use crate::session::{Device, Program, Session};
+use crate::session::{Program, Session};
 use crate::variable::Variable;
 use std::time::Instant;
 
@@ -159,12 +161,18 @@ impl Trainer {
         self.session.plan(self.train.program())
     }
 
-    /// The seconds each launch of a training step takes on its own, the least of `repeats` runs. Like any steps these
+    /// The plan of a full training step for people; `None` on the reference. See [`Session::explain`].
+    pub fn explain(&self) -> Result<Option<String>> {
+        self.session.explain(self.train.program())
+    }
+
+    /// The seconds each dispatch of a training step takes on its own, by launch, the least of `repeats` runs. Like any steps these
     /// move the parameters.
-    pub fn profile(&mut self, repeats: u32) -> Result<Vec<f64>> {
+    pub fn profile(&mut self, repeats: u32) -> Result<Vec<LaunchSeconds>> {
         let mut least = self.session.profile(self.train.program())?;
         for _ in 1..repeats {
-            for (least, seconds) in least.iter_mut().zip(self.session.profile(self.train.program())?) {
+            let again = self.session.profile(self.train.program())?;
+            for (least, seconds) in least.iter_mut().flatten().zip(again.into_iter().flatten()) {
                 *least = least.min(seconds);
             }
         }
@@ -199,7 +207,7 @@ impl Trainer {
     }
 
     /// As [`Trainer::steps`], with the seconds of each step's launches by the device's own clock, if it has one.
-    pub fn device_times(&mut self, count: u32) -> Result<Option<Vec<Vec<f64>>>> {
+    pub fn device_times(&mut self, count: u32) -> Result<Option<Vec<Vec<LaunchSeconds>>>> {
         self.session.device_times(self.train.program(), count)
     }
 

@@ -6,7 +6,8 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::ops::samples::Sample;
-use crate::plan::{Dispatch, GpuTarget, Shader, Target, lower};
+use crate::plan::{Target, lower};
+use crate::wgsl::{self, Dispatch, GpuTarget, Shader};
 use std::collections::HashMap;
 
 /// A shader as a device of some kind would run it, with the first launch that asks for it.
@@ -44,7 +45,7 @@ impl Kernels {
     ///
     /// ```
     /// use wgrad::ops::samples;
-    /// use wgrad::plan::GpuTarget;
+    /// use wgrad::wgsl::GpuTarget;
     /// use wgrad::verify::kernels::Kernels;
     /// let kernels = Kernels::of_samples(&samples::all(), &GpuTarget::default())?;
     /// let matmul = kernels.iter().find(|k| k.name() == "matmul").expect("there are products among the samples");
@@ -76,19 +77,20 @@ impl Kernels {
     /// # Errors
     /// If the graph cannot be planned for such a device.
     pub fn add(&mut self, graph: &Graph, outputs: &[NodeId], target: &GpuTarget, asked_by: &str) -> Result<()> {
-        let limits = Target { max_buffers: target.storage_buffers as usize, ..Target::default() };
+        let limits = Target { max_buffers: target.storage_buffers as usize, backend: target, ..Target::default() };
         let plan = lower(graph, outputs, &limits)?;
         for launch in &plan.launches {
-            let dispatch = launch.kernel.gpu(launch, target)?;
-            let next = self.found.len();
-            let at = *self.index.entry(dispatch.shader.clone()).or_insert(next);
-            if at == next {
-                let describe = launch.kernel.describe();
-                self.found.push(Specialisation { asked_by: Vec::new(), describe, dispatch });
-            }
-            let asked = &mut self.found[at].asked_by;
-            if asked.last().is_none_or(|last| last != asked_by) {
-                asked.push(asked_by.to_string());
+            for dispatch in wgsl::dispatches(launch, target)? {
+                let next = self.found.len();
+                let at = *self.index.entry(dispatch.shader.clone()).or_insert(next);
+                if at == next {
+                    let describe = launch.kernel.describe();
+                    self.found.push(Specialisation { asked_by: Vec::new(), describe, dispatch });
+                }
+                let asked = &mut self.found[at].asked_by;
+                if asked.last().is_none_or(|last| last != asked_by) {
+                    asked.push(asked_by.to_string());
+                }
             }
         }
         Ok(())

@@ -13,7 +13,8 @@ use super::after::After;
 use super::context::sized;
 use super::simd::lane_count;
 use super::threads::{MOST, parts, split, with_panels};
-use crate::ops::conv::{ConvGeometry, ConvPass};
+use crate::kernels::conv::ConvPass;
+use crate::ops::conv::ConvGeometry;
 use crate::shape::View;
 use pulp::{Arch, Simd, WithSimd};
 

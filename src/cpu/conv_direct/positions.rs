@@ -12,7 +12,7 @@ use super::{Conv, Order};
 use crate::cpu::after::After;
 use crate::cpu::context::aligned;
 use crate::cpu::lanes::{COPY, from_lanes, lines_to_lanes, pad_rows};
-use crate::ops::conv::ConvPass;
+use crate::kernels::conv::ConvPass;
 use pulp::Simd;
 
 /// Positions of the largest tile.

@@ -9,15 +9,9 @@
 //! - input gradient `(y, w) → x` (also the transposed convolution),
 //! - weight gradient `(x, y) → w`.
 
-mod gpu;
-mod kernel;
-
-pub use kernel::{ConvKernel, ConvPass};
-
 use super::matmul::accumulation_error;
 use super::{GradContext, Op, Operation};
 use crate::error::Result;
-use crate::plan::{Lowering, Value};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
@@ -357,19 +351,5 @@ impl Operation for Conv {
         let output = TensorType::new(&value.shape, value.dtype);
         let magnitude = self.reference(&[&inputs[0].abs(), &inputs[1].abs()], &output);
         magnitude.data.iter().map(|m| accumulation_error(terms) * m).collect()
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let (a, b, ty) = (cx.dense(0), cx.dense(1), cx.output_type());
-        let geometry = self.geometry(&a.view.shape, &b.view.shape).map_err(crate::Error::Internal)?;
-        let pass = match self.kind {
-            ConvKind::Forward => ConvPass::Forward,
-            ConvKind::InputGrad(_) => ConvPass::InputGrad,
-            ConvKind::WeightGrad(_) => ConvPass::WeightGrad,
-        };
-        let output = cx.allocate(ty);
-        let kernel = ConvKernel { pass, geometry, epilogue: None, row_sums: false };
-        cx.launch(kernel, vec![a, b], vec![output.clone()]);
-        Ok(Value::Stored(output))
     }
 }

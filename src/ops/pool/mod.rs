@@ -7,17 +7,14 @@
 //!
 //! The two gradients look at the windows around an element, so nothing is added atomically and results are reproducible.
 
-mod kernel;
 mod windows;
 
-pub use kernel::{PoolKernel, PoolPass};
 pub use windows::{AxisWindows, PoolGeometry, PoolOptions, Windows};
 
 use super::matmul::accumulation_error;
 use super::{GradContext, Op, Operation};
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::{Lowering, Value};
 use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
@@ -48,7 +45,7 @@ pub struct Pool {
 
 impl Pool {
     /// The sizes, from the first operand's shape.
-    fn geometry(&self, a: &Shape) -> Result<PoolGeometry, String> {
+    pub(crate) fn geometry(&self, a: &Shape) -> Result<PoolGeometry, String> {
         let average = matches!(self.kind, PoolKind::Average | PoolKind::AverageGrad(_));
         match &self.kind {
             PoolKind::Put(size) | PoolKind::AverageGrad(size) => {
@@ -186,20 +183,5 @@ impl Operation for Pool {
         // The divisions round too.
         let scale = 1.0 + accumulation_error(g.window_size());
         self.reference(&operands, &output).data.iter().map(|m| scale * m).collect()
-    }
-
-    fn lower(&self, cx: &mut Lowering<'_>) -> Result<Value> {
-        let inputs: Vec<_> = (0..cx.input_count()).map(|k| cx.dense(k)).collect();
-        let geometry = self.geometry(&inputs[0].view.shape).map_err(crate::Error::Internal)?;
-        let pass = match self.kind {
-            PoolKind::Max => PoolPass::Max { value: true, place: false },
-            PoolKind::ArgMax => PoolPass::Max { value: false, place: true },
-            PoolKind::Put(_) => PoolPass::Put,
-            PoolKind::Average => PoolPass::Average,
-            PoolKind::AverageGrad(_) => PoolPass::AverageGrad,
-        };
-        let output = cx.allocate(cx.output_type());
-        cx.launch(PoolKernel { pass, geometry }, inputs, vec![output.clone()]);
-        Ok(Value::Stored(output))
     }
 }

@@ -63,8 +63,8 @@ impl Bundle {
         let outputs: Vec<_> = trial.outputs.iter().map(|&id| trial.graph.tensor(id)).collect();
         let program = session.compile(trial.graph, &outputs)?;
         let mut notes = vec![("graph.txt".to_string(), trial.graph.to_string())];
-        if let Some(plan) = session.plan(&program) {
-            notes.push(("plan.txt".into(), plan.explain(session.gpu_target().as_ref())?));
+        if let Some(plan) = session.explain(&program)? {
+            notes.push(("plan.txt".into(), plan));
         }
         let shaders = session.wgsl(&program)?.into_iter().enumerate();
         notes.extend(shaders.map(|(k, (name, text))| (format!("{k}-{name}.wgsl"), text)));

@@ -2,8 +2,9 @@
 
 use super::{CheckOptions, Report, run};
 use crate::custom::{CustomKernel, has_gradient, samples};
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::session::{Device, Session};
+use crate::session::Session;
 use crate::verify::gradcheck_sample;
 
 /// Checks a kernel of your own: on the device, forward and backward, its samples and variants of them at the edges of shapes

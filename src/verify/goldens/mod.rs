@@ -20,11 +20,12 @@ pub use report::{CaseReport, Outcome, Report};
 
 use crate::array::Array;
 use crate::data::npz::{self, NpzArray};
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::reference::{Environment, RefTensor, evaluate_all};
-use crate::session::{Device, Session};
+use crate::session::Session;
 use crate::tensor::Tensor;
 use crate::verify::error_bounds;
 use case::{Case, Inputs, Trouble};

@@ -1,0 +1,82 @@
+//! The pooling kernels.
+
+use super::{Kernel, KernelInfo, Launch};
+use crate::ops::pool::PoolGeometry;
+
+/// What a pooling kernel computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PoolPass {
+    /// `x → y, places`: either or both.
+    Max {
+        /// The largest of each window.
+        value: bool,
+        /// Where it is.
+        place: bool,
+    },
+    /// `(g, places) → x`.
+    Put,
+    /// `x → y`.
+    Average,
+    /// `g → x`.
+    AverageGrad,
+}
+
+/// A pooling over dense operands.
+#[derive(Debug, Clone)]
+pub struct PoolKernel {
+    /// What is computed.
+    pub pass: PoolPass,
+    /// The sizes.
+    pub geometry: PoolGeometry,
+}
+
+impl PoolKernel {
+    /// Whether it computes a gradient for the input.
+    pub fn is_grad(&self) -> bool {
+        matches!(self.pass, PoolPass::Put | PoolPass::AverageGrad)
+    }
+}
+
+impl KernelInfo for PoolKernel {
+    fn name(&self) -> &'static str {
+        match self.pass {
+            PoolPass::Max { value: true, place: false } => "max_pool",
+            PoolPass::Max { value: false, .. } => "max_pool_indices",
+            PoolPass::Max { value: true, place: true } => "max_pool_with_indices",
+            PoolPass::Put => "max_pool_grad",
+            PoolPass::Average => "avg_pool",
+            PoolPass::AverageGrad => "avg_pool_grad",
+        }
+    }
+    fn describe(&self) -> String {
+        let [y, x] = &self.geometry.axes;
+        let size =
+            |y: usize, x: usize| if self.geometry.axes[0].input == 1 { x.to_string() } else { format!("{y}x{x}") };
+        let windows = if self.geometry.adaptive {
+            "adaptive windows".to_string()
+        } else {
+            format!(
+                "windows of {}, stride {}, padding {}, dilation {}",
+                size(y.kernel, x.kernel),
+                size(y.stride, x.stride),
+                size(y.padding, x.padding),
+                size(y.dilation, x.dilation)
+            )
+        };
+        let planes = self.geometry.planes;
+        format!("{planes} planes of {} with {}: {windows}", size(y.input, x.input), size(y.output, x.output))
+    }
+    fn flops(&self) -> u64 {
+        (self.geometry.planes * self.geometry.output_size() * self.geometry.window_size()) as u64
+    }
+    /// The maxima and where they are, at once.
+    fn absorb(&self, own: &Launch, other: &Launch) -> Option<Launch> {
+        let Kernel::Pool(places) = &other.kernel else { return None };
+        let fits = self.pass == PoolPass::Max { value: true, place: false }
+            && places.pass == PoolPass::Max { value: false, place: true }
+            && self.geometry == places.geometry
+            && own.inputs == other.inputs;
+        let pass = PoolPass::Max { value: true, place: true };
+        fits.then(|| own.absorbing(other, PoolKernel { pass, ..self.clone() }))
+    }
+}

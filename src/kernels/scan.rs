@@ -1,0 +1,27 @@
+//! Cumulative sums of rows.
+
+use super::KernelInfo;
+
+/// A scan of the rows of a dense operand.
+#[derive(Debug, Clone)]
+pub struct ScanKernel {
+    /// From the end of each row.
+    pub reverse: bool,
+    /// How many rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub columns: usize,
+}
+
+impl KernelInfo for ScanKernel {
+    fn name(&self) -> &'static str {
+        "cumsum"
+    }
+    fn describe(&self) -> String {
+        let direction = if self.reverse { " from the end" } else { "" };
+        format!("{} rows of {}{direction}", self.rows, self.columns)
+    }
+    fn flops(&self) -> u64 {
+        (self.rows * self.columns) as u64
+    }
+}

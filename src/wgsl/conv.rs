@@ -1,0 +1,190 @@
+//! How a GPU runs a convolution and its gradients: as products with a gathered matrix (see `shaders/conv.wgsl`).
+
+use super::generate::{Stores, store};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader};
+use crate::error::Result;
+use crate::kernels::conv::{ConvKernel, ConvPass};
+
+/// A workgroup's shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tile {
+    /// Threads along columns.
+    columns: usize,
+    /// Threads that share a column.
+    split: usize,
+    /// Rows a thread computes.
+    rows: usize,
+    /// Columns a thread computes.
+    per: usize,
+}
+
+/// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 turns in all, and 16 steps
+/// take up to five.
+const LONGEST: usize = 1 << 17;
+
+impl Tile {
+    /// The tile for `groups` products of `m` rows, `n` columns and `k` terms.
+    ///
+    /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
+    /// few columns. A software driver runs few threads; each element it gathers is dear and should feed many rows.
+    fn choose([groups, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
+        let threads = target.max_invocations.min(256) as usize;
+        let all_rows = m.div_ceil(4).min(4) * 4;
+        let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
+        if target.software {
+            // Two columns a thread, so that an entry of `w` feeds two: what is read from workgroup memory is dear too.
+            // Where there are few columns, their threads are also needed to fetch `w`.
+            let per = if n * groups >= 256 { 2 } else { 1 };
+            let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / long).min(128));
+            return Tile { columns, split: long, rows: all_rows, per };
+        }
+        let workgroups = |t: Tile| groups * m.div_ceil(t.rows) * n.div_ceil(t.columns);
+        let tile = |columns, rows| Tile { columns, split: 1, rows, per: 1 };
+        let wide = [tile(64, all_rows), tile(64, all_rows.min(8)), tile(64, 4)];
+        if let Some(&found) = wide.iter().find(|&&t| workgroups(t) >= 128 && k <= LONGEST) {
+            return found;
+        }
+        // Too few columns to fill a device: the more terms, the more threads share one.
+        let split = if k >= 512 {
+            16
+        } else if k >= 64 {
+            4
+        } else {
+            1
+        };
+        let columns = if split == 16 { 16 } else { 32 };
+        let split = split.max(long).min(threads / columns);
+        Tile { columns, split, rows: 4, per: 1 }
+    }
+}
+
+/// The greatest common divisor; neither is 0.
+fn gcd(a: usize, b: usize) -> usize {
+    if a.is_multiple_of(b) { b } else { gcd(b, a % b) }
+}
+
+/// The result's axes, and which component of the shader's coordinates (j0, row, position) each is.
+fn axes(kernel: &ConvKernel) -> [(usize, u8); 3] {
+    let g = &kernel.geometry;
+    let area = |s: [usize; 2]| s[0] * s[1];
+    match kernel.pass {
+        ConvPass::Forward => [(g.batch, 0), (g.out_channels, 1), (area(g.output), 2)],
+        ConvPass::InputGrad => [(g.batch, 0), (g.in_channels, 1), (area(g.input), 2)],
+        ConvPass::WeightGrad => [(g.out_channels, 1), (g.group_in(), 0), (area(g.kernel), 2)],
+    }
+}
+
+/// The dispatch of a convolution or a gradient, and what its shader calls the buffers.
+fn dispatch(kernel: &ConvKernel, operands: Operands<'_>, target: &GpuTarget) -> (Dispatch, Vec<&'static str>) {
+    let g = &kernel.geometry;
+    let area = |s: [usize; 2]| s[0] * s[1];
+    let (input, output, window) = (area(g.input), area(g.output), area(g.kernel));
+    let (gin, gout) = (g.group_in(), g.group_out());
+    // Strides of an input [sample, group, channel], an output and a weight [group, output, input channel].
+    let [x_sample, x_group] = [g.in_channels * input, gin * input];
+    let [y_sample, y_group] = [g.out_channels * output, gout * output];
+    let [w_group, w_out] = [gout * gin * window, gin * window];
+    /// The problem as a product; names as in the shader.
+    struct Product {
+        m: usize,
+        w: [usize; 5],
+        x: [usize; 5],
+        out: [usize; 3],
+        k: ([usize; 3], [usize; 2]),
+        j: ([usize; 3], [usize; 2]),
+    }
+    let [width, out_width, window_width] = [g.input[1], g.output[1], g.kernel[1]];
+    let samples = |s: [usize; 2]| [g.batch, s[0], s[1]];
+    let product = match kernel.pass {
+        ConvPass::Forward => Product {
+            m: gout,
+            w: [w_group, w_out, window, window_width, 1],
+            x: [x_group, input, x_sample, g.input[0], width],
+            out: [y_group, output, y_sample],
+            k: ([gin, g.kernel[0], window_width], g.dilation),
+            j: (samples(g.output), g.stride),
+        },
+        ConvPass::InputGrad => Product {
+            m: gin,
+            w: [w_group, window, w_out, window_width, 1],
+            x: [y_group, output, y_sample, g.output[0], out_width],
+            out: [x_group, input, x_sample],
+            k: ([gout, g.kernel[0], window_width], g.dilation),
+            j: (samples(g.input), [1, 1]),
+        },
+        ConvPass::WeightGrad => Product {
+            m: gout,
+            w: [y_group, output, y_sample, out_width, 1],
+            x: [x_group, x_sample, input, g.input[0], width],
+            out: [w_group, w_out, window],
+            k: (samples(g.output), g.stride),
+            j: ([gin, g.kernel[0], window_width], g.dilation),
+        },
+    };
+    let (k, n): (usize, usize) = (product.k.0.iter().product(), product.j.0.iter().product());
+    // The input's gradient is taken by residue classes of positions: in each, so many columns and so many terms at most.
+    let classes = if kernel.pass == ConvPass::InputGrad { g.stride } else { [1, 1] };
+    let periods = [0, 1].map(|axis| classes[axis] / gcd(classes[axis], g.dilation[axis]));
+    let [j0, jy, jx] = product.j.0;
+    let [k0, ky, kx] = product.k.0;
+    let columns = j0 * jy.div_ceil(classes[0]) * jx.div_ceil(classes[1]) + usize::from(kernel.row_sums);
+    let terms = k0 * ky.div_ceil(periods[0]) * kx.div_ceil(periods[1]);
+    let products = g.groups * area(classes);
+    let tile = Tile::choose([products, product.m, columns, terms], target);
+    let (a, b, out) = (&operands.inputs[0], &operands.inputs[1], &operands.outputs[0]);
+    let reads = [Reads::choose(["x", "x_more"], a, target), Reads::choose(["w", "w_more"], b, target)];
+    // Where `w` is a uniform, lanes fetch it for themselves.
+    let direct = reads[1].uniform() && tile.split == 1;
+    let turn = match terms {
+        ..=4 => 4,
+        5..=8 => 8,
+        _ if direct => 8,
+        _ if !tile.columns.is_multiple_of(16) => 8,
+        _ => 16,
+    };
+    let depth = turn * tile.split;
+    let tiles = [product.m.div_ceil(tile.rows), columns.div_ceil(tile.columns * tile.per)];
+    let gather = match kernel.pass {
+        ConvPass::InputGrad => 2,
+        _ => u32::from(g.padding != [0, 0]),
+    };
+    let (w, x) = (&product.w, &product.x);
+    let sums_offset = operands.outputs.get(1).map_or(0, |sums| sums.view.offset);
+    let params: Vec<usize> = [product.m, n, k, g.groups, tiles[0], tiles[1]]
+        .into_iter()
+        .chain([b.view.offset - reads[1].first, w[0], w[1], w[2], w[3], w[4]])
+        .chain([a.view.offset - reads[0].first, x[0], x[1], x[2], x[3], x[4]])
+        .chain([out.view.offset, product.out[0], product.out[1], product.out[2]])
+        .chain(g.padding)
+        .chain([ky, kx, product.k.1[0], product.k.1[1]])
+        .chain([product.j.0[1], product.j.0[2], product.j.1[0], product.j.1[1]])
+        .chain([depth / (kx * ky), depth / kx % ky, depth % kx, periods[0], periods[1], sums_offset, 0, 0])
+        .collect();
+    let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
+        .constant("COLUMNS", tile.columns as u32)
+        .constant("PER", tile.per as u32)
+        .constant("SPLIT", tile.split as u32)
+        .constant("ROWS", tile.rows as u32)
+        .constant("TURN", turn as u32)
+        .constant("GATHER", gather)
+        .constant("SY", classes[0] as u32)
+        .constant("SX", classes[1] as u32)
+        .constant("DIRECT", direct.into())
+        .broadcast(target.broadcasts() && tile.split == 1)
+        .row_sums(kernel.row_sums)
+        .alias("T", a.dtype);
+    let workgroups = (tiles[0] * tiles[1] * products) as u64;
+    let params = params.into_iter().map(|word| word as u32).collect();
+    Dispatch::reading(operands, shader, params, workgroups, &reads)
+}
+
+/// How a GPU runs the launch.
+pub(super) fn dispatches(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Result<()> {
+    let (launch, target) = (cx.launch, cx.target);
+    let own = Operands::from(launch).first(2, 1 + usize::from(kernel.row_sums));
+    let (dispatch, named) = dispatch(kernel, own, target);
+    let axes = axes(kernel);
+    let stores = Stores { axes: &axes, quads: None, held: true };
+    cx.push(store(dispatch, &named, launch.into(), 2, kernel.epilogue.as_ref(), stores));
+    Ok(())
+}

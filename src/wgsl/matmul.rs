@@ -1,0 +1,187 @@
+//! How a GPU runs a matrix product: which shader, and the shape of a workgroup's tile.
+
+use super::generate::{Stores, store};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader};
+use crate::error::Result;
+use crate::kernels::matmul::MatmulKernel;
+use crate::shape::View;
+
+/// A workgroup's share of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tile {
+    /// `matmul.wgsl`: `4·r·ty` rows by `4·r·tx` columns, through workgroup memory.
+    Shared {
+        /// Threads along columns.
+        tx: u32,
+        /// Threads along rows.
+        ty: u32,
+        /// A thread's vectors of four along rows, and along columns.
+        r: u32,
+        /// k a part reads at a time.
+        bk: u32,
+        /// Parts that share the k.
+        split: u32,
+    },
+    /// `matmul_lanes.wgsl`: `rows` rows by `4·quads·threads` columns, values passed within subgroups.
+    Lanes {
+        /// Rows.
+        rows: u32,
+        /// Threads.
+        threads: u32,
+        /// A thread's vectors of four along columns.
+        quads: u32,
+    },
+}
+
+/// Workgroups that fill a device.
+const FULL: usize = 96;
+
+impl Tile {
+    /// The tile for a shape. The larger a tile, the less often an element is read; the smaller, the more of a device is
+    /// busy; where even small ones leave it idle, threads share the k.
+    fn choose([batches, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
+        if target.broadcasts() {
+            // As many rows as there are, up to a most, in tiles of equal size. Of narrow products a shorter text compiles faster, and
+            // more threads share the work.
+            let most = if n <= 256 { 16 } else { 32 };
+            let rows = m.div_ceil(m.div_ceil(most)).next_multiple_of(8) as u32;
+            // Few columns: one subgroup a workgroup, so that one pipeline serves them all.
+            let threads = if n <= 256 { 8 } else { 32 };
+            let wide = n.next_multiple_of(256) == n.next_multiple_of(128);
+            return Tile::Lanes { rows, threads, quads: if wide { 2 } else { 1 } };
+        }
+        let tiles = |rows: usize, columns: usize| batches * m.div_ceil(rows) * n.div_ceil(columns);
+        let tile = |tx, ty, r, bk, split| Tile::Shared { tx, ty, r, bk, split };
+        if target.max_invocations < 256 {
+            return tile(8, 8, 1, 32, 1);
+        }
+        match (m, n) {
+            // A matrix times a vector, or a few of them.
+            (_, ..=4) => tile(1, 16, 1, 4, 8),
+            (..=4, _) => tile(16, 1, 1, 4, 8),
+            (..=16, ..=16) if k >= 128 => tile(4, 4, 1, 8, 16),
+            (..=16, ..=16) => tile(4, 4, 1, 16, 1),
+            // Tall or wide.
+            (_, ..=16) if k >= 128 && tiles(64, 16) < FULL => tile(4, 16, 1, 8, 4),
+            (_, ..=16) => tile(4, 16, 1, 16, 1),
+            (..=16, _) if k >= 128 && tiles(16, 64) < FULL => tile(16, 4, 1, 8, 4),
+            (..=16, _) => tile(16, 4, 1, 16, 1),
+            _ if tiles(128, 128) >= FULL => tile(16, 16, 2, 16, 1),
+            _ if tiles(64, 64) >= FULL => tile(16, 16, 1, 32, 1),
+            _ if k >= 256 && tiles(32, 32) < FULL => tile(8, 8, 1, 8, 4),
+            _ => tile(8, 8, 1, 32, 1),
+        }
+    }
+
+    /// Its rows and columns.
+    fn size(self) -> [usize; 2] {
+        match self {
+            Tile::Shared { tx, ty, r, .. } => [4 * r * ty, 4 * r * tx].map(|size| size as usize),
+            Tile::Lanes { rows, threads, quads } => [rows as usize, 4 * (quads * threads) as usize],
+        }
+    }
+}
+
+/// Whether all vectors of four along `axis` are aligned, where that axis has `length` elements.
+fn aligned(view: &View, axis: usize, length: usize) -> bool {
+    let others = view.strides.iter().enumerate().filter(|&(k, _)| k != axis);
+    view.strides[axis] == 1
+        && length.is_multiple_of(4)
+        && view.offset.is_multiple_of(4)
+        && others.into_iter().all(|(k, stride)| stride % 4 == 0 || view.shape[k] == 1)
+}
+
+/// The dispatch of a product, and what its shader calls the buffers.
+fn dispatch(kernel: &MatmulKernel, operands: Operands<'_>, target: &GpuTarget) -> (Dispatch, Vec<&'static str>) {
+    let (a, b, c) = (&operands.inputs[0], &operands.inputs[1], &operands.outputs[0]);
+    let (rank, batches) = (kernel.batch.rank(), kernel.batch.elements());
+    let tile = Tile::choose([batches, kernel.m, kernel.n, kernel.k], target);
+    let reads = [Reads::choose(["a", "a_more"], a, target), Reads::choose(["b", "b_more"], b, target)];
+    let [rows, columns] = tile.size();
+    let tiles = [kernel.m.div_ceil(rows), kernel.n.div_ceil(columns)];
+    // Sizes and strides of the leading axes, outermost first, in four slots.
+    let batch = |of: &dyn Fn(usize) -> u32, missing: u32| -> Vec<u32> {
+        (0..4).map(|k| if k + rank < 4 { missing } else { of(k + rank - 4) }).collect()
+    };
+    // Strides wrap around in the shader, so negative ones are what their bits say.
+    let stride = |view: &View, axis: usize| view.strides[axis] as u32;
+    let sums_offset = operands.outputs.get(1).map_or(0, |sums| sums.view.offset as u32);
+    let mut params: Vec<u32> =
+        [kernel.m, kernel.n, kernel.k, tiles[0], tiles[1], batches, a.view.offset - reads[0].first]
+            .map(|size| size as u32)
+            .into_iter()
+            .chain([stride(&a.view, rank), stride(&a.view, rank + 1), (b.view.offset - reads[1].first) as u32])
+            .chain([stride(&b.view, rank), stride(&b.view, rank + 1), c.view.offset as u32, sums_offset, 0, 0])
+            .collect();
+    params.extend(batch(&|axis| kernel.batch[axis] as u32, 1));
+    params.extend(batch(&|axis| stride(&a.view, axis), 0));
+    params.extend(batch(&|axis| stride(&b.view, axis), 0));
+    // Which axis of a side's last two, if any, is one of aligned vectors: 1 for the last, 2 for the other.
+    let vectors = |view: &View, sizes: [usize; 2]| match () {
+        () if aligned(view, rank + 1, sizes[1]) => 1,
+        () if aligned(view, rank, sizes[0]) => 2,
+        () => 0,
+    };
+    let (mut a_vector, b_vector) = (vectors(&a.view, [kernel.m, kernel.k]), vectors(&b.view, [kernel.k, kernel.n]));
+    let shader = match tile {
+        Tile::Shared { tx, ty, r, bk, split } => Shader::file("matmul", include_str!("../../shaders/matmul.wgsl"))
+            .constant("TX", tx)
+            .constant("TY", ty)
+            .constant("R", r)
+            .constant("BK", bk)
+            .constant("SPLIT", split)
+            .constant("A_BY_K", u32::from(a.view.strides[rank + 1].abs() == 1))
+            .constant("B_BY_K", u32::from(b.view.strides[rank].abs() == 1 && b.view.strides[rank + 1].abs() != 1)),
+        Tile::Lanes { rows, threads, quads } => {
+            // It has no use for vectors of rows.
+            a_vector %= 2;
+            Shader::file("matmul_lanes", include_str!("../../shaders/matmul_lanes.wgsl"))
+                .constant("ROWS", rows)
+                .constant("THREADS", threads)
+                .constant("QUADS", quads)
+                .broadcast(true)
+        }
+    };
+    let shader = shader.constant("A_VECTOR", a_vector).constant("B_VECTOR", b_vector).row_sums(kernel.row_sums);
+    let shader = if a_vector > 0 { shader.vector("A", a.dtype) } else { shader.alias("A", a.dtype) };
+    let shader = if b_vector > 0 { shader.vector("B", b.dtype) } else { shader.alias("B", b.dtype) };
+    let workgroups = (tiles[0] * tiles[1] * batches) as u64;
+    Dispatch::reading(operands, shader.alias("T", a.dtype), params, workgroups, &reads)
+}
+
+/// How a GPU runs the launch.
+pub(super) fn dispatches(kernel: &MatmulKernel, cx: &mut Dispatches<'_>) -> Result<()> {
+    let (launch, target) = (cx.launch, cx.target);
+    let own = Operands::from(launch).first(2, 1 + usize::from(kernel.row_sums));
+    let (dispatch, named) = dispatch(kernel, own, target);
+    let axes = [(kernel.batch.elements(), 0), (kernel.m, 1), (kernel.n, 2)];
+    let stores = Stores { axes: &axes, quads: Some(launch.inputs[0].dtype), held: false };
+    cx.push(store(dispatch, &named, launch.into(), 2, kernel.epilogue.as_ref(), stores));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the shader's header asks of its constants.
+    #[test]
+    fn tiles_keep_to_the_shaders_ranges() {
+        let target = GpuTarget::default();
+        let sizes = [1, 4, 5, 16, 17, 33, 100, 512, 1024, 4096];
+        let shapes = sizes.iter().flat_map(|&m| sizes.iter().flat_map(move |&n| sizes.map(|k| [1, m, n, k])));
+        let mut seen = Vec::new();
+        for shape in shapes {
+            let tile = Tile::choose(shape, &target);
+            let Tile::Shared { tx, ty, r, bk, split } = tile else { panic!("{tile:?}") };
+            let (threads, memory) = (tx * ty * split, (tx + ty) * r * bk * split * 16);
+            assert!(threads <= 256 && memory <= 16 * 1024, "{shape:?}: {tile:?}");
+            assert!((tx + ty) * r * bk <= 8 * tx * ty && bk % 4 == 0, "{shape:?}: {tile:?}");
+            assert!(split == 1 || r == 1 && memory >= 16 * threads, "{shape:?}: {tile:?}");
+            if !seen.contains(&tile) {
+                seen.push(tile);
+            }
+        }
+        assert_eq!(seen.len(), 12, "{seen:?}");
+    }
+}

@@ -1,0 +1,83 @@
+//! How a GPU runs each kernel: shaders, their specialisation, and dispatches, as plain data.
+//!
+//! [`dispatches`] gives a launch's dispatches for a [`GpuTarget`]. How each kernel is run is a file of the kernel's name; the
+//! WGSL of elementwise expressions is written by [`generate`](mod@generate). Nothing here names a device's API: `gpu/` replays
+//! the dispatches.
+
+mod conv;
+mod cross_entropy;
+mod custom;
+mod dispatch;
+mod elementwise;
+pub mod generate;
+mod index;
+mod matmul;
+mod pool;
+mod reduce;
+mod scan;
+mod shader;
+mod shader_folder;
+mod softmax;
+mod target;
+mod threads;
+mod topk;
+mod window;
+
+pub use dispatch::{Binding, Dispatch, Dispatches, Operands};
+pub use shader::Shader;
+pub use shader_folder::ShaderFolder;
+pub use target::GpuTarget;
+pub use threads::{Lanes, share, workgroup_size};
+pub use window::{Reads, WINDOW, Window};
+
+use crate::error::Result;
+use crate::kernels::{Kernel, Launch};
+
+/// How a GPU runs a launch: its dispatches, in order.
+///
+/// # Errors
+/// If the device cannot run it, or it was planned for another one.
+pub fn dispatches(launch: &Launch, target: &GpuTarget) -> Result<Vec<Dispatch>> {
+    run(launch, target)?.into_list()
+}
+
+/// The bytes of each scratch buffer that the launch's dispatches share.
+///
+/// # Errors
+/// If the device cannot run it.
+pub fn scratch(launch: &Launch, target: &GpuTarget) -> Result<Vec<u64>> {
+    Ok(run(launch, target)?.into_scratch())
+}
+
+/// What is known of a launch's dispatches, one line each, for people.
+///
+/// # Errors
+/// As [`dispatches`].
+pub fn describe(launch: &Launch, target: &GpuTarget) -> Result<Vec<String>> {
+    let line = |dispatch: &Dispatch| {
+        let constants = dispatch.shader.constants.iter().map(|(name, value)| format!("{name}={value}"));
+        let constants = constants.collect::<Vec<_>>().join(" ");
+        let groups = dispatch.workgroups;
+        let plural = if groups == 1 { "" } else { "s" };
+        format!("shader {}  {groups} workgroup{plural}  {constants}", dispatch.shader.name())
+    };
+    Ok(dispatches(launch, target)?.iter().map(line).collect())
+}
+
+fn run<'a>(launch: &'a Launch, target: &'a GpuTarget) -> Result<Dispatches<'a>> {
+    let mut cx = Dispatches::new(launch, target);
+    match &launch.kernel {
+        Kernel::Elementwise(kernel) => elementwise::dispatches(kernel, &mut cx),
+        Kernel::Reduce(kernel) => reduce::dispatches(kernel, &mut cx),
+        Kernel::Matmul(kernel) => matmul::dispatches(kernel, &mut cx),
+        Kernel::Conv(kernel) => conv::dispatches(kernel, &mut cx),
+        Kernel::Pool(kernel) => pool::dispatches(kernel, &mut cx),
+        Kernel::Softmax(kernel) => softmax::dispatches(kernel, &mut cx),
+        Kernel::CrossEntropy(kernel) => cross_entropy::dispatches(kernel, &mut cx),
+        Kernel::Index(kernel) => index::dispatches(kernel, &mut cx),
+        Kernel::TopK(kernel) => topk::dispatches(kernel, &mut cx),
+        Kernel::Scan(kernel) => scan::dispatches(kernel, &mut cx),
+        Kernel::User(kernel) => custom::dispatches(kernel, &mut cx),
+    }?;
+    Ok(cx)
+}

@@ -1,0 +1,80 @@
+//! Cumulative sums: `shaders/scan.wgsl`.
+//!
+//! A long row is cut into segments, of which there are enough to fill a device: their totals are summed, these sums
+//! scanned, and each segment scanned from the sum before it.
+
+use super::{Dispatch, Dispatches, Operands, Shader};
+use crate::error::Result;
+use crate::kernels::Operand;
+use crate::kernels::scan::ScanKernel;
+
+/// Elements of the longest row that is not cut.
+const LONGEST: usize = 1 << 16;
+/// Elements of a segment of a longer one.
+const SEGMENT: usize = 1 << 14;
+
+/// What the shader has in the place of the sums before segments where there is one segment.
+const NOTHING_BEFORE: &str = "@group(0) @binding(2) var<storage, read_write> y: array<Y>;
+fn sum_before(unit: u32, segment: u32) -> A {
+    return A();
+}";
+
+pub(super) fn dispatches(kernel: &ScanKernel, cx: &mut Dispatches<'_>) -> Result<()> {
+    let (x, y) = (cx.launch.inputs[0].clone(), cx.launch.outputs[0].clone());
+    scan(cx, kernel.reverse, kernel.rows, kernel.columns, x, y);
+    Ok(())
+}
+
+fn scan(cx: &mut Dispatches<'_>, reverse: bool, rows: usize, columns: usize, x: Operand, y: Operand) {
+    let length = if columns > LONGEST { SEGMENT } else { columns };
+    let pass = Pass { reverse, rows, columns, length, totals: false };
+    if length == columns {
+        return pass.dispatch(cx, &[x], y);
+    }
+    let segments = columns.div_ceil(length);
+    let totals = cx.scratch([rows, segments], x.dtype.compute());
+    let before = cx.scratch([rows, segments], x.dtype.compute());
+    Pass { totals: true, ..pass }.dispatch(cx, &[x.clone()], totals.clone());
+    // Segments are counted in the direction of the scan, so their totals are scanned forward.
+    scan(cx, false, rows, segments, totals, before.clone());
+    pass.dispatch(cx, &[x, before], y);
+}
+
+/// One dispatch: each segment's total, or its scan.
+#[derive(Clone, Copy)]
+struct Pass {
+    reverse: bool,
+    rows: usize,
+    columns: usize,
+    /// Elements of a segment.
+    length: usize,
+    totals: bool,
+}
+
+impl Pass {
+    /// With a second input, the sums up to each segment, a segment's scan starts from the sum before it.
+    fn dispatch(self, cx: &mut Dispatches<'_>, inputs: &[Operand], y: Operand) {
+        let x = &inputs[0];
+        let segments = self.columns.div_ceil(self.length.max(1));
+        let units = self.rows * segments;
+        // A thread takes four neighbours; as many threads as there are fours, up to a workgroup.
+        let most = 256.min(1 << cx.target.max_invocations.ilog2());
+        let lanes = (self.length.div_ceil(4).next_power_of_two() as u32).min(most);
+        let workgroup = lanes.max(64.min(most));
+        let before = inputs.get(1);
+        let shader = Shader::file("scan", include_str!("../../shaders/scan.wgsl"))
+            .constant("WORKGROUP", workgroup)
+            .constant("LANES", lanes)
+            .constant("REVERSE", self.reverse.into())
+            .constant("TOTALS", self.totals.into())
+            .alias("T", x.dtype)
+            .alias("A", x.dtype.compute())
+            .alias("Y", y.dtype);
+        let shader = if before.is_some() { shader } else { shader.replace("before", NOTHING_BEFORE) };
+        let offsets = [x.view.offset, y.view.offset, before.map_or(0, |o| o.view.offset)];
+        let sizes = [units, self.columns, self.length, segments];
+        let params = sizes.into_iter().chain(offsets).chain([0]).map(|n| n as u32).collect();
+        let workgroups = (units as u64).div_ceil(u64::from(workgroup / lanes));
+        cx.push(Dispatch::new(Operands::new(inputs, &[y]), shader, params, workgroups));
+    }
+}
