@@ -4,11 +4,10 @@
 // `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
 use serde_json::Value;
 use std::io::Write;
-use std::sync::Arc;
 use wgrad::custom::CustomKernel;
 use wgrad::nn::{Generator, Linear, Mode, Module, Relu, Sequential};
+use wgrad::ops::GradContext;
 use wgrad::ops::samples::{self, Sample, SampleInput};
-use wgrad::ops::{GradContext, Op, Operation};
 use wgrad::optim::{Optimizer, Sgd};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;

@@ -75,8 +75,8 @@ fn intermediate_buffers_are_little_more_than_what_is_live() {
 #[test]
 fn convolutions_hand_values_over_channels_last() {
     let plan = step_plan("cnn", "sgd");
-    let lanes = |operand: &&wgrad::plan::Operand| matches!(operand.view.strides[..], [_, 1, pitch] if pitch > 1);
-    let operands = |pick: fn(&wgrad::plan::Launch) -> &[wgrad::plan::Operand]| {
+    let lanes = |operand: &&wgrad::kernels::Operand| matches!(operand.view.strides[..], [_, 1, pitch] if pitch > 1);
+    let operands = |pick: fn(&wgrad::kernels::Launch) -> &[wgrad::kernels::Operand]| {
         plan.launches.iter().filter(|l| l.kernel.name().starts_with("conv")).flat_map(pick).filter(lanes).count()
     };
     let (read, written) = (operands(|l| &l.inputs), operands(|l| &l.outputs));
