@@ -1,9 +1,9 @@
 //! What is done to a block of a result while it is in the cache: the usual epilogues, in loops of their own. The
 //! interpreter does all others, over the whole result.
 
-use super::context::floats;
 use super::simd::fast;
 use super::strided::Walk;
+use super::words::floats;
 use crate::dtype::DType;
 use crate::kernels::{Fused, Instr, Operand, Slot};
 use crate::ops::table::{Binary, Compare, Unary};

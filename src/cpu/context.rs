@@ -1,8 +1,8 @@
 //! What a kernel sees of a launch on the CPU.
 
-use super::executor::{array_of, copy_words};
 use super::expr::ExprScratch;
 use super::strided::Walk;
+use super::words::{array_of, copy_words, sized};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -58,33 +58,6 @@ impl Scratch {
         let wide: usize = self.wide.iter().map(Vec::capacity).sum();
         4 * (panels + wide + self.totals.capacity()) as u64 + self.expr.bytes()
     }
-}
-
-/// Makes a scratch vector `n` long and returns it as a slice. Its contents are whatever was there.
-pub(super) fn sized<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut [T] {
-    if vector.len() < n {
-        vector.resize(n, T::default());
-    }
-    &mut vector[..n]
-}
-
-/// As [`sized`], from an address that a vector load does not cross a cache line at.
-pub(super) fn aligned<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut [T] {
-    const LINE: usize = 64;
-    let most = LINE / size_of::<T>();
-    let words = sized(vector, n + most);
-    let skip = words.as_ptr().align_offset(LINE).min(most);
-    &mut words[skip..][..n]
-}
-
-/// Words as the floats they hold.
-pub fn floats(words: &[u32]) -> &[f32] {
-    bytemuck::cast_slice(words)
-}
-
-/// Words as the floats they hold.
-pub fn floats_mut(words: &mut [u32]) -> &mut [f32] {
-    bytemuck::cast_slice_mut(words)
 }
 
 /// Elements of a dense view; of a channels-last one with the room after the last channel.

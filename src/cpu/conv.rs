@@ -8,10 +8,10 @@
 
 use super::CpuContext;
 use super::after::{After, Usual};
-use super::context::{floats, floats_mut, sized};
 use super::conv_direct::{Conv, Order, Orders};
 use super::gemm::{Layout, gemm};
 use super::threads::{MOST, parts, split, with_panels};
+use super::words::{floats, floats_mut, sized};
 use super::{conv_direct, conv_line, conv_patches};
 use crate::dtype::DType;
 use crate::kernels::Launch;

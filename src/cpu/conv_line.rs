@@ -10,8 +10,8 @@
 //! - input gradient: `patch(n, p) += Σ dy[(n, p), o] · w[o]`: rows that overlap cannot be written at once, so one
 //!   product for each `stride` kernel positions, whose parts of the rows do not.
 
-use super::context::sized;
 use super::gemm::{Layout, gemm};
+use super::words::sized;
 use crate::kernels::conv::ConvPass;
 use crate::ops::conv::ConvGeometry;
 

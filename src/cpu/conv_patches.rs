@@ -10,11 +10,11 @@
 //! added up in order.
 
 use super::after::After;
-use super::context::{aligned, sized};
 use super::gemm::Layout;
 use super::simd::{fast, lane_count};
 use super::threads::{MOST, parts, split, with_panels};
 use super::tiles::{Packed, Product, Rows};
+use super::words::{aligned, sized};
 use crate::kernels::conv::ConvPass;
 use crate::ops::conv::ConvGeometry;
 

@@ -1,10 +1,11 @@
 //! Cross-entropy rows.
 
 use super::CpuContext;
-use super::context::{FIRST, SECOND, floats, floats_mut, sized};
+use super::context::{FIRST, SECOND};
 use super::elementwise::prologue;
 use super::simd::fast;
 use super::softmax::{ROWS, exponentials, sum};
+use super::words::{floats, floats_mut, sized};
 use crate::dtype::DType;
 use crate::kernels::cross_entropy::CrossEntropyKernel;
 use half::f16;

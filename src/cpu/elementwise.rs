@@ -1,11 +1,11 @@
 //! Elementwise expressions, in blocks.
 
 use super::CpuContext;
-use super::context::sized;
 pub(super) use super::context::{FIRST, Spare};
 use super::expr::{Interpreter, Loads, Roots, Source};
 use super::simd::fast;
 use super::strided::Walk;
+use super::words::sized;
 use crate::dtype::DType;
 use crate::kernels::elementwise::ElementwiseKernel;
 use crate::kernels::{Expr, Fused, Operand};

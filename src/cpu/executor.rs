@@ -4,6 +4,7 @@ use super::CpuContext;
 use super::context::{SPARES, Scratch};
 use super::simd::lane_count;
 use super::threads::region;
+use super::words::{array_of, copy_words, words_of, zeros};
 use crate::array::Array;
 use crate::error::Result;
 use crate::executor::{Executor, LaunchSeconds, unused};
@@ -221,25 +222,4 @@ impl Executor for CpuExecutor {
         let words: usize = self.variables.values().chain(buffers).map(Vec::len).sum();
         4 * words as u64 + self.scratch.bytes()
     }
-}
-
-fn zeros(ty: &TensorType) -> Vec<u32> {
-    vec![0; ty.bytes().div_ceil(4)]
-}
-
-fn words_of(array: &Array) -> Vec<u32> {
-    let mut words = zeros(&array.tensor_type());
-    copy_words(array, 0, &mut words);
-    words
-}
-
-/// Copies an array to where its elements start.
-pub(super) fn copy_words(array: &Array, offset: usize, words: &mut [u32]) {
-    let (bytes, start) = (array.bytes(), offset * array.tensor_type().dtype.size());
-    bytemuck::cast_slice_mut(words)[start..][..bytes.len()].copy_from_slice(bytes);
-}
-
-pub(super) fn array_of(ty: &TensorType, words: &[u32], offset: usize) -> Result<Array> {
-    let bytes: &[u8] = bytemuck::cast_slice(words);
-    Array::from_bytes(ty, &bytes[offset * ty.dtype.size()..][..ty.bytes()])
 }

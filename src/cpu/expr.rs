@@ -1,8 +1,8 @@
 //! The expression interpreter: runs each step of an expression over a block of points before the next step, so that
 //! the cost of choosing what to do is paid once a block and the inner loops vectorise.
 
-use super::context::{aligned, floats, floats_mut};
 use super::strided::Walk;
+use super::words::{aligned, floats, floats_mut};
 use crate::dtype::DType;
 use crate::kernels::{Expr, Instr, Operand, Slot};
 use crate::ops::random::{Distribution, key, philox, unit};

@@ -1,8 +1,8 @@
 //! Index-select and scatter-add.
 
 use super::CpuContext;
-use super::context::{floats, floats_mut};
 use super::elementwise::{FIRST, prologue};
+use super::words::{floats, floats_mut};
 use crate::dtype::DType;
 use crate::kernels::index::IndexKernel;
 

@@ -2,12 +2,12 @@
 
 use super::CpuContext;
 use super::after::After;
-use super::context::{floats, floats_mut, sized};
 use super::gemm::{Layout, gemm};
 use super::simd::lane_count;
 use super::strided::Walk;
 use super::threads::{self, MOST, parts, split};
 use super::tiles::{Packed, Product, Rows};
+use super::words::{floats, floats_mut, sized};
 use crate::dtype::DType;
 use crate::kernels::Operand;
 use crate::kernels::matmul::MatmulKernel;

@@ -26,6 +26,7 @@ mod strided;
 pub mod threads;
 mod tiles;
 mod topk;
+mod words;
 
 pub use context::CpuContext;
 pub use executor::{CpuExecutor, CpuOptions};

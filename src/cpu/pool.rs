@@ -1,8 +1,8 @@
 //! Pooling and its gradients, plane by plane.
 
 use super::CpuContext;
-use super::context::{floats, floats_mut};
 use super::threads::{parts, split};
+use super::words::{floats, floats_mut};
 use crate::kernels::pool::{PoolKernel, PoolPass};
 use crate::ops::pool::PoolGeometry;
 

@@ -1,9 +1,10 @@
 //! Reductions.
 
 use super::CpuContext;
-use super::context::{FIRST, floats, sized};
+use super::context::FIRST;
 use super::expr::{ExprScratch, Interpreter, Loads, Roots};
 use super::simd::fast;
+use super::words::{floats, sized};
 use crate::dtype::DType;
 use crate::kernels::reduce::ReduceKernel;
 use crate::kernels::{Instr, Operand};

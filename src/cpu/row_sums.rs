@@ -1,9 +1,9 @@
 //! The second output of a product: the sums of its left side's rows, which are a bias's gradient.
 
 use super::CpuContext;
-use super::context::sized;
 use super::simd::fast;
 use super::strided::Walk;
+use super::words::sized;
 use crate::dtype::DType;
 use crate::kernels::Operand;
 use crate::kernels::conv::ConvKernel;

@@ -1,9 +1,9 @@
 //! Softmax rows.
 
 use super::CpuContext;
-use super::context::{floats, floats_mut};
 use super::exp::exp;
 use super::simd::fast;
+use super::words::{floats, floats_mut};
 use crate::kernels::softmax::SoftmaxKernel;
 
 /// Rows whose exponentials are taken at once: a row may be shorter than a vector.

@@ -6,10 +6,10 @@
 // Indices into several registers at once; and a tile of one row makes `row + 1 <= m`.
 #![allow(clippy::needless_range_loop, clippy::int_plus_one)]
 
-use super::context::aligned;
 use super::gemm::Layout;
 use super::lanes::lines_to_lanes;
 use super::simd::lane_count;
+use super::words::aligned;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Vectors of the widest panel.

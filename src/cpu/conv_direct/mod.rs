@@ -10,9 +10,9 @@ mod positions;
 mod weight;
 
 use super::after::After;
-use super::context::sized;
 use super::simd::lane_count;
 use super::threads::{MOST, parts, split, with_panels};
+use super::words::sized;
 use crate::kernels::conv::ConvPass;
 use crate::ops::conv::ConvGeometry;
 use crate::shape::View;

@@ -10,8 +10,8 @@
 
 use super::{Conv, Order};
 use crate::cpu::after::After;
-use crate::cpu::context::aligned;
 use crate::cpu::lanes::{COPY, from_lanes, lines_to_lanes, pad_rows};
+use crate::cpu::words::aligned;
 use crate::kernels::conv::ConvPass;
 use pulp::Simd;
 

@@ -5,8 +5,8 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::{Conv, Order};
-use crate::cpu::context::aligned;
 use crate::cpu::lanes::{MOST_LANES, to_lanes};
+use crate::cpu::words::aligned;
 use pulp::Simd;
 
 /// Samples whose weight gradient is summed before the next tile of kernel positions.
