@@ -28,8 +28,8 @@ pub mod translate;
 mod variable;
 pub mod verify;
 
-pub use array::{Array, Data};
-pub use dtype::{DType, Element};
+pub use array::{Array, Data, Element};
+pub use dtype::DType;
 pub use error::{Error, Result};
 pub use graph::{Graph, Node, NodeId};
 pub use ops::conv::ConvOptions;
