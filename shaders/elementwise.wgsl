@@ -40,6 +40,15 @@ fn zero_i32(x: i32) -> i32 {
     return 0i;
 }
 
+// a / b, also for divisors beyond ±2¹²⁶. There WGSL states no accuracy: a driver may multiply by 1 / b, and that is a denormal it
+// takes for 0. Both operands times 2⁻⁴ have the same quotient, to the last bit: the divisor stays normal, and a numerator that
+// becomes a denormal had a quotient below the least denormal. Infinities, NaN, zeros and small divisors are as they were.
+// (Plain `1 / x` is not written so: beyond 2¹²⁶ it is a denormal itself, which WGSL lets be 0.)
+fn divide_f32(a: f32, b: f32) -> f32 {
+    let scale = select(1.0, 0.0625, abs(b) > 8.507059e37);
+    return (a * scale) / (b * scale);
+}
+
 // Integer division by WGSL's rule (x / 0 = x, x % 0 = 0, and the least i32 over -1 is itself), spelt out because GL
 // drivers do not follow it: the divisor becomes 1 where the rule applies.
 fn divide_u32(a: u32, b: u32) -> u32 {
@@ -180,18 +189,19 @@ fn power(a: f32, b: f32) -> f32 {
     return select(magnitude, -magnitude, a < 0.0 && odd);
 }
 
-// x rounded to the nearest f16, ties to even, in integers: exact, and needs no device feature.
+// x rounded to the nearest f16, ties to even, in integers: exact, and needs no device feature. Not `f32(f16(x))`, which a driver
+// may take for x, as that is the more accurate of the two. No rule makes x of these bits, nor of `round(x · 2²⁴)`.
 fn round_to_f16(x: f32) -> f32 {
     let bits = bitcast<u32>(x);
     let magnitude = bits & 0x7fffffffu;
     if magnitude < 0x38800000u {
-        // Subnormal in f16: a multiple of 2⁻²⁴.
+        // Subnormal in f16: a multiple of 2⁻²⁴. All three values are normal in f32, unless they are 0.
         return round(x * 16777216.0) * 5.9604644775390625e-8;
     }
     let rounded = (magnitude + 0xfffu + ((magnitude >> 13u) & 1u)) & 0xffffe000u;
-    // Beyond the largest f16: infinity, made of bits because WGSL has no such literal.
-    let kept = select(rounded, 0x7f800000u | (magnitude & 0x007fe000u & select(0u, 0xffffffffu, magnitude > 0x7f800000u)),
-        rounded > 0x477fe000u);
+    // Beyond the largest f16: infinity, made of bits because WGSL has no such literal. A NaN stays one, whichever bits make it so.
+    let special = select(0x7f800000u, 0x7fc00000u | (magnitude & 0x007fe000u), magnitude > 0x7f800000u);
+    let kept = select(rounded, special, rounded > 0x477fe000u);
     return bitcast<f32>((bits & 0x80000000u) | kept);
 }
 

@@ -1,6 +1,6 @@
 //! Dense arrays on the host: what goes into a program and what comes out.
 
-use crate::dtype::{DType, Element};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::{Shape, TensorType};
 use half::f16;
@@ -16,6 +16,51 @@ pub enum Data {
     U32(Vec<u32>),
     /// Signed integers.
     I32(Vec<i32>),
+}
+
+/// A Rust type that can be a tensor's element.
+pub trait Element: bytemuck::Pod + PartialEq + std::fmt::Debug + Send + Sync {
+    /// Its dtype.
+    const DTYPE: DType;
+    /// The value as `f64` (exact).
+    fn to_f64(self) -> f64;
+    /// The nearest value to `x` (integers: truncated, saturating).
+    fn from_f64(x: f64) -> Self;
+    /// The dtype-tagged vector.
+    fn wrap(data: Vec<Self>) -> Data;
+}
+
+macro_rules! element {
+    ($t:ty, $d:ident) => {
+        impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            fn from_f64(x: f64) -> Self {
+                x as $t
+            }
+            fn wrap(data: Vec<Self>) -> Data {
+                Data::$d(data)
+            }
+        }
+    };
+}
+element!(f32, F32);
+element!(u32, U32);
+element!(i32, I32);
+
+impl Element for f16 {
+    const DTYPE: DType = DType::F16;
+    fn to_f64(self) -> f64 {
+        f16::to_f64(self)
+    }
+    fn from_f64(x: f64) -> Self {
+        f16::from_f64(x)
+    }
+    fn wrap(data: Vec<Self>) -> Data {
+        Data::F16(data)
+    }
 }
 
 /// Runs `$body` with `$v` bound to the vector inside a [`Data`].

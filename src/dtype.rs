@@ -1,6 +1,5 @@
 //! Element types.
 
-use crate::array::Data;
 use half::f16;
 
 /// The type of a tensor's elements.
@@ -61,50 +60,5 @@ impl DType {
 impl std::fmt::Display for DType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// A Rust type that can be a tensor's element.
-pub trait Element: bytemuck::Pod + PartialEq + std::fmt::Debug + Send + Sync {
-    /// Its dtype.
-    const DTYPE: DType;
-    /// The value as `f64` (exact).
-    fn to_f64(self) -> f64;
-    /// The nearest value to `x` (integers: truncated, saturating).
-    fn from_f64(x: f64) -> Self;
-    /// The dtype-tagged vector.
-    fn wrap(data: Vec<Self>) -> Data;
-}
-
-macro_rules! element {
-    ($t:ty, $d:ident) => {
-        impl Element for $t {
-            const DTYPE: DType = DType::$d;
-            fn to_f64(self) -> f64 {
-                f64::from(self)
-            }
-            fn from_f64(x: f64) -> Self {
-                x as $t
-            }
-            fn wrap(data: Vec<Self>) -> Data {
-                Data::$d(data)
-            }
-        }
-    };
-}
-element!(f32, F32);
-element!(u32, U32);
-element!(i32, I32);
-
-impl Element for f16 {
-    const DTYPE: DType = DType::F16;
-    fn to_f64(self) -> f64 {
-        f16::to_f64(self)
-    }
-    fn from_f64(x: f64) -> Self {
-        f16::from_f64(x)
-    }
-    fn wrap(data: Vec<Self>) -> Data {
-        Data::F16(data)
     }
 }

@@ -32,9 +32,9 @@ mod variable;
 pub mod verify;
 pub mod wgsl;
 
-pub use array::{Array, Data};
+pub use array::{Array, Data, Element};
 pub use device::{Backend, Device, GpuChoice};
-pub use dtype::{DType, Element};
+pub use dtype::DType;
 pub use error::{Error, Result};
 pub use executor::{Executor, LaunchSeconds};
 pub use graph::{Graph, Node, NodeId};

@@ -187,6 +187,24 @@ fn a_kernel_has_one_name_in_each_room() {
     }
 }
 
+/// Where two files of a stage could name each other, which of them is the later.
+#[test]
+fn no_two_files_name_each_other() {
+    let later: [(&str, &[&str]); 3] = [
+        ("dtype.rs", &["crate::shape", "crate::array"]),
+        ("shape.rs", &["crate::array"]),
+        ("verify/fuzz.rs", &["super::check", "verify::check"]),
+    ];
+    for (file, forbidden) in later {
+        let found = sources(&root()).into_iter().filter(|path| path.ends_with(file)).collect::<Vec<_>>();
+        assert_eq!(found.len(), 1, "{file}: {found:?}");
+        let text = code(&found[0]);
+        for other in forbidden {
+            assert!(!text.contains(other), "{file} uses {other}");
+        }
+    }
+}
+
 #[test]
 fn files_hold_one_subject() {
     for path in sources(&root()) {

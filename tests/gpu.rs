@@ -5,6 +5,8 @@
 // `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
 use std::io::Write;
 use wgrad::gpu::{GpuExecutor, GpuOptions, Limits, adapter, adapters};
+use wgrad::plan::ShaderFolder;
+use wgrad::verify::check::{self, CheckOptions};
 use wgrad::{Array, Backend, DType, Device, Error, Executor, GpuChoice, Graph, Session, Variable};
 
 /// A session on a GPU, or a note that there is none.
@@ -171,4 +173,74 @@ fn runs_repeat_bit_for_bit_and_memory_stays_flat() {
     }
     assert_eq!(session.allocated_bytes(), bytes);
     assert_ne!(session.run(&program, &[("x", &data)]).unwrap(), first, "another step draws other numbers");
+}
+
+/// WGSL states no accuracy for divisors beyond 2¹²⁶: a driver may multiply by a reciprocal that it has flushed to 0.
+#[test]
+fn division_is_right_where_reciprocals_are_flushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = include_str!("../shaders/elementwise.wgsl");
+    let flushed = "let quotient = 1.0 / (b * scale);
+    return (a * scale) * select(quotient, 0.0, abs(quotient) < 1.1754944e-38);";
+    let driver = text.replace("return (a * scale) / (b * scale);", flushed);
+    assert_ne!(driver, text);
+    std::fs::write(dir.path().join("elementwise.wgsl"), driver).unwrap();
+    let shaders = ShaderFolder::read(dir.path()).unwrap();
+    let options = GpuOptions { shaders, ..GpuOptions::default() };
+    let executor = match GpuExecutor::with_options(&GpuChoice::Fastest, options) {
+        Ok(executor) => executor,
+        Err(Error::Device(message)) if std::env::var_os("WGRAD_REQUIRE_GPU").is_none() => {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {message}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let mut session = Session::with_executor(Device::gpu(), Box::new(executor));
+    let names = ["div", "softsign"].map(String::from);
+    let options = CheckOptions { patterns: names.into(), ..CheckOptions::default() };
+    let report = check::run(&mut session, &wgrad::verify::samples(), &options, |_, _, _| ()).unwrap();
+    assert!(report.passed(), "{}", report.table());
+    assert!(report.ops.iter().any(|op| op.op == "softsign" && op.cases > 0), "{}", report.table());
+    // And the quotients around the bound, to the last bit but one.
+    let around = [0x7e7f_ffffu32, 0x7e80_0000, 0x7e80_0001, 0x7eff_ffff, 0x7f00_0000, 0x7f00_0001, 0x7f7f_ffff];
+    let divisors: Vec<f32> = around.into_iter().map(f32::from_bits).flat_map(|y| [y, -y]).chain([3.2e38]).collect();
+    let graph = Graph::new();
+    let quotient = graph.input("x", [divisors.len()], DType::F32) / graph.input("y", [divisors.len()], DType::F32);
+    let program = session.compile(&graph, &[quotient]).unwrap();
+    for x in [f32::MAX, 3.2e38, 1e38, -1.5e30, 1.0, 0.0] {
+        let x = Array::full([divisors.len()], x).unwrap();
+        let y = Array::new([divisors.len()], divisors.clone()).unwrap();
+        let got = session.run(&program, &[("x", &x), ("y", &y)]).unwrap()[0].to_f64();
+        for ((got, x), y) in got.iter().zip(x.to_f64()).zip(y.to_f64()) {
+            let allowed = (2.5 * f64::from(f32::EPSILON) * (x / y).abs()).max(f64::from(f32::MIN_POSITIVE));
+            assert!((got - x / y).abs() <= allowed, "{x:e} / {y:e} is {got:e}");
+        }
+    }
+}
+
+/// A cast to `f16` in the midst of a chain rounds, on every device, as IEEE 754 does.
+#[test]
+fn a_chain_that_casts_to_f16_and_back_rounds() {
+    let mut values = Vec::new();
+    for bits in 0..0x7c00u16 {
+        let (low, high) = (half::f16::from_bits(bits).to_f32(), half::f16::from_bits(bits + 1).to_f32());
+        // The last neighbour is an infinity, which counts as 65536.
+        let middle = 0.5 * (low + high.min(65536.0));
+        values.extend([low, middle.next_down(), middle, middle.next_up()]);
+    }
+    values.extend([65504.0, 65535.0, 65536.0, 1e30, f32::MAX, f32::INFINITY, f32::MIN_POSITIVE, 1e-40]);
+    values.extend([0x7f80_0001, 0x7f80_1fff, 0x7fc0_0000, 0x7fff_ffff].map(f32::from_bits));
+    let values: Vec<f32> = values.iter().flat_map(|&x| [x, -x]).collect();
+    let x = Array::new([values.len()], values.clone()).unwrap();
+    for mut session in [Some(Session::new(Device::cpu()).unwrap()), session()].into_iter().flatten() {
+        let graph = Graph::new();
+        let chain = graph.input("x", [values.len()], DType::F32).cast(DType::F16).cast(DType::F32) * 2.0;
+        let program = session.compile(&graph, &[chain]).unwrap();
+        let got = session.run(&program, &[("x", &x)]).unwrap();
+        for (got, &x) in got[0].as_slice::<f32>().unwrap().iter().zip(&values) {
+            let expected = 2.0 * half::f16::from_f32(x).to_f32();
+            let same = *got == expected || got.is_nan() && expected.is_nan();
+            assert!(same, "{}: f16({x:e}) · 2 is {got:e}, not {expected:e}", session.device_name());
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use wgrad::verify::kernels::Kernels;
 use wgrad::wgsl::GpuTarget;
+use wgrad::{DType, Graph, Tensor};
 
 const CAPABILITIES: Capabilities =
     Capabilities::IMMEDIATES.union(Capabilities::SHADER_FLOAT16).union(Capabilities::SUBGROUP);
@@ -54,4 +55,28 @@ fn every_specialisation_is_valid() {
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     assert!(count > 400, "only {count} specialisations");
+}
+
+/// A driver may take `f32(f16(x))` for x: what a cast to `f16` and back rounds must be lost nowhere.
+#[test]
+fn casts_to_f16_and_back_cannot_be_folded() {
+    let target = GpuTarget { f16: true, ..GpuTarget::default() };
+    let rounded = |x: Tensor<'_>| -> String {
+        let mut kernels = Kernels::default();
+        kernels.add(x.graph(), &[x.id()], &target, "a chain").unwrap();
+        assert_eq!(kernels.iter().count(), 1, "not fused");
+        let text = kernels.iter().next().unwrap().shader().wgsl().unwrap();
+        text.lines().map(|line| line.split("//").next().unwrap_or("").to_string() + "\n").collect()
+    };
+    let graph = Graph::new();
+    let x = graph.input("x", [64, 64], DType::F32);
+    let chain = (x.cast(DType::F16).cast(DType::F32) + 1.0).cast(DType::F16).cast(DType::F32) * x;
+    let prologue = (x.cast(DType::F16).cast(DType::F32) - x).cast(DType::F16).cast(DType::F32).sum(1);
+    let epilogue = (x.matmul(x).cast(DType::F16).cast(DType::F32) + x).cast(DType::F16).cast(DType::F32) * 3.0;
+    for value in [chain, prologue, epilogue] {
+        let code = rounded(value);
+        // Twice in the chain, in each form the kernel has of it.
+        assert!(code.matches("= round_to_f16(v").count() >= 2, "{code}");
+        assert!(!code.contains("f32(f16("), "{code}");
+    }
 }

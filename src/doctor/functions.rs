@@ -26,6 +26,8 @@ struct Function {
 
 const HALF_TURN: f32 = std::f32::consts::PI;
 const TINY: f32 = f32::MIN_POSITIVE;
+/// The next number above 2¹²⁶.
+const ABOVE: f32 = f32::from_bits(0x7e80_0001);
 
 /// The largest error that follows from a first step which is off by at most `off`: `next` gives the second step's value and
 /// the error it may add.
@@ -69,6 +71,22 @@ fn table() -> Vec<Function> {
             exact: |x, y| x / y,
             promise: "2.5 ULP",
             allowed: |_, y, e| (LEAST_NORMAL..=2f64.powi(126)).contains(&y.abs()).then(|| 2.5 * ulp(e)),
+        },
+        Function {
+            name: "x / y, |y| beyond 2^126",
+            expression: Expression { wgsl: "return x / y;", graph: Some(|[x, y, _]| x / y) },
+            draw: |d| [d.signed(118, 126), d.signed(126, 126)],
+            edges: &[
+                [f32::MAX, f32::MAX],
+                [3.2e38, -3.2e38],
+                [ABOVE, ABOVE],
+                [1.0e38, 1.7e38],
+                [1.7e38, 1.7014118e38],
+                [-3.0e38, 1.7014121e38],
+            ],
+            exact: |x, y| x / y,
+            promise: "nothing",
+            allowed: |_, _, _| None,
         },
         Function {
             name: "sqrt(x)",

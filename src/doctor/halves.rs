@@ -9,6 +9,7 @@ use half::f16;
 
 const ROUNDED: [&str; 2] = ["either neighbour", "concrete-float-accuracy"];
 const CONVERTED: [&str; 2] = ["either neighbour", "floating-point-conversion"];
+const FUSION: [&str; 2] = ["may be fused to x", "reassociation-and-fusion"];
 const FLUSH: [&str; 2] = ["may be flushed to 0", "differences-from-ieee754"];
 const STORED: [&str; 2] = ["as it was; denormals may be 0", "differences-from-ieee754"];
 
@@ -70,6 +71,29 @@ fn denormals(property: &str, promise: [&str; 2], got: &[f16], exact: &[f16]) -> 
     finding.value("kept", kept as f64).value("flushed", flushed as f64)
 }
 
+/// Numbers a quarter of the way from an `f16` to one of its neighbours, and what rounding to `f16` adds to each.
+fn between() -> (Vec<f32>, Vec<f16>) {
+    let quarter = f16::EPSILON.to_f32() / 4.0;
+    let numbers: Vec<f32> = (0..2048u16).map(|k| 1.0 + quarter * f32::from(2 * k + 1)).collect();
+    let errors = numbers.iter().map(|x| f16::from_f32(f16::from_f32(*x).to_f32() - x)).collect();
+    (numbers, errors)
+}
+
+/// Whether `f32(f16(x))` is rounded: `got` is what it differs from x by, `errors` what rounding to the nearest would make it.
+fn pair(got: &[f16], errors: &[f16]) -> Finding {
+    let folded = got.iter().filter(|got| **got == f16::ZERO).count();
+    // To the other neighbour it is three quarters of the way.
+    let rounded = |(got, error): &(&f16, &f16)| *got == *error || got.to_f32() == -3.0 * error.to_f32();
+    let rounded = got.iter().zip(errors).filter(rounded).count();
+    let found = match (rounded, folded) {
+        (rounded, _) if rounded == got.len() => "rounded".to_string(),
+        (_, folded) if folded == got.len() => "folded: x itself, not rounded".to_string(),
+        (rounded, folded) => format!("{rounded} rounded, {folded} folded of {}", got.len()),
+    };
+    let finding = Finding::new("f32(f16(x))", found, FUSION, Verdict::of(rounded + folded == got.len()));
+    finding.value("rounded", rounded as f64).value("folded", folded as f64)
+}
+
 pub(super) fn examine(probe: &Probe) -> Result<Vec<Finding>> {
     let mut draws = Draws::new(20);
     let mut findings = Vec::new();
@@ -84,6 +108,10 @@ pub(super) fn examine(probe: &Probe) -> Result<Vec<Finding>> {
     let exact: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
     let got = run(probe, "return f16(x);", &x, [&zeros, &zeros])?;
     findings.push(rounding("f16(x), rounding", CONVERTED, &got, &exact));
+    let (off, errors) = between();
+    let zeros = vec![f16::ZERO; off.len()];
+    let got = run(probe, "return f16(f32(f16(x)) - x);", &off, [&zeros, &zeros])?;
+    findings.push(pair(&got, &errors));
     // An even number, as a binding's size is a multiple of four bytes.
     let tiny: Vec<f16> = (1..0x400).chain([1]).map(f16::from_bits).collect();
     let wide: Vec<f32> = tiny.iter().map(|t| t.to_f32()).collect();
@@ -130,6 +158,16 @@ mod tests {
         assert_eq!(of([2050.0, 2052.0, -2050.0, 2048.0]).verdict, Verdict::Within);
         assert_eq!(of([2046.0, 2052.0, -2048.0, 2048.0]).verdict, Verdict::Outside);
         assert_eq!(rounding("", ROUNDED, &[f16::from_f32(1.5)], &[1.25]).verdict, Verdict::Outside);
+    }
+
+    #[test]
+    fn a_folded_pair_of_casts_is_told_from_a_rounded_one() {
+        let (numbers, errors) = between();
+        assert!(numbers.len() == errors.len() && errors.iter().all(|e| *e != f16::ZERO));
+        assert_eq!(pair(&errors, &errors).found, "rounded");
+        let folded = pair(&vec![f16::ZERO; errors.len()], &errors);
+        assert!(folded.found.starts_with("folded") && folded.verdict == Verdict::Within);
+        assert_eq!(pair(&[f16::ONE], &errors[..1]).verdict, Verdict::Outside);
     }
 
     #[test]

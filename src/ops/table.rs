@@ -214,7 +214,7 @@ binary_table! {
     "`a · b`" Mul "mul" Any
         f: |a, b| a * b; wgsl: "a * b"; range: (-3.0, 3.0); error: |_, _, y| y.abs(); grad: |a, b, _, g| [Some(g * b), Some(g * a)];
     "`a / b`; integers truncate, and x/0 is x" Div "div" Any
-        f: |a, b| a / b; wgsl: "a / b"; range: (0.2, 5.0); error: |_, _, y| 2.5 * y.abs(); grad: |_, b, y, g| [Some(g / b), Some(-(g * y / b))];
+        f: |a, b| a / b; wgsl: "divide_f32(a, b)"; range: (0.2, 5.0); error: |_, _, y| 2.5 * y.abs(); grad: |_, b, y, g| [Some(g / b), Some(-(g * y / b))];
     "the remainder of truncating division; x rem 0 is 0" Rem "rem" Integer
         f: |a, b| a % b; wgsl: "a % b"; range: (1.0, 9.0); error: |_, _, _| 0.0; grad: |_, _, _, _| [None, None];
     "`aᵇ`; negative a only with whole b" Pow "pow" Float

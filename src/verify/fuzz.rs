@@ -3,7 +3,6 @@
 
 use super::bundle::Bundle;
 use super::cases::Outcome;
-use super::check::{CheckOptions, Report};
 use super::divergence::prune;
 use super::{Comparison, Trial};
 use crate::array::Array;
@@ -18,6 +17,7 @@ use crate::ops::table::{Binary, Unary};
 use crate::session::Session;
 use crate::shape::{Axes, Shape};
 use crate::tensor::Tensor;
+use std::path::{Path, PathBuf};
 
 /// Elements of a value at most.
 const MOST_ELEMENTS: usize = 3000;
@@ -250,23 +250,31 @@ fn broadcast_like<'g>(x: Tensor<'g>, other: Tensor<'g>) -> Tensor<'g> {
     if x.shape().broadcast(&shape).as_ref() == Some(&shape) { x.broadcast_to(shape) } else { other }
 }
 
-/// Tries the program of `seed`, and makes it smaller if it fails.
-pub(super) fn run(session: &mut Session, seed: u32, options: &CheckOptions, report: &mut Report) -> Result<()> {
-    const OP: &str = "random";
-    let name = format!("seed {seed}");
+/// What became of a random program.
+pub(super) enum Tried {
+    /// It could not be run.
+    Error(Error),
+    /// Its value, or that of the smallest program found that fails too.
+    Compared {
+        outcome: Outcome,
+        /// How to write the smallest program.
+        reproducer: Option<String>,
+        /// Where it was saved.
+        bundle: Option<PathBuf>,
+    },
+}
+
+/// Tries the program of `seed`, and makes it smaller if it fails; that one is saved in the folder `bundles`.
+pub(super) fn run(session: &mut Session, seed: u32, bundles: Option<&Path>) -> Result<Tried> {
     let program = Program::random(seed);
     let (comparison, shape) = match program.check(session) {
         Ok(found) => found,
         Err(error @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => return Err(error),
-        Err(error) => {
-            report.error(OP, &name, &error);
-            return Ok(());
-        }
+        Err(error) => return Ok(Tried::Error(error)),
     };
-    let outcome = |comparison, shape| [Outcome { what: "forward".into(), shape, comparison }];
+    let outcome = |comparison, shape| Outcome { what: "forward".into(), shape, comparison };
     if comparison.passed() {
-        report.add(OP, &name, &outcome(comparison, shape), None);
-        return Ok(());
+        return Ok(Tried::Compared { outcome: outcome(comparison, shape), reproducer: None, bundle: None });
     }
     let smallest = program.shrink(session);
     let (comparison, shape) = smallest.check(session)?;
@@ -276,13 +284,11 @@ pub(super) fn run(session: &mut Session, seed: u32, options: &CheckOptions, repo
     let used = graph.to_string();
     trial.inputs.retain(|(name, _)| used.contains(&format!("input {name}(")));
     let saved = |folder| Bundle::record(&trial, &format!("random {seed}"), session)?.save_in(folder);
-    let bundle = options.bundles.as_ref().map(saved).transpose()?;
+    let bundle = bundles.map(saved).transpose()?;
     let values: Vec<String> =
         trial.inputs.iter().map(|(name, array)| format!("{name} = {:?}", array.to_f64())).collect();
-    for failure in report.add(OP, &name, &outcome(comparison, shape), bundle) {
-        failure.reproducer = Some(format!("{used}{}", values.join("\n")));
-    }
-    Ok(())
+    let reproducer = Some(format!("{used}{}", values.join("\n")));
+    Ok(Tried::Compared { outcome: outcome(comparison, shape), reproducer, bundle })
 }
 
 #[cfg(test)]

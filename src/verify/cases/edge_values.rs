@@ -39,9 +39,11 @@ fn edges(dtype: DType) -> Vec<f64> {
         }
         DType::F32 => {
             [1, 0x7f_ffff, 0x80_0000, 0x80_0001, 0x3f7f_ffff, 0x3f80_0001, 0x4b7f_ffff, 0x4b80_0001, 0x7f7f_ffff]
-                .map(|bits| f64::from(f32::from_bits(bits)))
                 .into_iter()
-                .chain([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 10.0, 88.0, 1e-30, 1e-20, 1e-5, 1e5, 1e18, 1e20, 1e30])
+                // Around 2¹²⁶, whose reciprocal is the last that is normal, and 2¹²⁷.
+                .chain([0x7e7f_ffff, 0x7e80_0000, 0x7e80_0001, 0x7eff_ffff, 0x7f00_0000, 0x7f00_0001])
+                .map(|bits| f64::from(f32::from_bits(bits)))
+                .chain([3e38, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 10.0, 88.0, 1e-30, 1e-20, 1e-5, 1e5, 1e18, 1e20, 1e30])
                 .collect()
         }
         DType::F16 => [1, 0x3ff, 0x400, 0x3bff, 0x3c01, 0x6800, 0x7bff]
@@ -55,11 +57,13 @@ fn edges(dtype: DType) -> Vec<f64> {
 
 /// Whether WGSL and the operation's own row promise a result for these operands.
 fn is_promised(op: &Op, operands: &[f64], dtype: DType) -> bool {
-    let divisor = |x: f64| x.abs() <= 2f64.powi(126) && x.abs() >= 2f64.powi(-126);
     match op {
-        // The accuracy of a division is stated for divisors within ±2^±126; integers divide always.
-        Op::Elementwise(Elementwise::Binary(Binary::Div)) if dtype.is_float() => divisor(operands[1]),
-        Op::Elementwise(Elementwise::Unary(Unary::Recip | Unary::Rsqrt)) => divisor(operands[0]),
+        // WGSL states the accuracy of a division for divisors within ±2^±126. Larger ones are wgrad's own promise
+        // (`divide_f32`); by a denormal, which may be a zero, nothing is. Integers divide always.
+        Op::Elementwise(Elementwise::Binary(Binary::Div)) if dtype.is_float() => operands[1].abs() >= 2f64.powi(-126),
+        Op::Elementwise(Elementwise::Unary(Unary::Recip | Unary::Rsqrt)) => {
+            (2f64.powi(-126)..=2f64.powi(126)).contains(&operands[0].abs())
+        }
         Op::Elementwise(Elementwise::Unary(Unary::Sqrt | Unary::Log)) => operands[0] >= 0.0,
         // Negative bases only with whole exponents, and samples have none. The accuracy is that of exp2(b · log2(a)), and a
         // denormal's logarithm may be that of zero.

@@ -10,6 +10,7 @@ pub use report::{Failure, OpResult, Report, SCHEMA};
 
 use super::bundle::Bundle;
 use super::cases::{self, Case};
+use super::fuzz::{self, Tried};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -92,7 +93,8 @@ pub fn run(
     for index in 0..options.fuzz {
         let seed = options.seed.wrapping_add(index);
         progress(cases.len() + index as usize, total, &format!("random case of seed {seed}"));
-        super::fuzz::run(session, seed, options, &mut report)?;
+        let tried = fuzz::run(session, seed, options.bundles.as_deref())?;
+        random(seed, tried, &mut report);
     }
     Ok(report)
 }
@@ -112,6 +114,19 @@ fn check(session: &mut Session, case: &Case<'_>, options: &CheckOptions, report:
         }
     }
     Ok(())
+}
+
+/// Adds a random program to the report.
+fn random(seed: u32, tried: Tried, report: &mut Report) {
+    let (op, name) = ("random", format!("seed {seed}"));
+    match tried {
+        Tried::Error(error) => report.error(op, &name, &error),
+        Tried::Compared { outcome, reproducer, bundle } => {
+            for failure in report.add(op, &name, &[outcome], bundle) {
+                failure.reproducer.clone_from(&reproducer);
+            }
+        }
+    }
 }
 
 /// Saves a failing case, if that is asked for.

@@ -110,7 +110,7 @@ impl Report {
     }
 
     /// A case that could not be run.
-    pub(in crate::verify) fn error(&mut self, op: &str, case: &str, error: &Error) {
+    pub(super) fn error(&mut self, op: &str, case: &str, error: &Error) {
         let entry = self.op(op);
         entry.cases += 1;
         entry.failed += 1;
@@ -128,7 +128,7 @@ impl Report {
     }
 
     /// A case's values; gives the failures to whoever knows more of them.
-    pub(in crate::verify) fn add(
+    pub(super) fn add(
         &mut self,
         op: &str,
         case: &str,
