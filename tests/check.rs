@@ -156,7 +156,7 @@ fn the_first_wrong_node_is_named_with_its_line() {
     assert_eq!((found.op.as_str(), found.pass.clone()), ("identity", None));
     assert!(found.location.contains("tests/check.rs") && found.scope.is_none(), "{found}");
     let text = found.to_string();
-    assert!(text.contains("identity(f32[4, 8]) : f32[4, 8]") && text.contains("element"), "{text}");
+    assert!(text.contains("factor: 1.01, slope: 1.0 }(f32[4, 8]) : f32[4, 8]") && text.contains("element"), "{text}");
     // A file cannot hold a user's operation.
     assert!(found.bundle.is_none());
     let error = Bundle::record(&trial, "own", &mut other).unwrap_err().to_string();

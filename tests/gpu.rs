@@ -5,8 +5,8 @@
 // `writeln!` to stderr is shown by the test runner; `eprintln!` in a passing test is not.
 use std::io::Write;
 use wgrad::gpu::{GpuExecutor, GpuOptions, Limits, adapter, adapters};
-use wgrad::plan::ShaderFolder;
 use wgrad::verify::check::{self, CheckOptions};
+use wgrad::wgsl::ShaderFolder;
 use wgrad::{Array, Backend, DType, Device, Error, Executor, GpuChoice, Graph, Session, Variable};
 
 /// A session on a GPU, or a note that there is none.

@@ -66,9 +66,10 @@ impl Roof {
             .ok_or_else(|| Error::Device("took no time to multiply and add: its clock cannot be trusted".into()))?;
         let mut streams = Vec::new();
         for elements in STREAMS {
-            let inputs = vec![values([elements]), values([elements])];
+            // Rows of four, so that the slices that are checked are whole vectors too.
+            let inputs = vec![values([elements / 4, 4]), values([elements / 4, 4])];
             let case = Case::new(format!("roof/stream-{elements}"), inputs, |g, t| g.custom(&Add, t));
-            let case = case.along(&[(0, 0), (1, 0)], 0, 4096);
+            let case = case.along(&[(0, 0), (1, 0)], 0, 1024);
             let bytes = 12 * elements as u64;
             if let Some((seconds, _)) = best(&case)? {
                 streams.push(Stream { bytes, bytes_per_second: bytes as f64 / seconds });

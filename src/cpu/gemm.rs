@@ -1,4 +1,6 @@
-//! The one call into the `gemm` crate, whose interface takes raw pointers.
+//! The one call into the `gemm-f32` crate, whose interface takes raw pointers.
+//!
+//! It is the part of the `gemm` crate that multiplies `f32` matrices; the whole crate compiles the same for five more types.
 
 /// Where a matrix lies in a slice: element `(i, j)` is at `offset + i · rows + j · columns`.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +22,11 @@ impl Layout {
     /// The same matrix elsewhere.
     pub(super) fn at(self, offset: usize) -> Self {
         Layout { offset, ..self }
+    }
+    /// The same matrix with its `count` columns in reverse order.
+    fn reversed_columns(self, count: usize) -> Self {
+        let last = (count as isize - 1) * self.columns;
+        Layout { offset: self.offset.wrapping_add_signed(last), columns: -self.columns, ..self }
     }
     /// Whether every element of an `m × n` matrix lies within `len` elements.
     fn fits(&self, m: usize, n: usize, len: usize) -> bool {
@@ -59,32 +66,43 @@ pub(super) fn gemm(
     }
     assert!(la.fits(m, k, a.len()), "{la:?}");
     assert!(lb.fits(k, n, b.len()), "{lb:?}");
+    // The routine wants neighbouring rows of its result side by side, so it is given the transposed matmul; and to walk
+    // its left operand's columns upwards.
+    let rows = if m == 1 { lc.rows.max(n as isize) } else { lc.rows };
+    let (m, n, c_columns, c_rows, (left, mut ll), (right, mut lr)) =
+        if rows > 1 { (n, m, rows, 1, (b, lb.t()), (a, la.t())) } else { (m, n, 1, rows, (a, la), (b, lb)) };
+    if ll.columns < 0 {
+        ll = ll.reversed_columns(k);
+        lr = lr.t().reversed_columns(k).t();
+    }
+    let multiply = gemm_f32::gemm::f32::get_gemm_fn();
     // SAFETY: the assertions above check that each matrix, from its lowest to its highest element, lies within its
-    // slice, without overflow; the offsets alone are then in bounds too. `c` is borrowed mutably and `a` and `b` are
-    // not, so `c` overlaps neither, and `c`'s elements are distinct. All elements are initialised. `f32` is one of the
-    // types the function takes. With `Parallelism::None` no pointer leaves this thread or outlives the call.
+    // slice, without overflow; the offsets alone are then in bounds too, also those of a matrix's other end. `c` is borrowed
+    // mutably and `a` and `b` are not, so `c` overlaps neither, and `c`'s elements are distinct: `c_rows` and `c_columns` are
+    // positive. All elements are initialised. The routine is chosen for this processor by the crate. With `Parallelism::None`
+    // no pointer leaves this thread or outlives the call.
     #[allow(unsafe_code)]
     unsafe {
-        gemm::gemm(
+        multiply(
             m,
             n,
             k,
             c.as_mut_ptr().add(lc.offset),
-            lc.columns,
-            lc.rows,
+            c_columns,
+            c_rows,
             accumulate,
-            a.as_ptr().add(la.offset),
-            la.columns,
-            la.rows,
-            b.as_ptr().add(lb.offset),
-            lb.columns,
-            lb.rows,
+            left.as_ptr().add(ll.offset),
+            ll.columns,
+            ll.rows,
+            right.as_ptr().add(lr.offset),
+            lr.columns,
+            lr.rows,
             1.0,
             1.0,
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            gemm_common::Parallelism::None,
         );
     }
 }
