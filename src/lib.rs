@@ -1,4 +1,57 @@
-//! **wgrad** trains on any GPU and lets you trust the numbers.
+//! **wgrad** trains neural networks on any GPU that Vulkan, Metal, DX12 or GL reaches, from Rust and WGSL alone, and lets you
+//! trust the numbers: every operation has one f64 definition, and every kernel on every device is checked against it.
+//!
+//! A program is traced once into a static [`Graph`] (forward, backward and optimiser), planned once, and replayed as a short
+//! list of kernel launches. Without a GPU it runs on the CPU.
+//!
+//! # A first program
+//!
+//! A line is fitted to points; each run of the program is one step of gradient descent:
+//!
+//! ```
+//! use wgrad::optim::{Optimizer, Sgd};
+//! use wgrad::{Array, DType, Device, Graph, Session, Variable};
+//!
+//! let (a, b) = (Variable::new("a", 0.0f32), Variable::new("b", 0.0f32));
+//! let g = Graph::new();
+//! let (x, y) = (g.input("x", [4], DType::F32), g.input("y", [4], DType::F32));
+//! let loss = (g.variable(&a) * x + g.variable(&b) - y).square().mean(..);
+//! let parameters = [&a, &b].map(|v| (v.name().to_string(), v.clone()));
+//! Optimizer::new(Sgd::default(), parameters).minimize(loss, 0.1);
+//!
+//! let mut session = Session::new(Device::auto())?; // the fastest GPU, else the CPU
+//! let step = session.compile(&g, &[loss])?;
+//! let (x, y) = (Array::from([0.0f32, 1.0, 2.0, 3.0]), Array::from([1.0f32, 3.0, 5.0, 7.0]));
+//! session.run_steps(&step, &[("x", &x), ("y", &y)], 300)?;
+//! assert!((session.read(&a)?.item()? - 2.0).abs() < 1e-3);
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+//!
+//! # The ways in
+//!
+//! - **Write a network**: [`Graph`] and [`Tensor`] for expressions, [`nn`] for layers, losses and initialisers, [`optim`] for
+//!   optimisers and schedules, [`Session`] to run on a [`Device`].
+//! - **Train from a settings file**: [`train`] (`wgrad train FILE.toml`), with [`data`] for data sets.
+//! - **Check a device**: [`verify`] compares every kernel with the reference (`wgrad check`), finds the first wrong node of a graph,
+//!   and runs gradcheck; [`doctor`] asks a driver for its numeric properties (`wgrad doctor`).
+//! - **Measure**: [`mod@bench`] times kernels and training steps against the device's measured roof (`wgrad bench`).
+//! - **Write a kernel**: [`custom::CustomKernel`] is one trait: a shape rule, a reference and a shader give an operation that is
+//!   checked, differentiated and measured like the others.
+//! - **Look inside**: [`ops`] says what each operation means, [`kernels`] and [`plan`] what is launched, [`wgsl`] how a GPU runs
+//!   it. `ARCHITECTURE.md` draws the order of these and follows a matmul through them.
+//!
+//! # Features
+//!
+//! - `gpu` (default): devices through wgpu.
+//! - `cli` (default): the `wgrad` binary, with plots and progress bars.
+//! - `translate`: shaders checked and translated to SPIR-V, MSL, HLSL and GLSL without a device.
+//!
+//! Without default features the library builds alone, for the CPU.
+//!
+//! # Limits
+//!
+//! One device at a time; graphs are static; tensors have at most [`MAX_RANK`] axes and [`MAX_ELEMENTS`] elements; an index or
+//! label out of range is clamped on the device.
 
 #[macro_use]
 mod array;

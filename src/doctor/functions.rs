@@ -82,7 +82,7 @@ fn table() -> Vec<Function> {
                 [ABOVE, ABOVE],
                 [1.0e38, 1.7e38],
                 [1.7e38, 1.7014118e38],
-                [-3.0e38, 1.7014121e38],
+                [-3.0e38, 1.701_412e38],
             ],
             exact: |x, y| x / y,
             promise: "nothing",

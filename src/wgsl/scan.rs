@@ -34,7 +34,7 @@ fn scan(cx: &mut Dispatches<'_>, reverse: bool, rows: usize, columns: usize, x: 
     let segments = columns.div_ceil(length);
     let totals = cx.scratch([rows, segments], x.dtype.compute());
     let before = cx.scratch([rows, segments], x.dtype.compute());
-    Pass { totals: true, ..pass }.dispatch(cx, &[x.clone()], totals.clone());
+    Pass { totals: true, ..pass }.dispatch(cx, std::slice::from_ref(&x), totals.clone());
     // Segments are counted in the direction of the scan, so their totals are scanned forward.
     scan(cx, false, rows, segments, totals, before.clone());
     pass.dispatch(cx, &[x, before], y);
