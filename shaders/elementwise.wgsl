@@ -43,7 +43,8 @@ fn zero_i32(x: i32) -> i32 {
 // a / b, also for divisors beyond ±2¹²⁶. There WGSL states no accuracy: a driver may multiply by 1 / b, and that is a denormal it
 // takes for 0. Both operands times 2⁻⁴ have the same quotient, to the last bit: the divisor stays normal, and a numerator that
 // becomes a denormal had a quotient below the least denormal. Infinities, NaN, zeros and small divisors are as they were.
-// (Plain `1 / x` is not written so: beyond 2¹²⁶ it is a denormal itself, which WGSL lets be 0.)
+// Only for divisors that a user gives. Plain `1 / x` beyond 2¹²⁶ is a denormal itself, which WGSL lets be 0; and what kernels divide by
+// on their own is small: counts, sums of exponentials of at most 0 (softmax, cross-entropy: no more than the terms), polynomials.
 fn divide_f32(a: f32, b: f32) -> f32 {
     let scale = select(1.0, 0.0625, abs(b) > 8.507059e37);
     return (a * scale) / (b * scale);

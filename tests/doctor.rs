@@ -51,6 +51,9 @@ fn check(report: &Report) {
     // Every sample of a function was looked at, and none of them is exact by chance.
     let division = find(report, "functions", "x / y");
     assert!(division.values["samples"] > 60_000.0 && division.values["share_correctly_rounded"] > 0.2, "{division:?}");
+    // By numbers beyond 2¹²⁶ nothing is promised, and what the driver does is shown.
+    let large = find(report, "functions", "x / y, |y| beyond");
+    assert!(large.verdict == Verdict::Information && large.values["samples"] > 60_000.0, "{large:?}");
     assert!(find(report, "rates", "f32 multiply-adds").values["per_second"] > 1e6);
     assert!(report.roof.as_ref().unwrap().flops_per_second > 1e6);
 }
@@ -66,7 +69,7 @@ fn the_cpu_is_within_every_promise() {
     for property in ["x + y, rounding", "x * y, rounding"] {
         assert_eq!(find(&report, "arithmetic", property).values["nearest_share"], 1.0);
     }
-    for name in ["x / y", "sqrt(x)"] {
+    for name in ["x / y", "x / y, |y| beyond", "sqrt(x)"] {
         let finding = find(&report, "functions", name);
         assert!(finding.values["share_correctly_rounded"] == 1.0 && finding.values["max_ulp"] <= 1.0, "{finding:?}");
     }
@@ -83,6 +86,13 @@ fn the_gpu_is_examined_in_every_subject() {
     let more = ["barriers", "workgroup memory", "atomics", "bounds", "loops", "clocks and costs", "rates"];
     for subject in subjects.iter().chain(&more) {
         assert!(report.findings.iter().any(|f| f.subject == *subject), "{subject} is missing");
+    }
+    if report.adapter["f16"] == true {
+        let pair = find(&report, "f16", "f32(f16(x))");
+        assert!(
+            pair.verdict == Verdict::Within && pair.values["rounded"] + pair.values["folded"] == 2048.0,
+            "{pair:?}"
+        );
     }
     // Without these no kernel of wgrad is right, on any driver.
     let needed = [

@@ -11,8 +11,8 @@ use wgrad::nn::loss::{
     self, Bce, BceWithLogits, CrossEntropy, GaussianNll, KlDiv, KlReduction, MultiMargin, NllLoss, Reduction,
 };
 use wgrad::nn::{
-    Conv1d, Dropout, Generator, GroupNorm, Initializer, LayerNorm, Linear, Lstm, Mode, Module, MultiheadAttention,
-    RecurrentOptions, Residual, Sequential,
+    Conv1d, ConvTranspose1d, Dropout, Embedding, Generator, GroupNorm, Gru, Initializer, LayerNorm, Linear, Lstm, Mode,
+    Module, MultiheadAttention, Prelu, RecurrentOptions, Residual, Rnn, Sequential,
 };
 use wgrad::{ConvOptions, DType, Device, Graph, Tensor};
 
@@ -201,7 +201,21 @@ fn what_cannot_work_is_said() {
     let rng = &mut Generator::new(1);
     let identity = Linear::with_init(4, 4, Initializer::Dirac { groups: 1 }, None, rng);
     refuses(&identity, &[2, 4], &["weight", "Dirac", "[4, 4]"]);
-    refuses(&Linear::new(1 << 20, 1 << 30, rng), &[2, 4], &["weight", "elements"]);
+    let (large, most) = (1 << 16, 1 << 30);
+    refuses(&Linear::new(1 << 20, most, rng), &[2, 4], &["weight", "elements", "smaller"]);
+    // Only one of the weights cannot be, and it is not the first.
+    let deep = RecurrentOptions { num_layers: 2, bidirectional: true, ..RecurrentOptions::default() };
+    refuses(&Lstm::new(1 << 11, large, RecurrentOptions::default(), rng), &[5, 2, 4], &["weight_hh_l0", "elements"]);
+    refuses(&Rnn::new(1, 46_340, deep, rng), &[5, 2, 1], &["weight_ih_l1", "[46340, 92680]"]);
+    let endless = RecurrentOptions { num_layers: 1001, ..RecurrentOptions::default() };
+    refuses(&Gru::new(1 << 10, 1 << 10, endless, rng), &[5, 2, 1 << 10], &["1001 layers"]);
+    refuses(&MultiheadAttention::new(1 << 15, 1, rng), &[2, 3, 1 << 15], &["in_proj_weight", "[98304, 32768]"]);
+    refuses(&Embedding::new(most, 4, rng).padding_idx(1), &[2], &["weight", "elements"]);
+    refuses(&Conv1d::new(large, large, 3, ConvOptions::new(), rng), &[1, 3, 9], &["weight", "elements"]);
+    refuses(&ConvTranspose1d::new(most, 4, 3, ConvOptions::new(), rng), &[1, 3, 9], &["weight", "elements"]);
+    refuses(&Prelu::new(usize::MAX, 0.25), &[2, 4], &["weight", "elements"]);
+    refuses(&wgrad::nn::BatchNorm2d::new(1 << 31), &[2, 3, 4, 4], &["running_mean", "elements"]);
+    refuses(&LayerNorm::new([large, large]), &[2, large], &["weight", "elements"]);
     refuses(&MultiheadAttention::new(6, 4, rng), &[2, 3, 6], &["MultiheadAttention", "4 heads", "6"]);
     refuses(&MultiheadAttention::new(6, 3, rng), &[2, 6], &["[n, l, 6]", "[2, 6]"]);
     refuses(&Lstm::new(3, 4, RecurrentOptions::default(), rng), &[5, 2, 4], &["LSTM", "[l, n, 3]", "[5, 2, 4]"]);

@@ -2,7 +2,7 @@
 
 use super::DeviceArg;
 use super::open::GpuArgs;
-use super::output::{Failure, Outcome, bytes, duration, grouped, note, print};
+use super::output::{Failure, Outcome, bytes, duration, grouped, listed, note, print};
 use super::roofline;
 use clap::{Args, Subcommand};
 use std::fmt::Write;
@@ -83,9 +83,8 @@ fn chosen(patterns: &[String]) -> Result<Vec<Case>, Error> {
     let mut cases = bench::all();
     for pattern in patterns {
         if !cases.iter().any(|case| case.name.contains(pattern.as_str())) {
-            let mut groups: Vec<&str> = cases.iter().map(Case::group).collect();
-            groups.dedup();
-            let message = format!("no case's name contains `{pattern}`; the kernels are {}", groups.join(", "));
+            let groups = listed(cases.iter().map(Case::group));
+            let message = format!("no case's name contains `{pattern}`; the kernels are {groups}");
             return Err(Error::config("PATTERN", format!("{message}; --list shows every name")));
         }
     }

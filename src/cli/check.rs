@@ -3,7 +3,7 @@
 use super::DeviceArg;
 use super::check_model::ModelCheck;
 use super::open::GpuArgs;
-use super::output::{Failure, Outcome, grouped, note, print};
+use super::output::{Failure, Outcome, grouped, listed, note, print};
 use clap::Args;
 use std::path::PathBuf;
 use wgrad::data::atomic_write;
@@ -123,10 +123,11 @@ impl CheckArgs {
     }
 
     fn nothing(&self, samples: &[Sample]) -> Error {
-        let mut ops: Vec<&str> = samples.iter().map(|s| s.op).collect();
-        ops.dedup();
         let asked = [self.patterns.as_slice(), self.filter.as_slice()].concat().join(" ");
-        Error::config("PATTERN", format!("no case contains `{asked}`; the operations are {}", ops.join(", ")))
+        Error::config(
+            "PATTERN",
+            format!("no case contains `{asked}`; the operations are {}", listed(samples.iter().map(|s| s.op))),
+        )
     }
 
     fn verdict(&self, report: &Report) -> Outcome {

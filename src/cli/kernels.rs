@@ -2,7 +2,7 @@
 
 use super::DeviceArg;
 use super::open::GpuArgs;
-use super::output::{Outcome, note, print};
+use super::output::{Outcome, listed, note, print};
 use clap::{Args, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -111,14 +111,8 @@ impl ShowArgs {
         let (target, kernels) = kernels(&self.device, &self.gpu)?;
         let named: Vec<&Specialisation> = kernels.iter().filter(|k| k.name() == self.name).collect();
         if named.is_empty() {
-            let mut names: Vec<&str> = kernels.iter().map(Specialisation::name).collect();
-            names.sort_unstable();
-            names.dedup();
-            return Err(Error::config(
-                "NAME",
-                format!("no kernel is named `{}`; there are {}", self.name, names.join(", ")),
-            )
-            .into());
+            let names = listed(kernels.iter().map(Specialisation::name));
+            return Err(Error::config("NAME", format!("no kernel is named `{}`; there are {names}", self.name)).into());
         }
         let asked = |k: &Specialisation| k.asked_by.iter().any(|case| case.contains(&self.case));
         let chosen: Vec<&Specialisation> = named.iter().copied().filter(|k| asked(k)).collect();
@@ -135,7 +129,7 @@ impl ShowArgs {
                 cases(&chosen[1..])
             ));
         }
-        let folder = self.gpu.shaders.as_ref().map(ShaderFolder::read).transpose()?.unwrap_or_default();
+        let folder = self.gpu.shaders.as_ref().map(ShaderFolder::read_own).transpose()?.unwrap_or_default();
         let text = folder.apply(first.shader().clone()).wgsl()?;
         match Module::parse(&text, &target)?.translate(self.target)? {
             Translation::Text(text) => match &self.output {

@@ -38,7 +38,7 @@ impl GpuArgs {
             };
             if let Some(choice) = choice {
                 let limits = if self.limits == LimitsArg::Webgpu { Limits::Webgpu } else { Limits::Adapter };
-                let shaders = self.shaders.as_ref().map(ShaderFolder::read).transpose()?.unwrap_or_default();
+                let shaders = self.shaders.as_ref().map(ShaderFolder::read_own).transpose()?.unwrap_or_default();
                 let executor = GpuExecutor::with_options(&choice, GpuOptions { limits, passes, shaders })?;
                 return Ok(Session::with_executor(Device::Gpu(choice), Box::new(executor)));
             }

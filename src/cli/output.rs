@@ -83,6 +83,17 @@ pub(super) fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// Three significant digits, as short as they can be written.
+pub(super) fn significant(value: f64) -> String {
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    format!("{rounded:?}")
+}
+
+/// Each name once, in alphabetical order.
+pub(super) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    names.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+}
+
 /// 0.42 s, 42 s, 3 min 05 s, 2 h 05 min.
 pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -107,6 +118,11 @@ mod tests {
             [0.0, 2.34567, 1234.56, 1.5e-7, 1e30].map(number),
             ["0.0000", "2.3457", "1234.6", "1.500e-7", "1.000e30"]
         );
+        assert_eq!(
+            [0.0, 0.05, 0.1, 0.048_765_4, 0.000_123_456, 9.996e-7, 12.0, 123_456.0].map(significant),
+            ["0.0", "0.05", "0.1", "0.0488", "0.000123", "1e-6", "12.0", "123000.0"]
+        );
+        assert_eq!(listed(["sum", "div", "sum", "exp", "div"]), "div, exp, sum");
         assert_eq!(
             [0.4251, 9.99, 59.4, 59.7, 185.0, 7500.0].map(duration),
             ["0.43 s", "10 s", "59 s", "1 min 00 s", "3 min 05 s", "2 h 05 min"]

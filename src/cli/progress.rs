@@ -1,6 +1,6 @@
 //! How far a run has come: a bar where a person watches, a line an epoch where a file or a program does.
 
-use super::output::{duration, note, number};
+use super::output::{duration, note, number, significant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -31,10 +31,10 @@ impl Progress {
     /// Shows a finished epoch.
     pub(super) fn epoch(&self, record: &EpochRecord) {
         let Some(bar) = &self.bar else {
-            let lr = record.lr;
+            let lr = significant(record.lr);
             let seconds = record.seconds;
             return note(format_args!(
-                "epoch {}/{}  {}  lr {lr:?}  {seconds:.2} s",
+                "epoch {}/{}  {}  lr {lr}  {seconds:.2} s",
                 record.epoch,
                 self.epochs,
                 losses(record)

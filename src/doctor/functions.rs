@@ -75,13 +75,13 @@ fn table() -> Vec<Function> {
         Function {
             name: "x / y, |y| beyond 2^126",
             expression: Expression { wgsl: "return x / y;", graph: Some(|[x, y, _]| x / y) },
-            draw: |d| [d.signed(118, 126), d.signed(126, 126)],
+            draw: |d| [d.signed(118, 126), d.signed(126, 127)],
             edges: &[
                 [f32::MAX, f32::MAX],
                 [3.2e38, -3.2e38],
                 [ABOVE, ABOVE],
                 [1.0e38, 1.7e38],
-                [1.7e38, 1.7014118e38],
+                [1.7e38, 1.701_411_8e38],
                 [-3.0e38, 1.701_412e38],
             ],
             exact: |x, y| x / y,

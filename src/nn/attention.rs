@@ -24,6 +24,7 @@ impl MultiheadAttention {
     pub fn new(embed_dim: usize, num_heads: usize, rng: &mut Generator) -> Self {
         let [inner, outer] = [3, 1].map(|parts| Shape::from([embed_dim.saturating_mul(parts), embed_dim]));
         let mut parameters = Parameters::default();
+        parameters.check([("in_proj_weight", &inner), ("out_proj.weight", &outer)]);
         parameters.draw("in_proj_weight", &inner, &inner, Initializer::XAVIER_UNIFORM, rng);
         parameters.draw("in_proj_bias", embed_dim.saturating_mul(3), &inner, Initializer::ZEROS, rng);
         parameters.draw("out_proj.weight", &outer, &outer, Initializer::Default, rng);

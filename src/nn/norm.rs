@@ -18,8 +18,10 @@ fn affine_parameters(shape: &Shape, names: &[&str]) -> Parameters {
     parameters
 }
 
+#[track_caller]
 fn both<'g>(parameters: &Parameters, graph: &'g Graph) -> [Option<Tensor<'g>>; 2] {
-    ["weight", "bias"].map(|name| parameters.optional(graph, name))
+    // Not by `map`: a closure would hide the caller's line.
+    [parameters.optional(graph, "weight"), parameters.optional(graph, "bias")]
 }
 
 macro_rules! batch_norm_layer {
@@ -80,8 +82,7 @@ macro_rules! batch_norm_layer {
                 let stored = ["running_mean", "running_var"].map(|name| self.buffers.get(name));
                 let running = match stored {
                     [Some(_), Some(_)] => {
-                        let value = |name| self.buffers.value(graph, name);
-                        Some((value("running_mean"), value("running_var")))
+                        Some((self.buffers.value(graph, "running_mean"), self.buffers.value(graph, "running_var")))
                     }
                     _ => None,
                 };

@@ -16,7 +16,16 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    /// Draws a variable for a layer whose weight has the shape `weight`.
+    /// Refuses the layer if a tensor of one of these shapes cannot be, before anything is drawn for the others.
+    pub(super) fn check<'s>(&mut self, shapes: impl IntoIterator<Item = (&'s str, &'s Shape)>) {
+        for (name, shape) in shapes {
+            if let Err(message) = shape.check() {
+                self.refuse(format!("its parameter `{name}`: {message}; use smaller sizes"));
+            }
+        }
+    }
+
+    /// Draws a variable for a layer whose weight has the shape `weight`. For a layer that cannot be used nothing is drawn.
     pub(super) fn draw(
         &mut self,
         name: &str,
@@ -25,10 +34,13 @@ impl Parameters {
         init: Initializer,
         rng: &mut Generator,
     ) {
-        let value = init.draw(shape, weight, rng).unwrap_or_else(|error| {
-            self.error.get_or_insert(format!("its parameter `{name}`: {error}"));
-            Array::from(0f32)
-        });
+        let mut value = Array::from(0f32);
+        if self.error.is_none() {
+            match init.draw(shape, weight, rng) {
+                Ok(drawn) => value = drawn,
+                Err(error) => self.refuse(format!("its parameter `{name}`: {error}")),
+            }
+        }
         self.set(name, Some(value));
     }
 
@@ -51,9 +63,11 @@ impl Parameters {
         rng: &mut Generator,
     ) -> Self {
         let mut parameters = Parameters::default();
+        let bias_shape = Shape::from([outputs]);
+        parameters.check([("weight", shape)].into_iter().chain(bias.map(|_| ("bias", &bias_shape))));
         parameters.draw("weight", shape, shape, weight, rng);
         if let Some(bias) = bias {
-            parameters.draw("bias", outputs, shape, bias, rng);
+            parameters.draw("bias", bias_shape, shape, bias, rng);
         }
         parameters
     }

@@ -98,15 +98,22 @@ impl Recurrent {
             parameters
                 .refuse(format!("{} layers are more than {MOST_LAYERS}, the most there can be", options.num_layers));
         }
-        for layer in 0..options.num_layers.min(MOST_LAYERS) {
-            let inputs = if layer == 0 { input } else { hidden.saturating_mul(options.directions()) };
+        let layers = options.num_layers.min(MOST_LAYERS);
+        let inputs = |layer: usize| if layer == 0 { input } else { hidden.saturating_mul(options.directions()) };
+        // All layers after the first are alike, and biases are smaller than weights.
+        for layer in 0..layers.min(2) {
+            let shapes = [("weight_ih", inputs(layer)), ("weight_hh", hidden)];
+            let shapes = shapes.map(|(name, columns)| (format!("{name}_l{layer}"), Shape::from([rows, columns])));
+            parameters.check(shapes.iter().map(|(name, shape)| (name.as_str(), shape)));
+        }
+        for layer in 0..layers {
             for direction in 0..options.directions() {
                 let suffix = suffix(layer, direction);
                 let mut draw = |name: &str, shape: Shape| {
                     let name = format!("{name}_{suffix}");
                     parameters.draw(&name, &shape, &shape, Initializer::Uniform(-bound, bound), rng);
                 };
-                draw("weight_ih", [rows, inputs].into());
+                draw("weight_ih", [rows, inputs(layer)].into());
                 draw("weight_hh", [rows, hidden].into());
                 if options.bias {
                     draw("bias_ih", [rows].into());

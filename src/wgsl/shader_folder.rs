@@ -7,6 +7,35 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+/// The names of wgrad's own shaders: the files of `shaders/` without `.wgsl`.
+const NAMES: &[&str] = &[
+    "bench_fma",
+    "bench_stream",
+    "conv",
+    "cross_entropy",
+    "doctor_atomics",
+    "doctor_barrier",
+    "doctor_bounds",
+    "doctor_empty",
+    "doctor_floats",
+    "doctor_halves",
+    "doctor_loop",
+    "doctor_subgroups",
+    "doctor_words",
+    "doctor_workgroup_zero",
+    "elementwise",
+    "index_select",
+    "matmul",
+    "matmul_lanes",
+    "pool",
+    "pool_grad",
+    "reduce",
+    "scan",
+    "scatter_add",
+    "softmax",
+    "topk",
+];
+
 /// Texts that take the place of shaders of the same name: for whoever writes or tunes a kernel, who need not build wgrad
 /// to try one.
 ///
@@ -37,6 +66,25 @@ impl ShaderFolder {
             return Err(Error::file(folder, "holds no .wgsl file"));
         }
         Ok(ShaderFolder(Some(Arc::new(texts))))
+    }
+
+    /// As [`ShaderFolder::read`], where there are no shaders but wgrad's own: a file that none of them is named like would do
+    /// nothing, and is an error.
+    ///
+    /// # Errors
+    /// Those of [`ShaderFolder::read`], and [`Error::File`] for such a file.
+    pub fn read_own(folder: impl AsRef<Path>) -> Result<Self> {
+        let texts = ShaderFolder::read(&folder)?;
+        match texts.names().into_iter().find(|name| !NAMES.contains(name)) {
+            Some(name) => {
+                let message = format!(
+                    "no shader is named `{name}`, so the file would do nothing; there are {}",
+                    NAMES.join(", ")
+                );
+                Err(Error::file(folder.as_ref().join(format!("{name}.wgsl")), message))
+            }
+            None => Ok(texts),
+        }
     }
 
     /// Whether no text is replaced.
@@ -81,5 +129,19 @@ mod tests {
         assert_eq!(folder.apply(shader("a")).wgsl().unwrap(), "const N: u32 = 2u;\nold\n");
         assert_eq!(folder.apply(shader("b")), shader("b"));
         assert_ne!(folder.apply(shader("a")), shader("a"));
+    }
+
+    #[test]
+    fn a_file_that_no_shader_is_named_like_is_named() {
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+        let mut found = ShaderFolder::read_own(&committed).unwrap().names().join(" ");
+        assert_eq!(found, NAMES.join(" "));
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["softmax", "sofmax"] {
+            std::fs::write(dir.path().join(format!("{name}.wgsl")), "").unwrap();
+        }
+        found = ShaderFolder::read_own(dir.path()).unwrap_err().to_string();
+        assert!(["sofmax.wgsl", "`sofmax`", "softmax, topk"].iter().all(|word| found.contains(word)), "{found}");
+        assert_eq!(ShaderFolder::read(dir.path()).unwrap().names(), ["sofmax", "softmax"]);
     }
 }

@@ -49,6 +49,13 @@ fn a_right_device_passes_and_the_report_says_on_what() {
     let random = place.ok(&format!("check --filter seed --fuzz 20 --seed 5 --device {DEVICE}"));
     assert!(random.contains("all 20 cases"), "{random}");
     place.refuses(&format!("check dance --device {DEVICE}"), &["dance", "softmax"]);
+    for command in [format!("check nothing --device {DEVICE}"), "bench nothing".to_string()] {
+        let error = place.wgrad(&command).stderr;
+        let list = error.trim_end().rsplit_once(" are ").unwrap().1;
+        let names: Vec<&str> = list.split(';').next().unwrap().split(", ").collect();
+        let each: std::collections::BTreeSet<&&str> = names.iter().collect();
+        assert!(names.len() > 5 && each.len() == names.len(), "{error}");
+    }
     place.refuses(&format!("check exp --device {DEVICE} --shaders ."), &["shaders", "GPU"]);
     place.refuses(&format!("check exp --device {DEVICE} --limits webgpu"), &["limits", "GPU"]);
     place.refuses(&format!("check --device {DEVICE} --replay nothing"), &["nothing"]);
@@ -174,6 +181,12 @@ fn a_text_that_is_no_shader_is_the_users() {
     assert_eq!(done.code, 1, "{}{}", done.stdout, done.stderr);
     assert!(done.stderr.contains("shader `softmax`") && !done.stderr.contains("internal error"), "{}", done.stderr);
     place.refuses("check exp --device gpu --shaders nowhere", &["nowhere"]);
+    fs::rename(place.path("broken/softmax.wgsl"), place.path("broken/soft_max.wgsl")).unwrap();
+    for command in ["check exp --device gpu", "bench softmax/100x10 --device gpu", "kernels show softmax --device gpu"]
+    {
+        place
+            .refuses(&format!("{command} --shaders broken"), &["soft_max.wgsl", "no shader", "elementwise", "softmax"]);
+    }
 }
 
 #[test]

@@ -313,3 +313,18 @@ fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
         assert!(output.status.code() == Some(2) && stderr.contains("error: stdout"), "{stderr}");
     }
 }
+
+#[test]
+fn progress_shows_learning_rates_in_three_digits() {
+    let place = Place::new();
+    let cosine = "\n[schedule]\ntype = \"cosine\"\n";
+    place.write("cosine.toml", &format!("{}{cosine}", SETTINGS.replace("epochs = 2", "epochs = 7")));
+    let done = place.wgrad(&format!("train cosine.toml --device {DEVICE} --lr 0.1234567"));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let rates: Vec<&str> = done.stderr.split("  lr ").skip(1).map(|rest| rest.split(' ').next().unwrap()).collect();
+    assert_eq!(rates.len(), 7, "{}", done.stderr);
+    for rate in rates {
+        let digits = rate.split('e').next().unwrap().replace('.', "");
+        assert!(digits.trim_start_matches('0').len() <= 3 && rate.parse::<f64>().is_ok(), "{rate}: {}", done.stderr);
+    }
+}

@@ -45,7 +45,7 @@ pub struct Piece<'a> {
     pub natural: &'a [(usize, u8)],
     /// Whether to compute four neighbouring points at a time, if the operands are such.
     pub quads: bool,
-    /// See [`Stores::held`](super::fuse).
+    /// See [`Stores::held`](super::Stores::held).
     pub held: bool,
 }
 
