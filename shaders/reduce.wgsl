@@ -1,24 +1,29 @@
 // Reduction: out[o] = ⊕_i f(o, i) for o over the kept points and i over the reduced ones; ⊕ is sum, mean, max, min,
 // argmax or argmin.
 //
+// The reduced points may be cut into parts of equal length, whose results are stored as [parts, outputs] and reduced by
+// another dispatch. A unit is one part of one output.
+//
 // This file is a template. The planner replaces the region `bindings` (also by the helpers of `elementwise.wgsl`), the
 // region `value` by the fused expression whose results are reduced, and the region `store`; as committed, it sums rows.
+// `store_place` is replaced where a part's result is stored with its place, and `place` where such are reduced.
 //
 // Layout: views as in `elementwise.wgsl`, over kept and reduced axes; the output is dense from an offset.
-// Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds kept points, reduced points, axis
-//   sizes, and for each operand its offset and strides.
+// Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds kept points, reduced points, points
+//   of a part, units, the terms of a mean, axis sizes, and for each operand its offset and strides.
 // Constants:
 //   WORKGROUP  threads a workgroup: a power of two up to 256.
-//   LANES      threads that share an output: a power of two up to WORKGROUP.
+//   LANES      threads that share a unit: a power of two up to WORKGROUP.
 //   SPREAD     1: neighbouring threads take neighbouring outputs; 0: neighbouring reduced points.
 //   KIND       0 sum, 1 mean, 2 max, 3 min, 4 argmax, 5 argmin.
-//   LONG       1: a thread takes eight terms a turn, for many terms (Mesa's lavapipe ends a thread's loops after 65,535
-//              turns in all, whatever the program says).
+//   LONG       1: a thread takes eight terms an iteration, for many terms (Mesa's lavapipe ends a thread's loops after
+//              65,535 iterations in all, whatever the program says).
 //   T          the type that is reduced: f32, u32 or i32.
-// Accuracy: a lane adds blocks of 32 (or 8) terms and then the blocks' sums; the lanes' sums are added as a tree.
-// Order: argmax and argmin give the first index: within a lane indices ascend and only a strictly better value
-//   replaces the best; between lanes a tie goes to the lower index.
-// Bounds: lanes without an output or without a term take the last or first one and do not store or add it.
+// Accuracy: a thread adds blocks of 32 (or 8) terms and then the blocks' sums; the threads' sums are added as a tree.
+// Order: argmax and argmin give the first index: within a thread indices ascend and only a strictly better value
+//   replaces the best; between threads, and between parts, a tie goes to the lower index.
+// Bounds: threads beyond the last unit compute the last one and do not store it. Terms beyond a part's last are not read; of
+//   a maximum, the part's last term is read again, or the last of all where a part is empty, which changes no maximum.
 
 const WORKGROUP: u32 = 256u;
 const LANES: u32 = 256u;
@@ -30,7 +35,7 @@ const BLOCK: u32 = 32u;
 alias T = f32;
 
 // [bindings]
-@group(0) @binding(0) var<uniform> params: array<vec4<u32>, 1>;
+@group(0) @binding(0) var<uniform> params: array<vec4<u32>, 2>;
 @group(0) @binding(1) var<storage, read> b0: array<f32>;
 @group(0) @binding(2) var<storage, read_write> b1: array<f32>;
 // [end]
@@ -41,13 +46,26 @@ var<workgroup> places: array<u32, WORKGROUP>;
 // The reduced expression at a point.
 fn value(o: u32, i: u32) -> T {
     // [value]
-    return b0[params[0].z + o * params[0].y + i];
+    return b0[params[1].y + o * params[0].y + i];
     // [end]
 }
 
 fn store(o: u32, v: T, place: u32) {
     // [store]
-    b1[params[0].w + o] = v;
+    b1[params[1].z + o] = v;
+    // [end]
+}
+
+// Keeps where a part's result was found.
+fn store_place(o: u32, place: u32) {
+    // [store_place]
+    // [end]
+}
+
+// The index of the value at a reduced point.
+fn index(o: u32, i: u32) -> u32 {
+    // [place]
+    return i;
     // [end]
 }
 
@@ -65,9 +83,9 @@ struct Best {
     place: u32,
 }
 
-// The better of `best` and the value at `i`; beyond the last term, the last term again.
-fn better(o: u32, i: u32, inner: u32, best: Best) -> Best {
-    let place = min(i, inner - 1u);
+// The better of `best` and the value at `i`; from `end` on, the last term again.
+fn better(o: u32, i: u32, end: u32, best: Best) -> Best {
+    let place = min(i, end - 1u);
     let candidate = value(o, place);
     if wins(candidate, place, best.value, best.place) {
         return Best(candidate, place);
@@ -75,9 +93,9 @@ fn better(o: u32, i: u32, inner: u32, best: Best) -> Best {
     return best;
 }
 
-// The value at `i`; zero beyond the last term.
-fn term(o: u32, i: u32, inner: u32) -> T {
-    if i < inner {
+// The value at `i`; zero from `end` on.
+fn term(o: u32, i: u32, end: u32) -> T {
+    if i < end {
         return value(o, i);
     }
     return T();
@@ -91,23 +109,27 @@ fn main(
 ) {
     let outer = params[0].x;
     let inner = params[0].y;
+    let units = params[0].w;
     let lane = select(thread % LANES, thread / SLOTS, SPREAD == 1u);
     let slot = select(thread / LANES, thread % SLOTS, SPREAD == 1u);
-    let output = (group.y * groups.x + group.x) * SLOTS + slot;
-    let o = min(output, outer - 1u);
+    let number = (group.y * groups.x + group.x) * SLOTS + slot;
+    let unit = min(number, units - 1u);
+    let o = unit % outer;
+    let start = min(unit / outer * params[0].z, inner);
+    let end = min(start + params[0].z, inner);
     var best = Best(T(), 0u);
     if KIND <= 1u {
-        var i = lane;
-        while i < inner {
+        var i = start + lane;
+        while i < end {
             var block = T();
             if LONG == 1u {
-                block = ((term(o, i, inner) + term(o, i + LANES, inner))
-                    + (term(o, i + 2u * LANES, inner) + term(o, i + 3u * LANES, inner)))
-                    + ((term(o, i + 4u * LANES, inner) + term(o, i + 5u * LANES, inner))
-                    + (term(o, i + 6u * LANES, inner) + term(o, i + 7u * LANES, inner)));
+                block = ((term(o, i, end) + term(o, i + LANES, end))
+                    + (term(o, i + 2u * LANES, end) + term(o, i + 3u * LANES, end)))
+                    + ((term(o, i + 4u * LANES, end) + term(o, i + 5u * LANES, end))
+                    + (term(o, i + 6u * LANES, end) + term(o, i + 7u * LANES, end)));
                 i += 8u * LANES;
             } else {
-                for (var k = 0u; k < BLOCK && i < inner; k++) {
+                for (var k = 0u; k < BLOCK && i < end; k++) {
                     block += value(o, i);
                     i += LANES;
                 }
@@ -115,20 +137,22 @@ fn main(
             best.value += block;
         }
     } else {
-        let first = min(lane, inner - 1u);
+        // Of an empty part too, a value that the output has.
+        let last = max(end, 1u) - 1u;
+        let first = min(start + lane, last);
         best = Best(value(o, first), first);
-        var i = lane + LANES;
-        while i < inner {
-            best = better(o, i, inner, best);
+        var i = start + lane + LANES;
+        while i < end {
+            best = better(o, i, end, best);
             i += LANES;
             if LONG == 1u {
-                best = better(o, i, inner, best);
-                best = better(o, i + LANES, inner, best);
-                best = better(o, i + 2u * LANES, inner, best);
-                best = better(o, i + 3u * LANES, inner, best);
-                best = better(o, i + 4u * LANES, inner, best);
-                best = better(o, i + 5u * LANES, inner, best);
-                best = better(o, i + 6u * LANES, inner, best);
+                best = better(o, i, end, best);
+                best = better(o, i + LANES, end, best);
+                best = better(o, i + 2u * LANES, end, best);
+                best = better(o, i + 3u * LANES, end, best);
+                best = better(o, i + 4u * LANES, end, best);
+                best = better(o, i + 5u * LANES, end, best);
+                best = better(o, i + 6u * LANES, end, best);
                 i += 7u * LANES;
             }
         }
@@ -150,7 +174,9 @@ fn main(
             }
         }
     }
-    if lane == 0u && output < outer {
-        store(o, best.value, best.place);
+    if lane == 0u && number < units {
+        let place = index(o, best.place);
+        store(unit, best.value, place);
+        store_place(unit, place);
     }
 }

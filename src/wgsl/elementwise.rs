@@ -20,6 +20,7 @@ pub(super) fn dispatches(kernel: &ElementwiseKernel, cx: &mut Dispatches<'_>) ->
         // Where there are few points, a GPU rather has more threads.
         quads: target.software || points >= 1 << 16,
         held: false,
+        own: &[],
     };
     cx.push(generate(launch.into(), &[piece], |generated| {
         let threads = if generated.parts[0].wide { points / 4 } else { points };

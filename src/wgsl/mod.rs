@@ -27,7 +27,7 @@ pub use dispatch::{Binding, Dispatch, Dispatches, Operands};
 pub use shader::Shader;
 pub use shader_folder::ShaderFolder;
 pub use target::GpuTarget;
-pub use threads::{Lanes, share, workgroup_size};
+pub use threads::{Lanes, share, split, workgroup_size};
 pub use window::{Reads, WINDOW, Window};
 
 use crate::error::Result;

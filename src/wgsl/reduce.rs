@@ -1,63 +1,215 @@
 //! Reductions: `shaders/reduce.wgsl`.
+//!
+//! Where outputs are too few to fill a GPU, the reduced points are cut into parts: a first dispatch stores a partial result
+//! of each part, and a second one combines those of an output in their order.
 
 use super::generate::{Piece, Region, generate};
 use super::shader::REDUCE;
-use super::{Dispatches, Shader, share};
+use super::{Dispatches, Lanes, Operands, Shader, share, split};
+use crate::dtype::DType;
 use crate::error::Result;
-use crate::kernels::Fused;
 use crate::kernels::reduce::ReduceKernel;
+use crate::kernels::{Expr, Fused, Instr, Operand};
 use crate::ops::reduce::ReduceKind;
 
+/// Neighbouring outputs that a workgroup takes where those are neighbours in memory: a few cache lines.
+const SPREAD: u32 = 32;
+
 pub(super) fn dispatches(kernel: &ReduceKernel, cx: &mut Dispatches<'_>) -> Result<()> {
-    let (launch, target) = (cx.launch, cx.target);
-    let (outer, inner) = (kernel.outer.elements(), kernel.inner.elements());
-    let lanes = share(outer, inner, target);
+    let launch = cx.launch;
     let (loads, more) = kernel.inputs(launch);
-    let value = Piece {
-        region: Region::Value,
+    let terms = Terms {
+        kind: kernel.kind,
+        dtype: kernel.dtype,
         outer: &kernel.outer,
         inner: &kernel.inner,
         expr: &kernel.expr,
-        loads: loads.iter().map(Some).collect(),
-        outputs: Vec::new(),
-        natural: &[],
-        quads: false,
-        held: false,
+        loads,
+        count: kernel.inner.elements(),
+        places: None,
     };
-    let plain = Fused::result(&launch.outputs[0].view.shape, kernel.dtype);
-    let store = Piece::epilogue(
-        kernel.epilogue.as_ref().unwrap_or(&plain),
-        Region::Reduced(kernel.kind),
-        more,
-        &launch.outputs,
-    );
-    // Where neighbouring outputs, not neighbouring terms, are neighbours in memory, neighbouring threads take those.
-    let spread = loads.first().is_some_and(|operand| {
-        let split = kernel.outer.rank();
-        let last = |range: std::ops::Range<usize>| {
-            range.rev().find(|&k| operand.view.shape[k] != 1).map(|k| operand.view.strides[k].abs())
-        };
-        let (kept, reduced) = (last(0..split), last(split..operand.view.shape.rank()));
-        kept == Some(1) && reduced.is_some_and(|stride| stride > 1)
-    });
-    let kind = match kernel.kind {
-        ReduceKind::Sum => 0,
-        ReduceKind::Mean => 1,
-        ReduceKind::Max => 2,
-        ReduceKind::Min => 3,
-        ReduceKind::ArgMax => 4,
-        ReduceKind::ArgMin => 5,
+    let plain = Fused::result(&launch.outputs[0].view.shape, launch.outputs[0].dtype.compute());
+    let epilogue = kernel.epilogue.as_ref().unwrap_or(&plain);
+    let threads = terms.threads(cx);
+    let parts = split(threads.workgroups, terms.points(), 8 * threads.lanes as usize, cx.target);
+    if parts < 2 {
+        terms.dispatch(cx, threads, 1, epilogue, more, &launch.outputs);
+        return Ok(());
+    }
+    let (outputs, dtype) = (kernel.outer.elements(), kernel.dtype);
+    let values = cx.scratch([parts, outputs], dtype);
+    let partial = Fused::result(&values.view.shape, dtype);
+    let (first, places) = match kernel.kind {
+        ReduceKind::ArgMax => (ReduceKind::Max, true),
+        ReduceKind::ArgMin => (ReduceKind::Min, true),
+        ReduceKind::Mean => (ReduceKind::Sum, false),
+        kind => (kind, false),
     };
-    cx.push(generate(launch.into(), &[value, store], |generated| {
-        let shader = Shader::file("reduce", REDUCE)
-            .constant("WORKGROUP", lanes.workgroup)
-            .constant("LANES", lanes.lanes)
-            .constant("SPREAD", u32::from(spread))
-            .constant("KIND", kind)
-            .constant("LONG", u32::from(inner / lanes.lanes as usize > 4096))
-            .alias("T", kernel.dtype)
-            .generated(generated);
-        (shader, lanes.workgroups)
-    }));
+    let mut found = vec![values.clone()];
+    found.extend(places.then(|| cx.scratch([parts, outputs], DType::U32)));
+    Terms { kind: first, ..terms }.dispatch(cx, threads, parts, &partial, &[], &found);
+    combined(cx, kernel.kind, kernel.inner.elements(), &found, epilogue, more, &launch.outputs);
     Ok(())
+}
+
+/// Adds a dispatch that reduces partial results `[parts, outputs]`, dense, in order of the parts, and stores what the epilogue
+/// makes of them, which loads `more`.
+pub(super) fn combine(
+    cx: &mut Dispatches<'_>,
+    kind: ReduceKind,
+    partials: &Operand,
+    epilogue: &Fused,
+    more: &[Operand],
+    outputs: &[Operand],
+) {
+    let parts = partials.view.shape[0];
+    combined(cx, kind, parts, std::slice::from_ref(partials), epilogue, more, outputs);
+}
+
+/// As [`combine`], for partial results of `count` terms in all; of an argmax, they and where they were found.
+fn combined(
+    cx: &mut Dispatches<'_>,
+    kind: ReduceKind,
+    count: usize,
+    partials: &[Operand],
+    epilogue: &Fused,
+    more: &[Operand],
+    outputs: &[Operand],
+) {
+    let transposed = |operand: &Operand| Operand { view: operand.view.permute(&[1, 0]), ..operand.clone() };
+    let by_output: Vec<Operand> = partials.iter().map(transposed).collect();
+    let dtype = partials[0].dtype.compute();
+    let [parts, points] = [0, 1].map(|axis| partials[0].view.shape[axis]);
+    let terms = Terms {
+        kind,
+        dtype,
+        outer: &[points],
+        inner: &[parts],
+        expr: &load(partials[0].dtype),
+        loads: &by_output[..1],
+        count,
+        places: by_output.get(1),
+    };
+    let threads = terms.threads(cx);
+    terms.dispatch(cx, threads, 1, epilogue, more, outputs);
+}
+
+/// The expression that is its one operand.
+fn load(dtype: DType) -> Expr {
+    Expr { instrs: vec![Instr::Load { input: 0, dtype }], roots: vec![0] }
+}
+
+/// What a dispatch reduces: for each kept point, an expression's values at the reduced points.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    kind: ReduceKind,
+    /// The compute dtype of the values.
+    dtype: DType,
+    /// The kept axes.
+    outer: &'a [usize],
+    /// The reduced axes.
+    inner: &'a [usize],
+    expr: &'a Expr,
+    loads: &'a [Operand],
+    /// What a mean divides by.
+    count: usize,
+    /// For an argmax of partial results: where these were found. Else it is where the reduction finds its result.
+    places: Option<&'a Operand>,
+}
+
+impl Terms<'_> {
+    /// Reduced points.
+    fn points(&self) -> usize {
+        self.inner.iter().product()
+    }
+
+    /// Whether neighbouring outputs, not neighbouring terms, are neighbours in memory.
+    fn spread(&self) -> bool {
+        self.loads.first().is_some_and(|operand| {
+            let split = self.outer.len();
+            let last = |range: std::ops::Range<usize>| {
+                range.rev().find(|&k| operand.view.shape[k] != 1).map(|k| operand.view.strides[k].abs())
+            };
+            let (kept, reduced) = (last(0..split), last(split..operand.view.shape.rank()));
+            kept == Some(1) && reduced.is_some_and(|stride| stride > 1)
+        })
+    }
+
+    /// How many threads share an output.
+    fn threads(&self, cx: &Dispatches<'_>) -> Lanes {
+        let outputs: usize = self.outer.iter().product();
+        let threads = share(outputs, self.points(), cx.target);
+        // The threads of a workgroup read whole cache lines.
+        let columns = SPREAD.min(outputs.next_power_of_two() as u32).min(threads.workgroup);
+        if self.spread() && !cx.target.software && threads.workgroup / threads.lanes < columns {
+            return threads.with_outputs(columns, outputs);
+        }
+        threads
+    }
+
+    /// Adds the dispatch that reduces `parts` parts of the terms of each output: it stores results `[parts, outputs]`.
+    fn dispatch(
+        &self,
+        cx: &mut Dispatches<'_>,
+        threads: Lanes,
+        parts: usize,
+        epilogue: &Fused,
+        more: &[Operand],
+        outputs: &[Operand],
+    ) {
+        let units = self.outer.iter().product::<usize>() * parts;
+        let length = self.points().div_ceil(parts);
+        let own = [length, units, self.count].map(|size| size as u32);
+        let value = Piece {
+            region: Region::Value("value"),
+            outer: self.outer,
+            inner: self.inner,
+            expr: self.expr,
+            loads: self.loads.iter().map(Some).collect(),
+            outputs: Vec::new(),
+            natural: &[],
+            quads: false,
+            held: false,
+            own: &own,
+        };
+        let (place, index) = (load(DType::U32), Fused::result(&outputs[0].view.shape, DType::U32));
+        let mut pieces = vec![value.clone()];
+        if let Some(places) = self.places {
+            pieces.push(Piece {
+                region: Region::Value("place"),
+                expr: &place,
+                loads: vec![Some(places)],
+                own: &[],
+                ..value
+            });
+        }
+        // Partial results of an argmax are stored with their places.
+        let (stored, found) = outputs.split_at(if parts > 1 { 1 } else { outputs.len() });
+        pieces.push(Piece::epilogue(epilogue, Region::Reduced(self.kind), more, stored));
+        if !found.is_empty() {
+            pieces.push(Piece::epilogue(&index, Region::ReducedPlace, &[], found));
+        }
+        let kind = match self.kind {
+            ReduceKind::Sum => 0,
+            ReduceKind::Mean => 1,
+            ReduceKind::Max => 2,
+            ReduceKind::Min => 3,
+            ReduceKind::ArgMax => 4,
+            ReduceKind::ArgMin => 5,
+        };
+        let inputs: Vec<Operand> = self.loads.iter().chain(self.places).chain(more).cloned().collect();
+        let workgroups = (units as u64).div_ceil(u64::from(threads.workgroup / threads.lanes));
+        let dispatch = generate(Operands::new(&inputs, outputs), &pieces, |generated| {
+            let shader = Shader::file("reduce", REDUCE)
+                .constant("WORKGROUP", threads.workgroup)
+                .constant("LANES", threads.lanes)
+                .constant("SPREAD", self.spread().into())
+                .constant("KIND", kind)
+                .constant("LONG", (length / threads.lanes as usize > 4096).into())
+                .alias("T", self.dtype)
+                .generated(generated);
+            (shader, workgroups)
+        });
+        cx.push(dispatch);
+    }
 }

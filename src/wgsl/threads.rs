@@ -1,6 +1,12 @@
-//! How many threads share the work of a dispatch.
+//! How many threads share the work of a dispatch, and how many workgroups.
 
 use super::GpuTarget;
+
+/// Workgroups that fill a large GPU once: a data-centre GPU has some 130 compute units.
+pub(super) const FULL: u64 = 128;
+/// Workgroups that a launch is cut into where its outputs are too few: several for each compute unit, so that one's
+/// memory accesses hide behind another's.
+const PARTS: u64 = 1024;
 
 /// Threads a workgroup for `points` independent ones: small workgroups spread small launches over the device.
 pub fn workgroup_size(points: usize, target: &GpuTarget) -> u32 {
@@ -19,6 +25,14 @@ pub struct Lanes {
     pub workgroups: u64,
 }
 
+impl Lanes {
+    /// The same workgroup with `columns` outputs, a power of two.
+    pub fn with_outputs(self, columns: u32, outputs: usize) -> Lanes {
+        let lanes = self.workgroup / columns;
+        Lanes { lanes, workgroups: (outputs as u64).div_ceil(columns.into()), ..self }
+    }
+}
+
 /// How many threads share an output that joins `terms` values, for `outputs` of them.
 pub fn share(outputs: usize, terms: usize, target: &GpuTarget) -> Lanes {
     let workgroup = 256.min(1 << target.max_invocations.ilog2());
@@ -28,4 +42,14 @@ pub fn share(outputs: usize, terms: usize, target: &GpuTarget) -> Lanes {
     // Few outputs: no more slots in a workgroup than there are outputs.
     let workgroup = workgroup.min((lanes as usize * outputs.next_power_of_two()).max(32) as u32).max(lanes);
     Lanes { workgroup, lanes, workgroups: (outputs as u64).div_ceil(u64::from(workgroup / lanes)) }
+}
+
+/// How many parts the terms of each output are cut into, where a launch of one part has so many workgroups: 1 where these
+/// fill a GPU, or where an output has fewer than four times the terms that a part has at least. A software driver runs
+/// few workgroups at a time, and another dispatch costs it more than it saves.
+pub fn split(workgroups: u64, terms: usize, least: usize, target: &GpuTarget) -> usize {
+    if target.software || workgroups == 0 || workgroups >= FULL || terms < 4 * least {
+        return 1;
+    }
+    terms.div_ceil(least).min(PARTS.div_ceil(workgroups) as usize)
 }

@@ -5,6 +5,7 @@
 
 mod composites;
 mod lines;
+mod long;
 
 use super::Op;
 use super::elementwise::Elementwise;
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Sample> {
     samples.extend(rows());
     samples.extend(leaves());
     samples.extend(lines::all());
+    samples.extend(long::all());
     samples.extend(composites::all());
     samples
 }

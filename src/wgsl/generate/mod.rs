@@ -88,6 +88,8 @@ pub struct Part {
     pub wide: bool,
     /// For a region `store`: whether the kernel asks for what a row has in common.
     pub held: bool,
+    /// Words of the uniform that are the kernel's own, after the two numbers of points.
+    pub own: u8,
 }
 
 /// A region of a shader.
@@ -95,10 +97,12 @@ pub struct Part {
 pub enum Region {
     /// An elementwise kernel's body: the point is `i`.
     Elementwise,
-    /// What a reduction reduces: a function of `o` and `i`.
-    Value,
+    /// A function of `o` and `i`, an output of a reduction and a reduced point: what is reduced, or where it was found.
+    Value(&'static str),
     /// What a reduction does with a result `v` found at `place`, for output `o`.
     Reduced(ReduceKind),
+    /// What part of a reduction does with the `place` of its result, for output `o`.
+    ReducedPlace,
     /// The functions that a kernel calls with each element of its result, or four of them, with the (first) element's number
     /// and coordinates.
     Store,
@@ -111,13 +115,13 @@ impl Region {
     pub(in crate::wgsl) fn marker(self) -> &'static str {
         match self {
             Region::Elementwise => "elementwise",
-            Region::Value => "value",
             Region::Reduced(_) | Region::Store => "store",
-            Region::Operand(name) => name,
+            Region::ReducedPlace => "store_place",
+            Region::Value(name) | Region::Operand(name) => name,
         }
     }
     fn is_value(self) -> bool {
-        self == Region::Value
+        matches!(self, Region::Value(_))
     }
 }
 
@@ -140,7 +144,7 @@ impl Part {
     }
 
     fn layout(&self, start: usize) -> Layout {
-        let mut next = start + 2;
+        let mut next = start + 2 + usize::from(self.own);
         let mut take = |count: usize| {
             next += count;
             next - count

@@ -47,6 +47,8 @@ pub struct Piece<'a> {
     pub quads: bool,
     /// See [`Stores::held`](super::Stores::held).
     pub held: bool,
+    /// Words of the uniform that are the kernel's own.
+    pub own: &'a [u32],
 }
 
 impl<'a> Piece<'a> {
@@ -62,6 +64,7 @@ impl<'a> Piece<'a> {
             natural: &[],
             quads: false,
             held: false,
+            own: &[],
         }
     }
 
@@ -77,6 +80,7 @@ impl<'a> Piece<'a> {
             natural: &[],
             quads: false,
             held: false,
+            own: &[],
         }
     }
 }
@@ -124,6 +128,7 @@ impl Piece<'_> {
             && !self.expr.instrs.iter().any(draws);
         let threads = if wide && self.region == Region::Elementwise { points / 4 } else { points };
         let mut words = vec![threads as u32, self.inner.iter().product::<usize>() as u32];
+        words.extend(self.own);
         words.extend(sizes.iter().map(|&n| n as u32));
         // Floats that only a row's coordinate, component 1, tells apart.
         let row = natural.iter().position(|&component| component == 1);
@@ -167,6 +172,7 @@ impl Piece<'_> {
             natural,
             wide,
             held: self.held,
+            own: self.own.len() as u8,
         };
         (part, words)
     }

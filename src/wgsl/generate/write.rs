@@ -10,6 +10,9 @@ use std::fmt::Write as _;
 
 const COMPONENTS: [&str; 4] = ["x", "y", "z", "w"];
 
+/// The word of a reduction's uniform that says how many terms a mean has: the third of its own.
+const COUNT: usize = 4;
+
 /// Writes a part's text.
 pub(super) struct Writer<'a> {
     generated: &'a Generated,
@@ -37,7 +40,7 @@ impl<'a> Writer<'a> {
             });
         }
         let point = match part.region {
-            Region::Value | Region::Reduced(_) => "o",
+            Region::Value(_) | Region::Reduced(_) | Region::ReducedPlace => "o",
             Region::Elementwise if part.wide => "e",
             _ => "i",
         };
@@ -77,10 +80,10 @@ impl<'a> Writer<'a> {
             self.coordinates(&mut text, "i", "i", part.inner_rank, layout.inner_sizes);
         }
         match part.region {
+            Region::ReducedPlace => text.push_str("    let result = place;\n"),
             Region::Reduced(kind) if kind.is_arg() => text.push_str("    let result = place;\n"),
             Region::Reduced(ReduceKind::Mean) => {
-                // The reduced points are counted at the uniform's start.
-                let _ = writeln!(text, "    let result = v / f32({});", self.word(1));
+                let _ = writeln!(text, "    let result = v / f32({});", self.word(COUNT));
             }
             Region::Reduced(_) => text.push_str("    let result = v;\n"),
             Region::Store if part.wide => {
@@ -105,7 +108,7 @@ impl<'a> Writer<'a> {
                 let _ = writeln!(text, "    {buffer}[{position}] = {value};");
             }
         }
-        if matches!(part.region, Region::Value | Region::Operand(_)) {
+        if matches!(part.region, Region::Value(_) | Region::Operand(_)) {
             let _ = writeln!(text, "    return v{};", part.expr.roots[0]);
         }
         match part.region {
@@ -220,7 +223,7 @@ impl<'a> Writer<'a> {
         let own = layout.instrs[s];
         let v = |slot: Slot| self.name(slot, lane);
         let linear = match (part.region, lane) {
-            (Region::Value, _) => format!("o * {} + i", self.word(layout.start + 1)),
+            (Region::Value(_), _) => format!("o * {} + i", self.word(layout.start + 1)),
             (_, Some(k)) => format!("({} + {k}u)", self.point),
             _ => self.point.to_string(),
         };
