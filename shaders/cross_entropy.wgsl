@@ -2,22 +2,22 @@
 //   l_n = −(1 − s) · p_label − s/C · Σ_c p_c,  p_c = (x_c − m) − log Σ_k e^(x_k − m),  m the row's largest logit,
 //   d_{n,c} = u_n · (softmax(x_n)_c − t_c),  t = (1 − s) · one_hot(label_n) + s/C.
 //
-// LANES threads share a row; maxima and sums of their parts are joined as a tree in workgroup memory. A label beyond the
-// last class counts as the last one.
+// m and the sums are those of `rows.wgsl`, which is joined to this file. LANES threads share a row, or, where parts have been
+// summed by another dispatch, `length` neighbouring elements of one. A label beyond the last class counts as the last one.
 //
 // Layout: dense, each from an offset: x [rows, columns], labels [rows], u [rows], d [rows, columns], loss [rows].
-// Bindings: 0 the sizes, 1 `x`, then `d` and `loss` if they are computed, then what the labels and u read.
-// Constants:
-//   WORKGROUP  threads a workgroup: a power of two up to 256.
-//   LANES      threads that share a row: a power of two up to WORKGROUP.
+// Bindings: 0 the sizes, 1 `x`, then `partials` if there are such, `d` and `loss` if they are computed, and what the labels
+//   and u read.
+// Constants: WORKGROUP, LANES and DISTANCES (1 with LOSS and smoothing) as in `rows.wgsl`.
 //   GRAD       1: the gradient is computed. 0: the region `grad` is emptied.
 //   LOSS       1: the loss is computed. 0: the region `loss` is emptied.
 //   EXTRA      vectors of parameters of generated code.
 //   T          the element type in memory: f32 or f16; sums are f32.
-// Bounds: threads beyond the last row compute that one and do not store it; labels are clamped.
+// Bounds: threads beyond the last unit compute that one and do not store it; labels are clamped. No unit is empty.
 
 const WORKGROUP: u32 = 64u;
 const LANES: u32 = 64u;
+const DISTANCES: u32 = 1u;
 const GRAD: u32 = 1u;
 const LOSS: u32 = 1u;
 const EXTRA: u32 = 1u;
@@ -30,6 +30,13 @@ struct Params {
     grad_offset: u32,
     loss_offset: u32,
     smoothing: f32,
+    parts: u32,
+    length: u32,
+    // Units of a row: ⌈columns / length⌉.
+    segments: u32,
+    unused0: u32,
+    unused1: u32,
+    unused2: u32,
     extra: array<vec4<u32>, EXTRA>,
 }
 
@@ -67,42 +74,19 @@ fn upstream(i: u32) -> f32 {
     // [end]
 }
 
-var<workgroup> shared_values: array<f32, WORKGROUP>;
-
-// The largest of the lanes' values, for all of them.
-fn row_max(thread: u32, lane: u32, value: f32) -> f32 {
-    shared_values[thread] = value;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            shared_values[thread] = max(shared_values[thread], shared_values[thread + half]);
-        }
-    }
-    workgroupBarrier();
-    let result = shared_values[thread - lane];
-    workgroupBarrier();
-    return result;
+// [outside]
+struct Stats {
+    largest: f32,
+    sum: f32,
+    distances: f32,
 }
-
-// The sum of the lanes' values, for all of them.
-fn row_sum(thread: u32, lane: u32, value: f32) -> f32 {
-    shared_values[thread] = value;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            shared_values[thread] += shared_values[thread + half];
-        }
-    }
-    workgroupBarrier();
-    let result = shared_values[thread - lane];
-    workgroupBarrier();
-    return result;
+fn row_stats(thread: u32, lane: u32, row: u32, first: u32, columns: u32, parts: u32) -> Stats {
+    return Stats();
 }
-
-// e^(x − largest). Halves are subtracted so that values of opposite sign near the largest float do not overflow.
 fn shifted_exp(x: f32, largest: f32) -> f32 {
-    return exp(2.0 * max(0.5 * x - 0.5 * largest, -52.0));
+    return 0.0;
 }
+// [end]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -111,39 +95,26 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let lane = thread % LANES;
-    let row = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + thread / LANES;
-    let live = row < p.rows;
-    let first = p.x_offset + min(row, p.rows - 1u) * p.columns;
-    var largest = f32(x[first]);
-    for (var j = lane; j < p.columns; j += LANES) {
-        largest = max(largest, f32(x[first + j]));
-    }
-    largest = row_max(thread, lane, largest);
-    var sum = 0.0;
-    var distances = 0.0;
-    for (var j = lane; j < p.columns; j += LANES) {
-        let value = f32(x[first + j]);
-        sum += shifted_exp(value, largest);
-        if LOSS == 1u && p.smoothing > 0.0 {
-            distances += value - largest;
-        }
-    }
-    sum = row_sum(thread, lane, sum);
-    if LOSS == 1u && p.smoothing > 0.0 {
-        distances = row_sum(thread, lane, distances);
-    }
-    if live {
+    let number = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + thread / LANES;
+    let unit = min(number, p.rows * p.segments - 1u);
+    let row = unit / p.segments;
+    let segment = unit % p.segments;
+    let first = p.x_offset + row * p.columns;
+    let stats = row_stats(thread, lane, row, first, p.columns, p.parts);
+    if number == unit {
         let hit = min(label(row), p.columns - 1u);
-        if LOSS == 1u && lane == 0u {
-            let log_sum = log(sum);
-            let mean = distances / f32(p.columns) - log_sum;
-            store_loss(row, -(1.0 - p.smoothing) * ((f32(x[first + hit]) - largest) - log_sum) - p.smoothing * mean);
+        if LOSS == 1u && lane == 0u && segment == 0u {
+            let log_sum = log(stats.sum);
+            let mean = stats.distances / f32(p.columns) - log_sum;
+            let wanted = (f32(x[first + hit]) - stats.largest) - log_sum;
+            store_loss(row, -(1.0 - p.smoothing) * wanted - p.smoothing * mean);
         }
         if GRAD == 1u {
             let u = upstream(row);
-            for (var j = lane; j < p.columns; j += LANES) {
+            let end = min((segment + 1u) * p.length, p.columns);
+            for (var j = segment * p.length + lane; j < end; j += LANES) {
                 let wanted = p.smoothing / f32(p.columns) + select(0.0, 1.0 - p.smoothing, j == hit);
-                store_grad(row * p.columns + j, u * (shifted_exp(f32(x[first + j]), largest) / sum - wanted));
+                store_grad(row * p.columns + j, u * (shifted_exp(f32(x[first + j]), stats.largest) / stats.sum - wanted));
             }
         }
     }

@@ -1,7 +1,7 @@
 // Cumulative sums of rows: y[j] = Σ_{i ≤ j} x[i], or from the end.
 //
-// LANES threads share a segment of a row and take four neighbours each a turn: each adds up its own, the threads' totals are
-// scanned in workgroup memory, and what a turn adds up to goes on to the next.
+// LANES threads share a segment of a row. In an iteration each takes four neighbouring elements and adds them up, the
+// threads' totals are scanned in workgroup memory, and the total of all is carried to the next iteration.
 //
 // Layout: dense x and y [rows, columns]; totals and the sums before segments [rows, segments]; each from an offset. Segments
 //   and elements are counted in the scan's direction.

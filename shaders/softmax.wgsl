@@ -1,69 +1,51 @@
 // Softmax of rows, shifted by the row's largest value m:
 //   y_j = e^(x_j − m) / Σ_k e^(x_k − m), or its logarithm y_j = (x_j − m) − log Σ_k e^(x_k − m).
 //
-// LANES threads share a row; maxima and sums of their parts are joined as a tree in workgroup memory.
+// m and the sum are those of `rows.wgsl`, which is joined to this file. LANES threads share a row, or, where parts have been
+// summed by another dispatch, `length` neighbouring elements of one.
 //
 // Layout: dense [rows, columns], `x` and `y` each from an offset.
-// Bindings: 0 the sizes, 1 `x`, 2 `y`.
-// Constants:
-//   WORKGROUP  threads a workgroup: a power of two up to 256.
-//   LANES      threads that share a row: a power of two up to WORKGROUP.
+// Bindings: 0 the sizes, 1 `x`, then `partials` if there are such, then `y`.
+// Constants: WORKGROUP, LANES and DISTANCES (0) as in `rows.wgsl`.
 //   LOG        1: the logarithm; 0: softmax.
 //   T          the element type in memory: f32 or f16; sums are f32.
-// Bounds: threads beyond the last row compute that one and do not store it.
+// Bounds: threads beyond the last unit compute that one and do not store it. No unit is empty.
 
 const WORKGROUP: u32 = 64u;
 const LANES: u32 = 64u;
+const DISTANCES: u32 = 0u;
 const LOG: u32 = 0u;
 alias T = f32;
 
 struct Params {
     rows: u32,
     columns: u32,
+    parts: u32,
+    length: u32,
     x_offset: u32,
     y_offset: u32,
+    // Units of a row: ⌈columns / length⌉.
+    segments: u32,
+    unused: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<T>;
 @group(0) @binding(2) var<storage, read_write> y: array<T>;
 
-var<workgroup> shared_values: array<f32, WORKGROUP>;
-
-// The largest of the lanes' values, for all of them.
-fn row_max(thread: u32, lane: u32, value: f32) -> f32 {
-    shared_values[thread] = value;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            shared_values[thread] = max(shared_values[thread], shared_values[thread + half]);
-        }
-    }
-    workgroupBarrier();
-    let result = shared_values[thread - lane];
-    workgroupBarrier();
-    return result;
+// [outside]
+struct Stats {
+    largest: f32,
+    sum: f32,
+    distances: f32,
 }
-
-// The sum of the lanes' values, for all of them.
-fn row_sum(thread: u32, lane: u32, value: f32) -> f32 {
-    shared_values[thread] = value;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            shared_values[thread] += shared_values[thread + half];
-        }
-    }
-    workgroupBarrier();
-    let result = shared_values[thread - lane];
-    workgroupBarrier();
-    return result;
+fn row_stats(thread: u32, lane: u32, row: u32, first: u32, columns: u32, parts: u32) -> Stats {
+    return Stats();
 }
-
-// e^(x − largest). Halves are subtracted so that values of opposite sign near the largest float do not overflow.
 fn shifted_exp(x: f32, largest: f32) -> f32 {
-    return exp(2.0 * max(0.5 * x - 0.5 * largest, -52.0));
+    return 0.0;
 }
+// [end]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -72,27 +54,21 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let lane = thread % LANES;
-    let row = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + thread / LANES;
-    let live = row < p.rows;
-    let first = p.x_offset + min(row, p.rows - 1u) * p.columns;
-    var largest = f32(x[first]);
-    for (var j = lane; j < p.columns; j += LANES) {
-        largest = max(largest, f32(x[first + j]));
-    }
-    largest = row_max(thread, lane, largest);
-    var sum = 0.0;
-    for (var j = lane; j < p.columns; j += LANES) {
-        sum += shifted_exp(f32(x[first + j]), largest);
-    }
-    sum = row_sum(thread, lane, sum);
-    if live {
+    let number = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + thread / LANES;
+    let unit = min(number, p.rows * p.segments - 1u);
+    let row = unit / p.segments;
+    let first = p.x_offset + row * p.columns;
+    let stats = row_stats(thread, lane, row, first, p.columns, p.parts);
+    if number == unit {
         let out = p.y_offset + row * p.columns;
-        for (var j = lane; j < p.columns; j += LANES) {
+        let start = unit % p.segments * p.length;
+        let end = min(start + p.length, p.columns);
+        for (var j = start + lane; j < end; j += LANES) {
             let value = f32(x[first + j]);
             if LOG == 1u {
-                y[out + j] = T((value - largest) - log(sum));
+                y[out + j] = T((value - stats.largest) - log(stats.sum));
             } else {
-                y[out + j] = T(shifted_exp(value, largest) / sum);
+                y[out + j] = T(shifted_exp(value, stats.largest) / stats.sum);
             }
         }
     }

@@ -14,6 +14,7 @@ mod index;
 mod matmul;
 mod pool;
 mod reduce;
+mod rows;
 mod scan;
 mod shader;
 mod shader_folder;

@@ -1,17 +1,28 @@
 //! Cumulative sums: `shaders/scan.wgsl`.
 //!
-//! A long row is cut into segments, of which there are enough to fill a device: their totals are summed, these sums
-//! scanned, and each segment scanned from the sum before it.
+//! Long rows are cut into segments if the rows are too few to fill a GPU: a dispatch stores each segment's total, these
+//! are scanned, and a last dispatch scans each segment from the sum of those before it.
 
-use super::{Dispatch, Dispatches, Operands, Shader};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, split};
 use crate::error::Result;
 use crate::kernels::Operand;
 use crate::kernels::scan::ScanKernel;
 
-/// Elements of the longest row that is not cut.
+/// Elements of the longest row that is never cut by a software driver, and always by a GPU.
 const LONGEST: usize = 1 << 16;
-/// Elements of a segment of a longer one.
+/// Elements of a segment on a software driver.
 const SEGMENT: usize = 1 << 14;
+/// Elements of the shortest segment on a GPU: eight for each thread of a workgroup.
+const SHORTEST: usize = 1 << 11;
+
+/// Elements of a segment: a whole row where there are rows enough, or where it is short.
+fn segment(rows: usize, columns: usize, target: &GpuTarget) -> usize {
+    if target.software {
+        return if columns > LONGEST { SEGMENT } else { columns };
+    }
+    let parts = split(rows as u64, columns, SHORTEST, target).max(columns.div_ceil(LONGEST));
+    columns.div_ceil(parts.max(1))
+}
 
 /// What the shader has in the place of the sums before segments where there is one segment.
 const NOTHING_BEFORE: &str = "@group(0) @binding(2) var<storage, read_write> y: array<Y>;
@@ -26,7 +37,7 @@ pub(super) fn dispatches(kernel: &ScanKernel, cx: &mut Dispatches<'_>) -> Result
 }
 
 fn scan(cx: &mut Dispatches<'_>, reverse: bool, rows: usize, columns: usize, x: Operand, y: Operand) {
-    let length = if columns > LONGEST { SEGMENT } else { columns };
+    let length = segment(rows, columns, cx.target);
     let pass = Pass { reverse, rows, columns, length, totals: false };
     if length == columns {
         return pass.dispatch(cx, &[x], y);
@@ -76,5 +87,21 @@ impl Pass {
         let params = sizes.into_iter().chain(offsets).chain([0]).map(|n| n as u32).collect();
         let workgroups = (units as u64).div_ceil(u64::from(workgroup / lanes));
         cx.push(Dispatch::new(Operands::new(inputs, &[y]), shader, params, workgroups));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_long_rows_are_cut() {
+        let (gpu, software) = (GpuTarget::default(), GpuTarget { software: true, ..GpuTarget::default() });
+        let segments = |rows, columns: usize, target| columns.div_ceil(segment(rows, columns, target).max(1));
+        // Enough rows, or short ones.
+        assert_eq!([segments(128, 60_000, &gpu), segments(1, 8191, &gpu), segments(1, 0, &gpu)], [1, 1, 0]);
+        assert_eq!([segments(1, 8192, &gpu), segments(1, 1 << 20, &gpu), segments(1, 1 << 24, &gpu)], [4, 512, 1024]);
+        assert_eq!(segments(4, 1 << 20, &gpu), 256);
+        assert_eq!([segments(1, 1 << 16, &software), segments(1, 1 << 20, &software)], [1, 64]);
     }
 }

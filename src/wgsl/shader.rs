@@ -16,6 +16,9 @@ pub struct Shader {
     pub name: &'static str,
     /// The WGSL text before specialisation: a file of `shaders/`, as committed, or a user's.
     pub text: Cow<'static, str>,
+    /// Files of `shaders/` whose text follows, by name. They and the first one declare what the others' region `outside`
+    /// stands for, which makes each file valid by itself and is left out here.
+    pub joined: Vec<(&'static str, Cow<'static, str>)>,
     /// A text whose region `helpers` has the functions that generated code may call.
     pub helpers: Cow<'static, str>,
     /// `const NAME: u32 = …;` lines to replace.
@@ -58,6 +61,7 @@ impl Shader {
         Shader {
             name,
             text: Cow::Borrowed(text),
+            joined: Vec::new(),
             helpers: Cow::Borrowed(ELEMENTWISE),
             constants: Vec::new(),
             aliases: Vec::new(),
@@ -68,6 +72,12 @@ impl Shader {
             generated: None,
             custom: None,
         }
+    }
+
+    /// The same with another file of `shaders/` joined to it.
+    pub fn join(mut self, name: &'static str, text: &'static str) -> Shader {
+        self.joined.push((name, Cow::Borrowed(text)));
+        self
     }
 
     /// A user's, to be taken as it is.
@@ -124,7 +134,8 @@ impl Shader {
 
     /// Whether its text is not an embedded one.
     pub fn is_replaced(&self) -> bool {
-        matches!((&self.text, &self.helpers), (Cow::Owned(_), _) | (_, Cow::Owned(_)))
+        let texts = self.joined.iter().map(|(_, text)| text).chain([&self.text, &self.helpers]);
+        texts.into_iter().any(|text| matches!(text, Cow::Owned(_)))
     }
 
     /// Whether it needs a device with 16-bit floats.
@@ -133,9 +144,24 @@ impl Shader {
         generated || self.custom == Some(true) || self.aliases.iter().any(|(_, dtype)| *dtype == DType::F16)
     }
 
+    /// The text before specialisation, of all files.
+    fn joined_text(&self) -> Result<String> {
+        if self.joined.is_empty() {
+            return Ok(self.text.to_string());
+        }
+        let mut text = String::new();
+        for file in std::iter::once(&self.text).chain(self.joined.iter().map(|(_, text)| text)) {
+            match bounds(file, "outside") {
+                Ok(_) => text.push_str(&replace_region(file, "outside", "")?),
+                Err(_) => text.push_str(file),
+            }
+        }
+        Ok(text)
+    }
+
     /// The specialised text.
     pub fn wgsl(&self) -> Result<String> {
-        let mut text = self.text.to_string();
+        let mut text = self.joined_text()?;
         for (name, body) in &self.replaced {
             text = replace_region(&text, name, body)?;
         }

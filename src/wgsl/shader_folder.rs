@@ -30,6 +30,8 @@ const NAMES: &[&str] = &[
     "pool",
     "pool_grad",
     "reduce",
+    "row_stats",
+    "rows",
     "scan",
     "scatter_add",
     "softmax",
@@ -102,6 +104,11 @@ impl ShaderFolder {
         let Some(texts) = &self.0 else { return shader };
         if let Some(text) = texts.get(shader.name) {
             shader.text = Cow::Owned(text.clone());
+        }
+        for (name, joined) in &mut shader.joined {
+            if let Some(text) = texts.get(*name) {
+                *joined = Cow::Owned(text.clone());
+            }
         }
         // Its functions go into other kernels too.
         if let Some(text) = texts.get("elementwise") {

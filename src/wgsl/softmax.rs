@@ -1,19 +1,23 @@
 //! Softmax and log-softmax: `shaders/softmax.wgsl`.
 
-use super::{Dispatch, Dispatches, Shader, share};
+use super::rows::Rows;
+use super::{Dispatch, Dispatches, Operands};
 use crate::error::Result;
 use crate::kernels::softmax::SoftmaxKernel;
 
 pub(super) fn dispatches(kernel: &SoftmaxKernel, cx: &mut Dispatches<'_>) -> Result<()> {
-    let (launch, target) = (cx.launch, cx.target);
-    let (x, y) = (&launch.inputs[0], &launch.outputs[0]);
-    let lanes = share(kernel.rows, kernel.cols, target);
-    let shader = Shader::file("softmax", include_str!("../../shaders/softmax.wgsl"))
-        .constant("WORKGROUP", lanes.workgroup)
-        .constant("LANES", lanes.lanes)
-        .constant("LOG", u32::from(kernel.log))
+    let (x, y) = (&cx.launch.inputs[0], &cx.launch.outputs[0]);
+    let shared = Rows::new(cx, kernel.rows, kernel.cols, false);
+    let mut shader = shared
+        .shader("softmax", include_str!("../../shaders/softmax.wgsl"))
+        .constant("LOG", kernel.log.into())
         .alias("T", x.dtype);
-    let params = [kernel.rows, kernel.cols, x.view.offset, y.view.offset].map(|size| size as u32);
-    cx.push(Dispatch::new(launch.into(), shader, params.to_vec(), lanes.workgroups));
+    let inputs = shared.inputs(x);
+    shader.named = [&["x", "partials"][..inputs.len()], &["y"]].concat();
+    let offsets = [x.view.offset, y.view.offset];
+    let sizes = [kernel.rows, kernel.cols, shared.parts, shared.length, offsets[0], offsets[1], shared.parts, 0];
+    let params = sizes.map(|size| size as u32).to_vec();
+    let workgroups = shared.workgroups(kernel.rows * shared.parts);
+    cx.push(Dispatch::new(Operands::new(&inputs, std::slice::from_ref(y)), shader, params, workgroups));
     Ok(())
 }

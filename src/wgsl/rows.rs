@@ -1,0 +1,76 @@
+//! Rows that threads share: what softmax and cross-entropy have in common, `shaders/rows.wgsl`.
+//!
+//! Where rows are too few to fill a GPU, a dispatch of `shaders/row_stats.wgsl` computes the statistics of parts of rows,
+//! and the kernel's own dispatch joins those of its row.
+
+use super::{Dispatch, Dispatches, Lanes, Operands, Shader, share, split};
+use crate::dtype::DType;
+use crate::kernels::Operand;
+
+const ROWS: &str = include_str!("../../shaders/rows.wgsl");
+
+/// What takes the place of `row_stats` where a workgroup takes whole rows.
+const WHOLE: &str = "fn row_stats(thread: u32, lane: u32, row: u32, first: u32, columns: u32, parts: u32) -> Stats {
+    return part_stats(thread, lane, first, 0u, columns);
+}";
+
+/// How the rows of a launch are shared.
+pub(super) struct Rows {
+    threads: Lanes,
+    /// Parts of a row whose statistics a dispatch of their own computes; 1 if there is none.
+    pub(super) parts: usize,
+    /// Elements of a part.
+    pub(super) length: usize,
+    /// The statistics of the parts, if there is a dispatch of them.
+    partials: Option<Operand>,
+    /// Whether distances are summed.
+    distances: bool,
+}
+
+impl Rows {
+    /// Chooses how `rows` rows of `columns` elements are shared, and adds the dispatch of their parts' statistics if there
+    /// is one. The rows are those of the launch's first operand.
+    pub(super) fn new(cx: &mut Dispatches<'_>, rows: usize, columns: usize, distances: bool) -> Rows {
+        let threads = share(rows, columns, cx.target);
+        let parts = split(threads.workgroups, columns, 8 * threads.lanes as usize, cx.target);
+        let length = columns.div_ceil(parts);
+        let mut shared = Rows { threads, parts: 1, length, partials: None, distances };
+        if parts > 1 {
+            shared.parts = columns.div_ceil(length);
+            let x = &cx.launch.inputs[0];
+            let partials = cx.scratch([rows, shared.parts, 4], DType::F32);
+            let text = include_str!("../../shaders/row_stats.wgsl");
+            let shader = shared.constants(Shader::file("row_stats", text)).join("rows", ROWS).replace("stats", WHOLE);
+            let shader = shader.alias("T", x.dtype);
+            let params = [rows, columns, shared.parts, length, x.view.offset, 0, 0, 0].map(|size| size as u32);
+            let operands = [partials.clone()];
+            let operands = Operands::new(std::slice::from_ref(x), &operands);
+            cx.push(Dispatch::new(operands, shader, params.to_vec(), shared.workgroups(rows * shared.parts)));
+            shared.partials = Some(partials);
+        }
+        shared
+    }
+
+    /// Workgroups for so many rows or parts of rows.
+    pub(super) fn workgroups(&self, units: usize) -> u64 {
+        (units as u64).div_ceil(u64::from(self.threads.workgroup / self.threads.lanes))
+    }
+
+    fn constants(&self, shader: Shader) -> Shader {
+        shader
+            .constant("WORKGROUP", self.threads.workgroup)
+            .constant("LANES", self.threads.lanes)
+            .constant("DISTANCES", self.distances.into())
+    }
+
+    /// A kernel's own shader, joined to the functions that compute or join its rows' statistics.
+    pub(super) fn shader(&self, name: &'static str, text: &'static str) -> Shader {
+        let shader = self.constants(Shader::file(name, text)).join("rows", ROWS);
+        if self.partials.is_some() { shader } else { shader.replace("stats", WHOLE) }
+    }
+
+    /// What that shader binds after its first input.
+    pub(super) fn inputs<'a>(&'a self, x: &'a Operand) -> Vec<Operand> {
+        std::iter::once(x).chain(&self.partials).cloned().collect()
+    }
+}
