@@ -1,14 +1,17 @@
-// Batched matrix product: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j].
+// Batched matmul: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j].
 //
 // A thread computes 4·R rows by 4·R columns in registers, a workgroup 4·R·TY by 4·R·TX. Tiles of `a` and `b` go through
 // workgroup memory as vectors of four rows and four columns, so a step of k costs a thread 2·R vector loads and 16·R·R
 // multiply-adds. They come as blocks of four by four, at most two a thread, and a thread holds those of the next tile in
 // registers while it computes with this one. SPLIT parts of a workgroup share its elements, each with a part of the k, and
-// add their sums in a fixed order: for few rows and columns and many k.
+// add their sums in a fixed order: for few rows and columns and many k. Where even so the workgroups are too few to fill a
+// GPU, k is cut into parts for different workgroups (split-k): `c` and `row_sums` get a result for each part, and another
+// dispatch adds them.
 //
 // Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
-//   negative and wrap around in u32); `c` is dense from an offset.
-// Bindings: 0 the sizes and strides, 1 `a`, 2 `b`, 3 `c`, and with ROW_SUMS 4 `row_sums`, dense from an offset.
+//   negative and wrap around in u32); `c` is dense from an offset, [parts, batches, m, n].
+// Bindings: 0 the sizes and strides, 1 `a`, 2 `b`, 3 `c`, and with ROW_SUMS 4 `row_sums`, dense from an offset,
+//   [parts, batches, m].
 // Constants:
 //   TX, TY     threads along columns and rows.
 //   R          1 or 2: a thread's vectors along rows, and along columns.
@@ -24,12 +27,14 @@
 //              region `store` is replaced. 0: C is a scalar.
 //   ROW_SUMS   1: row_sums[z, i] = Σ_k a[z, i, k] too, by the workgroups of the first columns.
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
-//   A, B, C, T the element types in memory: f32 or f16, or vectors of four. Sums are f32.
-// Regions: `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once. `row_sums` is replaced by a
-//   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
+//   A, B, C    the element types of `a`, `b` and `c` in memory: f32 or f16, or vectors of four. Sums are f32.
+//   T, S       the element types of the operands, and of `row_sums`: f32 or f16.
+// Regions: `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once.
+//   `row_sums` is replaced by a function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
 // Bounds: rows, columns and k beyond the matrices count as 0 and read the first element of the matrix instead; they are not
 //   stored; workgroups beyond the last tile do nothing. A vector lies within the view where its first element does, by the
-//   multiples of 4 above. k = 0 gives zeros and reads nothing.
+//   multiples of 4 above. k = 0 gives zeros and reads nothing. A part begins at a multiple of DEPTH, so that no tile reaches
+//   into the next part, and a part beyond the last k is zeros.
 
 const TX: u32 = 16u;
 const TY: u32 = 16u;
@@ -55,6 +60,7 @@ alias A = f32;
 alias B = f32;
 alias T = f32;
 alias C = f32;
+alias S = f32;
 alias V = vec4<T>;
 
 struct Params {
@@ -72,8 +78,9 @@ struct Params {
     b_column: u32,
     c_offset: u32,
     sums_offset: u32,
-    unused1: u32,
-    unused2: u32,
+    // Parts of k, and the k of each but the last: a multiple of DEPTH.
+    parts: u32,
+    part_k: u32,
     batch: vec4<u32>,
     a_batch: vec4<u32>,
     b_batch: vec4<u32>,
@@ -287,10 +294,10 @@ fn store4(i: u32, at: vec3<u32>, values: vec4<f32>) {
 // [end]
 
 // [row_sums]
-@group(0) @binding(4) var<storage, read_write> row_sums: array<T>;
+@group(0) @binding(4) var<storage, read_write> row_sums: array<S>;
 
 fn store_sum(i: u32, value: f32) {
-    row_sums[p.sums_offset + i] = T(value);
+    row_sums[p.sums_offset + i] = S(value);
 }
 // [end]
 
@@ -349,10 +356,14 @@ fn main(
     let number = group.y * groups.x + group.x;
     let first_column = number % p.tiles_n * (4u * XS);
     let first_row = number / p.tiles_n % p.tiles_m * (4u * YS);
-    let z = number / (p.tiles_n * p.tiles_m);
-    if z >= p.batches {
+    // One part of k of one matrix of the batch.
+    let unit = number / (p.tiles_n * p.tiles_m);
+    if unit >= p.batches * p.parts {
         return;
     }
+    let z = unit % p.batches;
+    let first_k = unit / p.batches * p.part_k;
+    let end = min(first_k + p.part_k, p.k);
     let z2 = z / p.batch.w;
     let z1 = z2 / p.batch.z;
     let at = vec4<u32>(z1 / p.batch.y, z1 % p.batch.y, z2 % p.batch.z, z % p.batch.w);
@@ -366,15 +377,15 @@ fn main(
     var all = All();
     var block0 = mat4x4<f32>();
     var block1 = mat4x4<f32>();
-    if p.k > 0u {
+    if first_k < end {
         if thread < BLOCKS {
-            block0 = load(thread, base, first, 0u);
+            block0 = load(thread, base, first, first_k);
         }
         if thread + THREADS < BLOCKS {
-            block1 = load(thread + THREADS, base, first, 0u);
+            block1 = load(thread + THREADS, base, first, first_k);
         }
     }
-    for (var start = 0u; start < p.k; start += DEPTH) {
+    for (var start = first_k; start < end; start += DEPTH) {
         if thread < BLOCKS {
             keep(thread, block0);
         }
@@ -382,7 +393,7 @@ fn main(
             keep(thread + THREADS, block1);
         }
         workgroupBarrier();
-        if start + DEPTH < p.k {
+        if start + DEPTH < end {
             if thread < BLOCKS {
                 block0 = load(thread, base, first, start + DEPTH);
             }
@@ -391,7 +402,7 @@ fn main(
             }
         }
         for (var k = part * BK; k < part * BK + BK; k += 4u) {
-            // Four steps a turn: written out, since drivers do not unroll loops that are guarded against running for ever.
+            // Written out, since drivers do not unroll loops that are guarded against running for ever.
             step(&all, (k + 0u) * YS + ty, DEPTH * YS + (k + 0u) * XS + tx);
             step(&all, (k + 1u) * YS + ty, DEPTH * YS + (k + 1u) * XS + tx);
             step(&all, (k + 2u) * YS + ty, DEPTH * YS + (k + 2u) * XS + tx);
@@ -413,16 +424,16 @@ fn main(
     }
     let row = first_row + 4u * ty;
     let column = first_column + 4u * tx;
-    store_rows(z, row, column, all.s00);
+    store_rows(unit, row, column, all.s00);
     if R > 1u {
-        store_rows(z, row, column + 4u * TX, all.s01);
-        store_rows(z, row + 4u * TY, column, all.s10);
-        store_rows(z, row + 4u * TY, column + 4u * TX, all.s11);
+        store_rows(unit, row, column + 4u * TX, all.s01);
+        store_rows(unit, row + 4u * TY, column, all.s10);
+        store_rows(unit, row + 4u * TY, column + 4u * TX, all.s11);
     }
     if (ROW_SUMS == 1u) & (column == 0u) {
-        store_sums(z * p.m, row, all.rows0);
+        store_sums(unit * p.m, row, all.rows0);
         if R > 1u {
-            store_sums(z * p.m, row + 4u * TY, all.rows1);
+            store_sums(unit * p.m, row + 4u * TY, all.rows1);
         }
     }
 }

@@ -1,8 +1,14 @@
-//! How a GPU runs a convolution and its gradients: as products with a gathered matrix (see `shaders/conv.wgsl`).
+//! Convolutions and their gradients: `shaders/conv.wgsl` and the files joined to it, as matmuls with a gathered matrix.
+//!
+//! Where the tiles of a weight's gradient are too few to fill a GPU, k (the batch and the output's positions) is split over
+//! workgroups: a first dispatch stores a partial result for each part of k, and others add these and apply the epilogue.
 
 use super::generate::{Stores, store};
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader};
+use super::reduce::add_partials;
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader, split};
+use crate::dtype::DType;
 use crate::error::Result;
+use crate::kernels::Operand;
 use crate::kernels::conv::{ConvKernel, ConvPass};
 
 /// A workgroup's shape.
@@ -74,8 +80,22 @@ fn axes(kernel: &ConvKernel) -> [(usize, u8); 3] {
     }
 }
 
-/// The dispatch of a convolution or a gradient, and what its shader calls the buffers.
-fn dispatch(kernel: &ConvKernel, operands: Operands<'_>, target: &GpuTarget) -> (Dispatch, Vec<&'static str>) {
+/// k of the shortest part.
+const SHORTEST: usize = 256;
+
+/// The parts of k for different workgroups where `products` matmuls of `k` terms take so many workgroups, and the k of each but
+/// the last.
+fn parts(kernel: &ConvKernel, workgroups: usize, k: usize, target: &GpuTarget) -> [usize; 2] {
+    if kernel.pass != ConvPass::WeightGrad {
+        return [1, k];
+    }
+    let part = k.div_ceil(split(workgroups as u64, k, SHORTEST, target)).max(1);
+    [k.div_ceil(part).max(1), part]
+}
+
+/// The dispatch of a convolution or a gradient, what its shader calls the buffers, and the parts of k.
+fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
+    let (launch, target) = (cx.launch, cx.target);
     let g = &kernel.geometry;
     let area = |s: [usize; 2]| s[0] * s[1];
     let (input, output, window) = (area(g.input), area(g.output), area(g.kernel));
@@ -131,60 +151,89 @@ fn dispatch(kernel: &ConvKernel, operands: Operands<'_>, target: &GpuTarget) -> 
     let terms = k0 * ky.div_ceil(periods[0]) * kx.div_ceil(periods[1]);
     let products = g.groups * area(classes);
     let tile = Tile::choose([products, product.m, columns, terms], target);
-    let (a, b, out) = (&operands.inputs[0], &operands.inputs[1], &operands.outputs[0]);
+    let (a, b) = (&launch.inputs[0], &launch.inputs[1]);
     let reads = [Reads::choose(["x", "x_more"], a, target), Reads::choose(["w", "w_more"], b, target)];
     // Where `w` is a uniform, lanes fetch it for themselves.
     let direct = reads[1].uniform() && tile.split == 1;
-    let turn = match terms {
+    let bk = match terms {
         ..=4 => 4,
         5..=8 => 8,
         _ if direct => 8,
         _ if !tile.columns.is_multiple_of(16) => 8,
         _ => 16,
     };
-    let depth = turn * tile.split;
+    let depth = bk * tile.split;
     let tiles = [product.m.div_ceil(tile.rows), columns.div_ceil(tile.columns * tile.per)];
     let gather = match kernel.pass {
         ConvPass::InputGrad => 2,
         _ => u32::from(g.padding != [0, 0]),
     };
     let (w, x) = (&product.w, &product.x);
-    let sums_offset = operands.outputs.get(1).map_or(0, |sums| sums.view.offset);
+    let groups_tiles = tiles[0] * tiles[1] * products;
+    let [parts, part_k] = parts(kernel, groups_tiles, k, target);
+    let own = &launch.outputs[..1 + usize::from(kernel.row_sums)];
+    let outputs = if parts == 1 {
+        own.to_vec()
+    } else {
+        let partial = |output: &Operand| cx.scratch([parts, output.view.shape.elements()], DType::F32);
+        own.iter().map(partial).collect()
+    };
+    let operands = Operands::new(&launch.inputs[..2], &outputs);
+    let sums_offset = outputs.get(1).map_or(0, |sums| sums.view.offset);
     let params: Vec<usize> = [product.m, n, k, g.groups, tiles[0], tiles[1]]
         .into_iter()
         .chain([b.view.offset - reads[1].first, w[0], w[1], w[2], w[3], w[4]])
         .chain([a.view.offset - reads[0].first, x[0], x[1], x[2], x[3], x[4]])
-        .chain([out.view.offset, product.out[0], product.out[1], product.out[2]])
+        .chain([outputs[0].view.offset, product.out[0], product.out[1], product.out[2]])
         .chain(g.padding)
         .chain([ky, kx, product.k.1[0], product.k.1[1]])
         .chain([product.j.0[1], product.j.0[2], product.j.1[0], product.j.1[1]])
-        .chain([depth / (kx * ky), depth / kx % ky, depth % kx, periods[0], periods[1], sums_offset, 0, 0])
+        .chain([depth / (kx * ky), depth / kx % ky, depth % kx, periods[0], periods[1], sums_offset, parts, part_k])
         .collect();
     let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
+        .join("conv_gather", include_str!("../../shaders/conv_gather.wgsl"))
+        .join("conv_sums", include_str!("../../shaders/conv_sums.wgsl"))
+        .join("conv_direct", include_str!("../../shaders/conv_direct.wgsl"))
+        .join("conv_store", include_str!("../../shaders/conv_store.wgsl"))
         .constant("COLUMNS", tile.columns as u32)
         .constant("PER", tile.per as u32)
         .constant("SPLIT", tile.split as u32)
         .constant("ROWS", tile.rows as u32)
-        .constant("TURN", turn as u32)
+        .constant("BK", bk as u32)
         .constant("GATHER", gather)
         .constant("SY", classes[0] as u32)
         .constant("SX", classes[1] as u32)
         .constant("DIRECT", direct.into())
         .broadcast(target.broadcasts() && tile.split == 1)
         .row_sums(kernel.row_sums)
-        .alias("T", a.dtype);
-    let workgroups = (tiles[0] * tiles[1] * products) as u64;
+        .alias("T", a.dtype)
+        .alias("C", outputs[0].dtype)
+        .alias("S", outputs[outputs.len() - 1].dtype);
+    let workgroups = (groups_tiles * parts) as u64;
     let params = params.into_iter().map(|word| word as u32).collect();
-    Dispatch::reading(operands, shader, params, workgroups, &reads)
+    let (dispatch, named) = Dispatch::reading(operands, shader, params, workgroups, &reads);
+    Pass { dispatch, named, partials: if parts > 1 { outputs } else { Vec::new() } }
 }
 
-/// How a GPU runs the launch.
+/// A dispatch of `conv.wgsl`.
+struct Pass {
+    dispatch: Dispatch,
+    /// What its shader calls the buffers.
+    named: Vec<&'static str>,
+    /// Where k is split: the partial results, and row sums, that it stores.
+    partials: Vec<Operand>,
+}
+
 pub(super) fn dispatches(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Result<()> {
-    let (launch, target) = (cx.launch, cx.target);
-    let own = Operands::from(launch).first(2, 1 + usize::from(kernel.row_sums));
-    let (dispatch, named) = dispatch(kernel, own, target);
+    let launch = cx.launch;
+    let Pass { dispatch, named, partials } = dispatch(kernel, cx);
     let axes = axes(kernel);
     let stores = Stores { axes: &axes, quads: None, held: true };
-    cx.push(store(dispatch, &named, launch.into(), 2, kernel.epilogue.as_ref(), stores));
+    if partials.is_empty() {
+        cx.push(store(dispatch, &named, launch.into(), 2, kernel.epilogue.as_ref(), stores));
+        return Ok(());
+    }
+    cx.push(store(dispatch, &named, Operands::new(&launch.inputs[..2], &partials), 2, None, stores));
+    add_partials(cx, &partials, kernel.epilogue.as_ref());
     Ok(())
 }

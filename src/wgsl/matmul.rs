@@ -1,12 +1,17 @@
-//! How a GPU runs a matrix product: which shader, and the shape of a workgroup's tile.
+//! Matmuls: `shaders/matmul.wgsl`, and `shaders/matmul_lanes.wgsl` on software drivers.
+//!
+//! Where the tiles of the output are too few to fill a GPU and k is long, k is split over workgroups: a first dispatch stores
+//! a partial result for each part of k, and others add these and apply the epilogue.
 
 use super::generate::{Stores, store};
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader};
+use super::reduce::add_partials;
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader, split};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::matmul::MatmulKernel;
 use crate::shape::View;
 
-/// A workgroup's share of a product.
+/// The tile of the output that a workgroup computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tile {
     /// `matmul.wgsl`: `4·r·ty` rows by `4·r·tx` columns, through workgroup memory.
@@ -35,6 +40,8 @@ enum Tile {
 
 /// Workgroups that fill a device.
 const FULL: usize = 96;
+/// k of the shortest part: what a part reads should be more than the partial result it stores.
+const SHORTEST: usize = 256;
 
 impl Tile {
     /// The tile for a shape. The larger a tile, the less often an element is read; the smaller, the more of a device is
@@ -73,6 +80,19 @@ impl Tile {
         }
     }
 
+    /// Parts of k for different workgroups, and the k of each but the last.
+    fn parts([batches, m, n, k]: [usize; 4], tile: Tile, target: &GpuTarget) -> [usize; 2] {
+        let Tile::Shared { bk, split: shared, .. } = tile else { return [1, k] };
+        let [rows, columns] = tile.size();
+        let workgroups = (batches * m.div_ceil(rows) * n.div_ceil(columns)) as u64;
+        let parts = split(workgroups, k, SHORTEST, target);
+        if parts == 1 {
+            return [1, k];
+        }
+        let part = k.div_ceil(parts).next_multiple_of((bk * shared) as usize);
+        [k.div_ceil(part), part]
+    }
+
     /// Its rows and columns.
     fn size(self) -> [usize; 2] {
         match self {
@@ -91,11 +111,16 @@ fn aligned(view: &View, axis: usize, length: usize) -> bool {
         && others.into_iter().all(|(k, stride)| stride % 4 == 0 || view.shape[k] == 1)
 }
 
-/// The dispatch of a product, and what its shader calls the buffers.
-fn dispatch(kernel: &MatmulKernel, operands: Operands<'_>, target: &GpuTarget) -> (Dispatch, Vec<&'static str>) {
+/// The dispatch of a matmul in so many parts of so many k, and what its shader calls the buffers.
+fn dispatch(
+    kernel: &MatmulKernel,
+    operands: Operands<'_>,
+    tile: Tile,
+    [parts, part_k]: [usize; 2],
+    target: &GpuTarget,
+) -> (Dispatch, Vec<&'static str>) {
     let (a, b, c) = (&operands.inputs[0], &operands.inputs[1], &operands.outputs[0]);
     let (rank, batches) = (kernel.batch.rank(), kernel.batch.elements());
-    let tile = Tile::choose([batches, kernel.m, kernel.n, kernel.k], target);
     let reads = [Reads::choose(["a", "a_more"], a, target), Reads::choose(["b", "b_more"], b, target)];
     let [rows, columns] = tile.size();
     let tiles = [kernel.m.div_ceil(rows), kernel.n.div_ceil(columns)];
@@ -111,7 +136,8 @@ fn dispatch(kernel: &MatmulKernel, operands: Operands<'_>, target: &GpuTarget) -
             .map(|size| size as u32)
             .into_iter()
             .chain([stride(&a.view, rank), stride(&a.view, rank + 1), (b.view.offset - reads[1].first) as u32])
-            .chain([stride(&b.view, rank), stride(&b.view, rank + 1), c.view.offset as u32, sums_offset, 0, 0])
+            .chain([stride(&b.view, rank), stride(&b.view, rank + 1), c.view.offset as u32, sums_offset])
+            .chain([parts as u32, part_k as u32])
             .collect();
     params.extend(batch(&|axis| kernel.batch[axis] as u32, 1));
     params.extend(batch(&|axis| stride(&a.view, axis), 0));
@@ -130,6 +156,7 @@ fn dispatch(kernel: &MatmulKernel, operands: Operands<'_>, target: &GpuTarget) -
             .constant("R", r)
             .constant("BK", bk)
             .constant("SPLIT", split)
+            .alias("S", operands.outputs.last().map_or(a.dtype, |output| output.dtype))
             .constant("A_BY_K", u32::from(a.view.strides[rank + 1].abs() == 1))
             .constant("B_BY_K", u32::from(b.view.strides[rank].abs() == 1 && b.view.strides[rank + 1].abs() != 1)),
         Tile::Lanes { rows, threads, quads } => {
@@ -145,24 +172,68 @@ fn dispatch(kernel: &MatmulKernel, operands: Operands<'_>, target: &GpuTarget) -
     let shader = shader.constant("A_VECTOR", a_vector).constant("B_VECTOR", b_vector).row_sums(kernel.row_sums);
     let shader = if a_vector > 0 { shader.vector("A", a.dtype) } else { shader.alias("A", a.dtype) };
     let shader = if b_vector > 0 { shader.vector("B", b.dtype) } else { shader.alias("B", b.dtype) };
-    let workgroups = (tiles[0] * tiles[1] * batches) as u64;
+    let workgroups = (tiles[0] * tiles[1] * batches * parts) as u64;
     Dispatch::reading(operands, shader.alias("T", a.dtype), params, workgroups, &reads)
 }
 
-/// How a GPU runs the launch.
 pub(super) fn dispatches(kernel: &MatmulKernel, cx: &mut Dispatches<'_>) -> Result<()> {
     let (launch, target) = (cx.launch, cx.target);
+    let sizes = [kernel.batch.elements(), kernel.m, kernel.n, kernel.k];
+    let tile = Tile::choose(sizes, target);
+    let [parts, part_k] = Tile::parts(sizes, tile, target);
+    if parts > 1 {
+        split_k(kernel, tile, [parts, part_k], cx);
+        return Ok(());
+    }
     let own = Operands::from(launch).first(2, 1 + usize::from(kernel.row_sums));
-    let (dispatch, named) = dispatch(kernel, own, target);
+    let (dispatch, named) = dispatch(kernel, own, tile, [parts, part_k], target);
     let axes = [(kernel.batch.elements(), 0), (kernel.m, 1), (kernel.n, 2)];
     let stores = Stores { axes: &axes, quads: Some(launch.inputs[0].dtype), held: false };
     cx.push(store(dispatch, &named, launch.into(), 2, kernel.epilogue.as_ref(), stores));
     Ok(())
 }
 
+/// Adds the dispatches of a matmul whose k is split: one of all parts, and one that adds them, or two with row sums.
+fn split_k(kernel: &MatmulKernel, tile: Tile, split: [usize; 2], cx: &mut Dispatches<'_>) {
+    let (launch, target, parts) = (cx.launch, cx.target, split[0]);
+    let rows = kernel.batch.elements() * kernel.m;
+    let mut partials = vec![cx.scratch([parts, rows * kernel.n], DType::F32)];
+    if kernel.row_sums {
+        partials.push(cx.scratch([parts, rows], DType::F32));
+    }
+    let operands = Operands::new(&launch.inputs[..2], &partials);
+    let (dispatch, named) = dispatch(kernel, operands, tile, split, target);
+    let axes = [(parts * kernel.batch.elements(), 0), (kernel.m, 1), (kernel.n, 2)];
+    let stores = Stores { axes: &axes, quads: Some(DType::F32), held: false };
+    cx.push(store(dispatch, &named, operands, 2, None, stores));
+    add_partials(cx, &partials, kernel.epilogue.as_ref());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn k_is_split_where_tiles_are_few() {
+        let (gpu, software) = (GpuTarget::default(), GpuTarget { software: true, ..GpuTarget::default() });
+        let parts = |sizes, target| Tile::parts(sizes, Tile::choose(sizes, target), target);
+        assert_eq!(parts([1, 64, 64, 16_384], &gpu), [64, 256]);
+        // Tiles enough, a short k, and a software driver.
+        assert_eq!(parts([1, 1024, 1024, 4096], &gpu), [1, 4096]);
+        assert_eq!(parts([1, 64, 64, 1023], &gpu), [1, 1023]);
+        assert_eq!(parts([1, 64, 64, 16_384], &software), [1, 16_384]);
+        // A matrix times a vector, either way; whole tiles of k, and a short last part.
+        assert_eq!(parts([1, 4096, 1, 4096], &gpu), [16, 256]);
+        assert_eq!(parts([1, 1, 4096, 4096], &gpu), [16, 256]);
+        assert_eq!(parts([1, 7, 9, 1027], &gpu), [5, 256]);
+        for k in [1024, 1027, 5000, 65_537, 1 << 20] {
+            let [parts, part] = parts([2, 33, 7, k], &gpu);
+            assert!(
+                parts > 1 && part * (parts - 1) < k && k <= part * parts && part % 32 == 0,
+                "{k}: {parts} × {part}"
+            );
+        }
+    }
 
     /// What the shader's header asks of its constants.
     #[test]

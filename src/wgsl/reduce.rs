@@ -52,9 +52,22 @@ pub(super) fn dispatches(kernel: &ReduceKernel, cx: &mut Dispatches<'_>) -> Resu
     Ok(())
 }
 
+/// Adds the dispatches that end a matmul or a convolution whose k is split: they add the partial results, the first of
+/// `partials`, apply the epilogue, and add the partial row sums if there are some.
+pub(super) fn add_partials(cx: &mut Dispatches<'_>, partials: &[Operand], epilogue: Option<&Fused>) {
+    let launch = cx.launch;
+    let plain = |output: usize| Fused::result(&launch.outputs[output].view.shape, DType::F32);
+    let (result, sums) = (plain(0), partials.get(1));
+    let outputs = &launch.outputs[..launch.outputs.len() - usize::from(sums.is_some())];
+    combine(cx, ReduceKind::Sum, &partials[0], epilogue.unwrap_or(&result), &launch.inputs[2..], outputs);
+    if let Some(sums) = sums {
+        combine(cx, ReduceKind::Sum, sums, &plain(1), &[], &launch.outputs[1..]);
+    }
+}
+
 /// Adds a dispatch that reduces partial results `[parts, outputs]`, dense, in order of the parts, and stores what the epilogue
 /// makes of them, which loads `more`.
-pub(super) fn combine(
+fn combine(
     cx: &mut Dispatches<'_>,
     kind: ReduceKind,
     partials: &Operand,

@@ -3,14 +3,18 @@
 use super::{Sample, SampleInput, floats, halves, indices};
 use crate::dtype::DType;
 use crate::ops::Op;
+use crate::ops::conv::{Conv, ConvKind, ConvOptions};
 use crate::ops::cross_entropy::CrossEntropy;
 use crate::ops::reduce::{Reduce, ReduceKind};
 use crate::ops::scan::Scan;
+use crate::shape::Shape;
 
 pub(super) fn all() -> Vec<Sample> {
     let mut samples = reductions();
     samples.extend(rows());
     samples.extend(scans());
+    samples.extend(matmuls());
+    samples.extend(weight_gradients());
     samples
 }
 
@@ -98,5 +102,67 @@ fn scans() -> Vec<Sample> {
             out.push(Sample::new("cumsum", case, vec![input], move |g, t| g.apply(Op::Scan(Scan { reverse }), t)));
         }
     }
+    out
+}
+
+fn matmuls() -> Vec<Sample> {
+    let mut out = Vec::new();
+    for (m, k, n) in [(5, 1_027, 7), (64, 1_024, 64), (33, 2_305, 12), (1, 4_100, 300), (300, 4_099, 1), (3, 9_001, 2)]
+    {
+        for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+            let a = if ta { [k, m] } else { [m, k] };
+            let b = if tb { [n, k] } else { [k, n] };
+            let case = format!("long {m}x{k}x{n}{}{}", if ta { " aT" } else { "" }, if tb { " bT" } else { "" });
+            out.push(Sample::new("matmul", case, vec![floats(a), floats(b)], move |_, t| {
+                let a = if ta { t[0].t() } else { t[0] };
+                let b = if tb { t[1].t() } else { t[1] };
+                a.matmul(b)
+            }));
+        }
+    }
+    let batched = vec![floats([2, 9, 1_500]), floats([1_500, 10])];
+    out.push(Sample::new("matmul", "long, batched, views", batched, |_, t| {
+        t[0].slice(2, 3..1_400).flip(2).matmul(t[1].slice(0, 5..1_402))
+    }));
+    out.push(Sample::new("matmul", "long, f16", vec![halves([12, 1_300]), halves([1_300, 10])], |_, t| {
+        (t[0] * 0.1).matmul(t[1] * 0.1)
+    }));
+    let layer = vec![floats([17, 2_000]), floats([20, 2_000]), floats([20])];
+    out.push(Sample::new("matmul", "long, bias and ReLU", layer, |_, t| (t[0].matmul(t[1].t()) + t[2]).relu()));
+    // A linear layer's gradients: the bias's are row sums of the weight's matmul.
+    let layer = vec![floats([3_000, 6]), floats([10, 6]), floats([10])];
+    out.push(Sample::new("matmul", "long, gradients of weight and bias", layer, |_, t| {
+        let loss = (t[0].matmul(t[1].t()) + t[2]).square().mean(..);
+        let grads = loss.vjp(loss, &[t[1], t[2]]);
+        grads[0].sum(1) + grads[1]
+    }));
+    out
+}
+
+fn weight_gradients() -> Vec<Sample> {
+    let mut out = Vec::new();
+    let mut add = |case: &str, x: &[usize], w: &[usize], options: ConvOptions, input: fn(Shape) -> SampleInput| {
+        let forward = Conv { kind: ConvKind::Forward, options: options.clone() };
+        let Ok(geometry) = forward.geometry(&x.into(), &w.into()) else { unreachable!("samples have valid shapes") };
+        let y = [&[x[0], w[0]], &geometry.output[4 - x.len()..]].concat();
+        let conv = Conv { kind: ConvKind::WeightGrad(w[2..].to_vec()), options };
+        let inputs = vec![input(x.into()), input(y.into())];
+        let case = format!("long, {case}");
+        out.push(Sample::new("conv_weight_grad", case, inputs, move |g, t| g.apply(Op::Conv(conv.clone()), t)));
+    };
+    let o = ConvOptions::new;
+    let f: fn(Shape) -> SampleInput = floats;
+    add("1d", &[64, 3, 41], &[5, 3, 3], o().padding(1), f);
+    add("1d groups 2 stride 2", &[70, 4, 40], &[6, 2, 5], o().groups(2).stride(2).padding(2), f);
+    add("1d kernel 1", &[1, 2, 1_025], &[17, 2, 1], o(), f);
+    add("2d", &[7, 2, 15, 14], &[3, 2, 3, 2], o().dilation([2, 1]).padding([1, 0]), f);
+    add("1d f16", &[30, 2, 40], &[3, 2, 3], o(), halves);
+    // A layer's gradients: the bias's are row sums.
+    let layer = vec![floats([50, 3, 40]), floats([4, 3, 3]), floats([4, 1])];
+    out.push(Sample::new("conv", "long, gradients of weight and bias", layer, |_, t| {
+        let loss = (t[0].conv(t[1], &ConvOptions::new()) + t[2]).square().mean(..);
+        let grads = loss.vjp(loss, &[t[1], t[2]]);
+        grads[0].sum([1, 2]).unsqueeze(-1) + grads[1]
+    }));
     out
 }
