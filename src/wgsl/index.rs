@@ -1,4 +1,4 @@
-//! Index-select and scatter-add: `shaders/index_select.wgsl` and `shaders/scatter_add.wgsl`.
+//! Index-select, and scatter-add of little work: `shaders/index_select.wgsl` and `shaders/scatter_add.wgsl`.
 
 use super::generate::{Piece, fuse};
 use super::{Dispatch, Dispatches, Operands, Shader, workgroup_size};
@@ -9,6 +9,9 @@ use crate::kernels::index::IndexKernel;
 pub(super) fn dispatches(kernel: &IndexKernel, cx: &mut Dispatches<'_>) -> Result<()> {
     let (launch, target) = (cx.launch, cx.target);
     let (values, out) = (&launch.inputs[0], &launch.outputs[0]);
+    if kernel.scatter && super::scatter_add::sorts(kernel.count, out.view.shape.elements(), target) {
+        return super::scatter_add::dispatches(kernel, cx);
+    }
     let offsets = [values.view.offset, out.view.offset];
     // Where slices are made of aligned vectors of four, those are what is copied.
     let quads = !kernel.scatter && [kernel.inner, offsets[0], offsets[1]].iter().all(|n| n.is_multiple_of(4));

@@ -36,7 +36,8 @@ pub(super) fn dispatches(kernel: &ScanKernel, cx: &mut Dispatches<'_>) -> Result
     Ok(())
 }
 
-fn scan(cx: &mut Dispatches<'_>, reverse: bool, rows: usize, columns: usize, x: Operand, y: Operand) {
+/// Adds the dispatches that scan dense rows.
+pub(super) fn scan(cx: &mut Dispatches<'_>, reverse: bool, rows: usize, columns: usize, x: Operand, y: Operand) {
     let length = segment(rows, columns, cx.target);
     let pass = Pass { reverse, rows, columns, length, totals: false };
     if length == columns {

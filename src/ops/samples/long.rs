@@ -15,6 +15,7 @@ pub(super) fn all() -> Vec<Sample> {
     samples.extend(scans());
     samples.extend(matmuls());
     samples.extend(weight_gradients());
+    samples.extend(scatters());
     samples
 }
 
@@ -164,5 +165,39 @@ fn weight_gradients() -> Vec<Sample> {
         let grads = loss.vjp(loss, &[t[1], t[2]]);
         grads[0].sum([1, 2]).unsqueeze(-1) + grads[1]
     }));
+    out
+}
+
+fn scatters() -> Vec<Sample> {
+    let mut out = Vec::new();
+    let mut add = |case: &str, [outer, length, inner]: [usize; 3], rows: usize, below: usize| {
+        let inputs = vec![floats([outer, length, inner]), indices([length], below)];
+        out.push(Sample::new("scatter_add", format!("long, {case}"), inputs, move |_, t| {
+            t[0].scatter_add(1, t[1], rows)
+        }));
+    };
+    add("many rows", [1, 3_000, 3], 1_500, 1_500);
+    add("one row", [1, 700, 5], 1, 1);
+    add("all in the first row of many", [2, 2_049, 1], 40, 1);
+    add("two of many rows, several chunks", [2, 1_200, 2], 33, 2);
+    add("index beyond the end", [1, 513, 2], 9, 20);
+    // More than the digits of one pass, and most rows empty.
+    add("an embedding", [1, 64, 9], 30_000, 30_000);
+    let signed = |shape: &[usize]| SampleInput { shape: shape.into(), dtype: DType::I32, range: (-5.0, 9.0) };
+    out.push(Sample::new(
+        "scatter_add",
+        "long, f16, a signed index",
+        vec![halves([600, 2]), signed(&[600])],
+        |_, t| (t[0] * 0.1).scatter_add(0, t[1], 7),
+    ));
+    out.push(Sample::new(
+        "index_select",
+        "long, and its gradient",
+        vec![floats([50, 4]), indices([1_100], 49), floats([1_100, 4])],
+        |_, t| {
+            let loss = (t[0].index_select(0, t[1] + 1.0) * t[2]).sum(..);
+            loss.vjp(loss, &[t[0]])[0]
+        },
+    ));
     out
 }
