@@ -60,6 +60,9 @@ fn products() -> Vec<Case> {
         product("deep-64x16384x64", [64, 16_384, 64], full),
         transposed("mlp-100x40x100", 100, 40, 100, false),
         transposed("mlp-100x100x100", 100, 100, 100, false),
+        // Few outputs of many terms.
+        product("deep-64x65536x64", [64, 65_536, 64], full),
+        transposed("deep-128x131072x32-left-transposed", 128, 131_072, 32, true),
         Case::new("matmul/batched-128x64x64x64", vec![values([128, 64, 64]), values([128, 64, 64])], |_, t| {
             t[0].matmul(t[1])
         })
@@ -70,6 +73,12 @@ fn products() -> Vec<Case> {
             0,
             64,
         ),
+        Case::new("matmul/vector_matrix-4096x4096", vec![values([4096]), values([4096, 4096])], |_, t| {
+            t[0].matmul(t[1])
+        })
+        .along(&[(1, 1)], 0, 64),
+        Case::new("matmul/gemv-64x262144", vec![values([64, 262_144]), values([262_144])], |_, t| t[0].matmul(t[1]))
+            .along(&[(0, 0)], 0, 4),
     ]
 }
 
@@ -99,6 +108,8 @@ fn convolutions() -> Vec<Case> {
     add("conv1d/mnist1d-3-100x15x9-k3s2", &[100, 15, 9], &[15, 15, 3], o().stride(2));
     add("conv1d/100x15x19-k3p1", &[100, 15, 19], &[15, 15, 3], o().padding(1));
     add("conv1d/256x64x1024-k5p2", &[256, 64, 1024], &[64, 64, 5], o().padding(2));
+    add("conv1d/512x16x1024-k5p2", &[512, 16, 1024], &[16, 16, 5], o().padding(2));
+    add("conv2d/256x3x32-k3p1", &[256, 3, 32, 32], &[16, 3, 3, 3], o().padding(1));
     add("conv2d/32x64x56-k3p1", &[32, 64, 56, 56], &[64, 64, 3, 3], o().padding(1));
     cases
 }
@@ -148,13 +159,16 @@ fn reductions() -> Vec<Case> {
         ),
         Case::new("reduce/bias_grad-100x15x19", vec![values([100, 15, 19])], |_, t| t[0].sum([0, 2])),
         Case::new("reduce/all-1M", vec![values([MILLION])], |_, t| t[0].sum(..)),
+        Case::new("reduce/all-16M", vec![values([16 * MILLION])], |_, t| t[0].sum(..)),
+        Case::new("reduce/columns-262144x16", vec![values([262_144, 16])], |_, t| t[0].sum(0)).along(&[(0, 1)], 0, 4),
+        Case::new("reduce/argmax_rows-4x1M", vec![values([4, MILLION])], |_, t| t[0].argmax(1)).along(&[(0, 0)], 0, 2),
         Case::new("reduce/max_rows-1024x1024", table(), |_, t| t[0].max(1)).along(&[(0, 0)], 0, 64),
     ]
 }
 
 fn rows() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (rows, columns) in [(100, 10), (4096, 10), (1024, 1000)] {
+    for (rows, columns) in [(100, 10), (4096, 10), (1024, 1000), (8, 131_072), (1, MILLION)] {
         let wide = || SampleInput { range: (-9.0, 9.0), ..values([rows, columns]) };
         let labels = || indices([rows], columns);
         let name = |kernel: &str| format!("{kernel}/{rows}x{columns}");
@@ -175,6 +189,11 @@ fn rows() -> Vec<Case> {
             .along(&[(0, 0), (1, 0), (2, 0)], 0, picks),
         );
     }
+    for (rows, columns) in [(1024, 1024), (4, MILLION), (1, 4 * MILLION)] {
+        let input = SampleInput { range: (0.0, 1.0), ..values([rows, columns]) };
+        let case = Case::new(format!("cumsum/{rows}x{columns}"), vec![input], |_, t| t[0].cumsum(1));
+        cases.push(case.along(&[(0, 0)], 0, 2));
+    }
     cases
 }
 
@@ -191,6 +210,14 @@ fn indexing() -> Vec<Case> {
         select("65536x64-65536", [65_536, 64, 65_536]),
         Case::new("scatter_add/65536x64-1000", vec![values([65_536, 64]), indices([65_536], 1000)], |_, t| {
             t[0].scatter_add(0, t[1], 1000)
+        })
+        .along(&[(0, 1)], 1, 4),
+        Case::new("scatter_add/262144x16-16", vec![values([262_144, 16]), indices([262_144], 16)], |_, t| {
+            t[0].scatter_add(0, t[1], 16)
+        })
+        .along(&[(0, 1)], 1, 4),
+        Case::new("scatter_add/8192x256-50000", vec![values([8192, 256]), indices([8192], 50_000)], |_, t| {
+            t[0].scatter_add(0, t[1], 50_000)
         })
         .along(&[(0, 1)], 1, 4),
         Case::new("one_hot/4096-10", vec![indices([4096], 10)], |_, t| t[0].one_hot(10).cast(DType::F32)),

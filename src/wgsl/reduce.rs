@@ -226,3 +226,50 @@ impl Terms<'_> {
         cx.push(dispatch);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::dtype::DType;
+    use crate::graph::Graph;
+    use crate::plan::{Target, lower};
+    use crate::tensor::Tensor;
+    use crate::wgsl::{GpuTarget, dispatches};
+
+    /// The workgroups of each dispatch, and the bytes of scratch, of what one launch computes of an operand.
+    fn of(shape: &[usize], target: &GpuTarget, build: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) -> (Vec<u64>, u64) {
+        let g = Graph::new();
+        let y = build(g.input("x", shape, DType::F32));
+        let plan = lower(&g, &[y.id()], &Target { backend: target, ..Target::default() }).unwrap();
+        assert_eq!(plan.launches.len(), 1);
+        let list = dispatches(&plan.launches[0], target).unwrap();
+        (list.iter().map(|dispatch| dispatch.workgroups).collect(), plan.scratch_bytes())
+    }
+
+    #[test]
+    fn few_outputs_of_many_terms_fill_a_gpu() {
+        let (gpu, software) = (&GpuTarget::default(), &GpuTarget { software: true, ..GpuTarget::default() });
+        // One output: 512 parts of 2048 terms, then one workgroup that adds their sums.
+        assert_eq!(of(&[1 << 20], gpu, |x| x.sum(..)).0, [512, 1]);
+        assert_eq!(of(&[1 << 24], gpu, |x| x.sum(..)).0, [1024, 1]);
+        assert_eq!(of(&[8191], gpu, |x| x.sum(..)).0, [1]);
+        assert_eq!(of(&[1 << 20], software, |x| x.sum(..)).0, [1]);
+        // Outputs enough; and 32 neighbouring columns a workgroup, whose rows are cut into parts.
+        assert_eq!(of(&[1024, 1024], gpu, |x| x.sum(1)).0, [1024]);
+        assert_eq!(of(&[1024, 1024], gpu, |x| x.sum(0)).0, [512, 128]);
+        // An epilogue is applied once, and an argmax stores where it found the parts' results.
+        assert_eq!(of(&[1 << 20], gpu, |x| x.mean(..).exp() + 1.0).0, [512, 1]);
+        let [sum, argmax] = [of(&[1 << 20], gpu, |x| x.sum(..)).1, of(&[1 << 20], gpu, |x| x.argmax(0)).1];
+        assert!(argmax - sum >= 4 * 512, "{sum} {argmax}");
+    }
+
+    #[test]
+    fn few_long_rows_fill_a_gpu() {
+        let (gpu, software) = (&GpuTarget::default(), &GpuTarget { software: true, ..GpuTarget::default() });
+        assert_eq!(of(&[8, 1 << 17], gpu, |x| x.softmax(-1)).0, [512, 512]);
+        assert_eq!(of(&[8, 1 << 17], gpu, |x| x.log_softmax(-1)).0, [512, 512]);
+        assert_eq!(of(&[1024, 1000], gpu, |x| x.softmax(-1)).0.len(), 1);
+        assert_eq!(of(&[8, 1 << 17], software, |x| x.softmax(-1)).0.len(), 1);
+        assert_eq!(of(&[1, 1 << 20], gpu, |x| x.cumsum(1)).0, [512, 1, 512]);
+    }
+}
