@@ -104,11 +104,11 @@ fn pooling_takes_one_launch_each_way() {
 }
 
 #[test]
-fn cumulative_sums_take_one_launch_and_long_rows_three() {
-    for (columns, launches) in [(1000, 1), (1 << 16, 1), (1_000_000, 3)] {
+fn cumulative_sums_take_one_launch() {
+    for columns in [1000, 1_000_000] {
         let g = Graph::new();
         let plan = plan(&g, &[input(&g, "x", &[2, columns]).cumsum(1)]);
-        assert_eq!(plan.launch_count(), launches, "{plan}");
+        assert_eq!(plan.launch_count(), 1, "{plan}");
     }
 }
 

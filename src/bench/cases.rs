@@ -194,6 +194,12 @@ fn rows() -> Vec<Case> {
         let case = Case::new(format!("cumsum/{rows}x{columns}"), vec![input], |_, t| t[0].cumsum(1));
         cases.push(case.along(&[(0, 0)], 0, 2));
     }
+    for (rows, columns, k) in [(1024, 1024, 16), (4, MILLION, 100), (64, 8192, 1000)] {
+        let case = Case::new(format!("topk/{rows}x{columns}-{k}"), vec![values([rows, columns])], move |_, t| {
+            t[0].topk(k, 1, true).1
+        });
+        cases.push(case.along(&[(0, 0)], 0, 2));
+    }
     cases
 }
 

@@ -369,7 +369,7 @@ mod tests {
             chosen(&patterns).map(|cases| cases.len()).map_err(|e| e.to_string())
         };
         assert_eq!(names(&[]), Ok(bench::all().len()));
-        assert_eq!(names(&["conv2d"]), Ok(3));
+        assert_eq!(names(&["conv2d"]), Ok(6));
         assert!(names(&["conv2d", "dance"]).is_err_and(|e| e.contains("dance") && e.contains("matmul")));
     }
 }

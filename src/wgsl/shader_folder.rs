@@ -45,6 +45,7 @@ const NAMES: &[&str] = &[
     "scatter_starts",
     "softmax",
     "topk",
+    "topk_select",
 ];
 
 /// Texts that take the place of shaders of the same name: for whoever writes or tunes a kernel, who need not build wgrad

@@ -19,7 +19,7 @@ fn cases_are_listed() {
         assert!(names.contains(name), "{names}");
     }
     let conv2d = place.ok("bench --list conv2d");
-    assert!(conv2d.lines().count() == 3 && conv2d.lines().all(|n| n.starts_with("conv2d/")), "{conv2d}");
+    assert!(conv2d.lines().count() == 6 && conv2d.lines().all(|n| n.starts_with("conv2d/")), "{conv2d}");
     place.refuses("bench dance --device cpu", &["dance", "softmax", "--list"]);
     place.refuses("bench softmax --samples 0", &["--samples"]);
     place.refuses("bench softmax --min-time -1", &["--min-time"]);

@@ -108,8 +108,8 @@ fn a_broken_kernel_is_found_named_and_not_timed() {
         return;
     }
     // The sums of rows leave out their last element.
-    let terms = ("block += value(o, i);", "if i + 1u < inner { block += value(o, i); }");
-    broken(&place, "reduce.wgsl", &[terms, ("if i < inner {", "if i + 1u < inner {")]);
+    let terms = ("block += value(o, i);", "if i + 1u < end { block += value(o, i); }");
+    broken(&place, "reduce.wgsl", &[terms, ("if i < end {", "if i + 1u < end {")]);
     let done = place.wgrad("check sum mean neg --device gpu --shaders broken --bundle saved --json report.json");
     assert_eq!(done.code, 1, "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("FAILED") && done.stderr.contains("WRONG"), "{}{}", done.stdout, done.stderr);

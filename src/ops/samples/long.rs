@@ -16,6 +16,7 @@ pub(super) fn all() -> Vec<Sample> {
     samples.extend(matmuls());
     samples.extend(weight_gradients());
     samples.extend(scatters());
+    samples.extend(largest());
     samples
 }
 
@@ -199,5 +200,29 @@ fn scatters() -> Vec<Sample> {
             loss.vjp(loss, &[t[0]])[0]
         },
     ));
+    out
+}
+
+fn largest() -> Vec<Sample> {
+    let mut out = Vec::new();
+    let mut add = |dtype: DType, shape: [usize; 2], k: usize, largest: bool, top: f64| {
+        // Few values tie often; at a round whole numbers of f16 too.
+        let input =
+            SampleInput { shape: shape.into(), dtype, range: (if dtype == DType::U32 { 0.0 } else { -top }, top) };
+        let case = format!("long {dtype} {shape:?} k {k} largest {largest}");
+        out.push(Sample::new("topk", case, vec![input], move |_, t| t[0].topk(k, 1, largest).1));
+    };
+    for dtype in DType::ALL {
+        for largest in [true, false] {
+            add(dtype, [3, 300], 20, largest, 40.0);
+            add(dtype, [1, 8_200], 9, largest, 3.0);
+        }
+    }
+    add(DType::F32, [2, 20_001], 100, true, 1.0);
+    add(DType::F32, [1, 40_000], 700, false, 1.0);
+    add(DType::U32, [2, 9_000], 64, true, 1.0);
+    add(DType::F32, [3, 1_024], 1_024, true, 1.0);
+    add(DType::F32, [2, 1_100], 1_025, true, 1.0);
+    add(DType::F32, [130, 30], 16, true, 1.0);
     out
 }
