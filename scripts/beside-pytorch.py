@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""wgrad and PyTorch in turn on the same machine: f32 products, convolutions, and whole training runs of the presets.
+"""wgrad and PyTorch in turn on the same machine: f32 matmuls, convolutions, and whole training runs of the presets.
 
     python scripts/beside-pytorch.py [products] [convolutions] [training] [--device cpu|gpu|...] [--rounds N]
 
@@ -182,8 +182,8 @@ def products(wgrad, pytorch, options):
             rounds.setdefault(n, []).append((ours, theirs))
     for n, times in rounds.items():
         rates = [np.median([2e-9 * n**3 / t[k] for t in times]) for k in (0, 1)]
-        print(f"product of {n}: wgrad {rates[0]:.0f} GFLOP/s, PyTorch {rates[1]:.0f} GFLOP/s (medians)")
-    table("f32 product", "ms", 1e3, {f"{n}³": times for n, times in rounds.items()})
+        print(f"matmul of {n}: wgrad {rates[0]:.0f} GFLOP/s, PyTorch {rates[1]:.0f} GFLOP/s (medians)")
+    table("f32 matmul", "ms", 1e3, {f"{n}³": times for n, times in rounds.items()})
 
 
 def convolutions(wgrad, pytorch, options):
@@ -232,7 +232,7 @@ def main():
     parser.add_argument("--device", default="cpu", help="wgrad's device, as `wgrad bench --device` takes it [default: cpu]")
     parser.add_argument("--torch-device", help="PyTorch's: cpu, cuda, mps [default: the same kind]")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sizes", type=int, nargs="+", choices=PRODUCTS, default=PRODUCTS, help="sizes of the products")
+    parser.add_argument("--sizes", type=int, nargs="+", choices=PRODUCTS, default=PRODUCTS, help="sizes of the matmuls")
     parser.add_argument("--min-time", type=float, default=0.25, help="seconds a measurement takes, about [default: 0.25]")
     options = parser.parse_args()
     unknown = [part for part in options.part if part not in parts]

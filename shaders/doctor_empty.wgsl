@@ -1,7 +1,7 @@
 // Next to nothing, to measure what a dispatch costs by itself; and some work, to measure clocks by.
 //
 // Bindings: 0 `out`, a word.
-// Entry points: `main` writes a word; `work` makes some thousand turns of a loop in each of its threads.
+// Entry points: `main` writes a word; `work` runs some thousand iterations of a loop in each of its threads.
 
 @group(0) @binding(0) var<storage, read_write> out: array<u32>;
 
@@ -13,7 +13,7 @@ fn main() {
 @compute @workgroup_size(64)
 fn work(@builtin(global_invocation_id) id: vec3<u32>) {
     var state = id.x + out[0];
-    for (var turn = 0u; turn < 4096u; turn++) {
+    for (var i = 0u; i < 4096u; i++) {
         state = state * 1664525u + (1013904223u ^ (state >> 15u));
     }
     // Never true of what is written here, which only the writer knows.

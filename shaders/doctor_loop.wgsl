@@ -1,14 +1,14 @@
-// Long loops: does a thread make all its turns?
+// Long loops: does a thread run all its iterations?
 //
-// Bindings: 0 `turns`, those each thread is to make, 1 `out`: after so many turns of a generator of random numbers, its state,
-// which cannot be had without making them, and the number of turns made; two words a thread.
-// Entry points: `main` makes them in one loop, `nested` in loops of INNER turns.
+// Bindings: 0 `iterations`, those each thread is to run, 1 `out`: after so many steps of a generator of random numbers, its state,
+// which cannot be computed without them, and the number of iterations run; two words a thread.
+// Entry points: `main` runs them in one loop, `nested` in loops of INNER iterations.
 // Constants:
-//   INNER  turns of an inner loop.
+//   INNER  iterations of an inner loop.
 
 const INNER: u32 = 500u;
 
-@group(0) @binding(0) var<storage, read> turns: array<u32>;
+@group(0) @binding(0) var<storage, read> iterations: array<u32>;
 @group(0) @binding(1) var<storage, read_write> out: array<u32>;
 
 fn step(state: u32) -> u32 {
@@ -17,7 +17,7 @@ fn step(state: u32) -> u32 {
 
 @compute @workgroup_size(1)
 fn main(@builtin(workgroup_id) group: vec3<u32>) {
-    let wanted = turns[group.x];
+    let wanted = iterations[group.x];
     var state = group.x;
     var made = 0u;
     while made < wanted {
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>) {
 
 @compute @workgroup_size(1)
 fn nested(@builtin(workgroup_id) group: vec3<u32>) {
-    let wanted = turns[group.x];
+    let wanted = iterations[group.x];
     var state = group.x;
     var made = 0u;
     for (var outer = 0u; outer < wanted; outer += INNER) {

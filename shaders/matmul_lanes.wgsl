@@ -1,6 +1,6 @@
 // Batched matrix product: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j], without workgroup memory or barriers.
 //
-// A thread computes ROWS rows of QUADS times four neighbouring columns in registers, four k a turn. The threads of a workgroup share
+// A thread computes ROWS rows of QUADS times four neighbouring columns in registers, four k an iteration. The threads of a workgroup share
 // their rows: each of the first eight lanes of a subgroup reads every eighth row of `a`, and all get the values from there.
 //
 // Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
@@ -345,7 +345,7 @@ fn main(
         }
     }
     // Written out once: a store is long text where something is done to the result. Counted from a row that drivers do not
-    // know, else Mesa's write out all turns of a loop as short as this.
+    // know, else Mesa's unroll a loop as short as this.
     for (var i = first_row * QUADS; i < min(first_row + ROWS, p.m) * QUADS; i += 1u) {
         let line = i / QUADS;
         let r = line - first_row;

@@ -117,7 +117,7 @@ fn main(
         if row < 0 || row >= i32(p.input.x) {
             continue;
         }
-        // Four a turn: Mesa's lavapipe ends a thread's loops after 65,535 turns in all.
+        // Four an iteration: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all.
         for (var qx = 0u; qx < x_length; qx += 4u) {
             state = visit(state, plane, u32(row), qx, x_start, x_length);
             state = visit(state, plane, u32(row), qx + 1u, x_start, x_length);

@@ -97,7 +97,7 @@ fn main(
     let columns = covering(element % p.input.y, p.input.y, p.output.y, p.kernel.y, p.stride.y, p.padding.y, p.dilation.y);
     var sum = 0.0;
     for (var oy = rows.x; oy < rows.y; oy++) {
-        // Four a turn: Mesa's lavapipe ends a thread's loops after 65,535 turns in all.
+        // Four an iteration: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all.
         for (var ox = columns.x; ox < columns.y; ox += 4u) {
             sum += share(plane, oy, ox, columns.y, element);
             sum += share(plane, oy, ox + 1u, columns.y, element);

@@ -62,7 +62,7 @@ fn main(
     let o = e / (p.inner * p.rows);
     let column = p.values_offset + o * p.length * p.inner + i;
     var sum = 0.0;
-    // Four slices a turn, in order.
+    // Four slices an iteration, in order.
     for (var k = 0u; k < p.length; k += 4u) {
         sum = add(sum, k, r, column);
         sum = add(sum, k + 1u, r, column);

@@ -187,7 +187,7 @@ fn main(
                 let a = found[low];
                 let b = found[high];
                 let before = a.x > b.x || (a.x == b.x && a.y < b.y);
-                // Runs of `size` descend and ascend by turns.
+                // Runs of `size` alternately descend and ascend.
                 if before == ((low & size) != 0u) {
                     found[low] = b;
                     found[high] = a;

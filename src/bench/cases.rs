@@ -1,6 +1,6 @@
 //! The table of cases: kernels over named shapes.
 //!
-//! A check along an axis looks at a few indices of it; together they leave some ten thousand products or fewer to add up
+//! A check along an axis looks at a few indices of it; together they leave some ten thousand terms or fewer to add up
 //! in f64, whatever the size of the case.
 
 use super::case::{Case, halves, indices, values};
@@ -13,7 +13,7 @@ use crate::shape::Shape;
 
 /// 2²⁰ elements.
 const MILLION: usize = 1 << 20;
-/// Rows and columns of a product to look at.
+/// Rows and columns of a matmul to look at.
 const SIDE: usize = 16;
 /// Rows of a table, or elements of a vector, to look at.
 const MANY: usize = 1024;

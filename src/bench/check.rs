@@ -1,6 +1,6 @@
 //! Whether a case's result is right: against the f64 reference, within the bounds that follow from its conditioning.
 //!
-//! The reference of a large product takes minutes. A slice of the result along an independent axis is the result of a
+//! The reference of a large matmul takes minutes. A slice of the result along an independent axis is the result of a
 //! smaller problem over slices of the inputs, so the reference computes that one: some rows times some columns, a few
 //! samples by a few channels.
 

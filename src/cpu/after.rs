@@ -22,7 +22,7 @@ pub(super) enum After<'a> {
     Call(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
-/// Numbers, each added to `each` neighbours before the next one's turn, and again from the first after the last.
+/// Numbers, each added to `each` neighbours before the next one, and again from the first after the last.
 #[derive(Clone, Copy)]
 pub(super) struct Bias<'a> {
     pub(super) values: &'a [f32],

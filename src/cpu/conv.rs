@@ -1,6 +1,6 @@
 //! Convolutions. One-dimensional ones with few channels are in `conv_direct`, those with many channels in
 //! `conv_patches`, what is left of one-dimensional ones is done for a whole batch at once in `conv_line`, and the others
-//! as matrix products over patches: for a sample and a group, `columns[(c, q), p]` holds the input
+//! as matmuls over patches: for a sample and a group, `columns[(c, q), p]` holds the input
 //! element that kernel position `q` meets at output position `p` in channel `c`, or 0 in the padding. Then
 //! - forward: `y[o, p] = Σ w[o, (c, q)] · columns[(c, q), p]`,
 //! - weight gradient: `dw[o, (c, q)] = Σ dy[o, p] · columns[(c, q), p]`, summed over the samples,

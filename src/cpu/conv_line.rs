@@ -1,14 +1,14 @@
-//! One-dimensional convolutions as one matrix product over the whole batch.
+//! One-dimensional convolutions as one matmul over the whole batch.
 //!
 //! The input is copied to channels-last panels, padding included: element `(n, l, c)` of the padded input is at
 //! `(n · slots · stride + l) · channels + c`, with `slots · stride` positions for a sample. The patch that output
 //! position `p` of sample `n` sees is then a run of `kernel · channels` neighbouring elements, and it starts at
 //! `(n · slots + p) · stride · channels`: all patches of a batch are the rows of one matrix whose rows overlap. A sample
 //! has a few more slots than output positions so that its last patch ends within it; what those compute is not used.
-//! - forward: `y[(n, p), o] = Σ patch(n, p) · w[o]`, one product,
-//! - weight gradient: `dw[o] = Σ dy[(n, p), o] · patch(n, p)`, one product, `dy` being 0 in the unused slots,
+//! - forward: `y[(n, p), o] = Σ patch(n, p) · w[o]`, one matmul,
+//! - weight gradient: `dw[o] = Σ dy[(n, p), o] · patch(n, p)`, one matmul, `dy` being 0 in the unused slots,
 //! - input gradient: `patch(n, p) += Σ dy[(n, p), o] · w[o]`: rows that overlap cannot be written at once, so one
-//!   product for each `stride` kernel positions, whose parts of the rows do not.
+//!   matmul for each `stride` kernel positions, whose parts of the rows do not.
 
 use super::gemm::{Layout, gemm};
 use super::words::sized;

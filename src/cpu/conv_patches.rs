@@ -1,4 +1,4 @@
-//! Convolutions with many channels, as products over patches that are made panel by panel in the cache.
+//! Convolutions with many channels, as matmuls over patches that are made panel by panel in the cache.
 //!
 //! A sample is copied with its padding; the row `(c, q)` of its patch matrix, the elements that kernel position `q`
 //! meets in channel `c`, is then runs of neighbouring (or `stride` apart) elements of that copy.

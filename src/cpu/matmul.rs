@@ -1,4 +1,4 @@
-//! Matrix products.
+//! Matmuls.
 
 use super::CpuContext;
 use super::after::After;
@@ -43,7 +43,7 @@ pub(super) fn run(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
     }
 }
 
-/// The product as dense `f32`, with `after` done to each block of whole rows as soon as it is there.
+/// The result as dense `f32`, with `after` done to each block of whole rows as soon as it is there.
 pub(super) fn into(
     kernel: &MatmulKernel,
     inputs: &[Operand],
@@ -113,11 +113,11 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Operations of a product for which [`tiles`](super::tiles) are used: they beat `gemm` where an axis is short and draw
+/// FLOPs of a matmul for which [`tiles`](super::tiles) are used: they beat `gemm` where an axis is short and draw
 /// with it otherwise, while everything fits in the second-level cache.
 const SMALL: usize = 1 << 22;
 
-/// How many parts the rows of a large product are divided into: each packs the right side anew.
+/// How many parts the rows of a large matmul are divided into: each packs the right side anew.
 fn row_parts(m: usize, n: usize, flops: usize) -> usize {
     parts(flops, MOST).min(m / least_rows(n)).min(threads::count()).max(1)
 }
@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    /// Small products, large ones and batches, transposed or not: right, and the same bits with threads.
+    /// Small matmuls, large ones and batches, transposed or not: right, and the same bits with threads.
     #[test]
     fn threads_do_not_change_a_bit() {
         let cases =

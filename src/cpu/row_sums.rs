@@ -1,4 +1,4 @@
-//! The second output of a product: the sums of its left side's rows, which are a bias's gradient.
+//! The second output of a matmul: the sums of its left operand's rows, which are a bias's gradient.
 
 use super::CpuContext;
 use super::simd::fast;

@@ -48,7 +48,7 @@ impl Walk {
         (self.strides[0] == 0).then(|| self.sizes[1..self.rank].iter().product())
     }
 
-    /// Where neighbours start, how many there are, and how many points each serves before the next one's turn, if
+    /// Where neighbours start, how many there are, and how many points each serves before the next one, if
     /// the elements are these, again and again.
     pub(super) fn repeats(&self) -> Option<(usize, usize, usize)> {
         let first = usize::from(self.rank > 1 && self.strides[0] == 0);

@@ -1,6 +1,6 @@
 //! `C = A · B` or `C += A · B` in tiles that stay in registers, for a `B` packed into panels of vectors.
 //!
-//! It is meant for one block of a larger product and for small matrices: nothing is blocked by the cache's size. Each
+//! It is meant for one block of a larger matmul and for small matrices: nothing is blocked by the cache's size. Each
 //! element's sum is taken in the order of `k`, whichever tile it is in.
 
 // Indices into several registers at once; and a tile of one row makes `row + 1 <= m`.
@@ -132,7 +132,7 @@ fn transpose<'a>(lines: usize, length: usize, line: impl Fn(usize) -> &'a [f32],
     }
 }
 
-/// A product of `m` rows of `a`; row `i` of the result starts at `c[i · ldc]`.
+/// A matmul of `m` rows of `a`; row `i` of the result starts at `c[i · ldc]`.
 pub(super) struct Product<'a> {
     pub(super) m: usize,
     pub(super) a: &'a [f32],

@@ -145,36 +145,36 @@ pub(super) fn bounds(probe: &Probe) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Turns to make; multiples of the inner loop's.
-const TURNS: [u32; 5] = [1000, 65_500, 66_000, 100_000, 300_000];
+/// Iterations to run; multiples of the inner loop's.
+const ITERATIONS: [u32; 5] = [1000, 65_500, 66_000, 100_000, 300_000];
 
-fn state_after(thread: u32, turns: u32) -> u32 {
-    (0..turns).fold(thread, |s, _| s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223 ^ (s >> 15)))
+fn state_after(thread: u32, iterations: u32) -> u32 {
+    (0..iterations).fold(thread, |s, _| s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223 ^ (s >> 15)))
 }
 
-/// Whether threads made the turns they were to make.
-fn turns(property: &str, out: &[u32]) -> Finding {
+/// Whether threads ran all their iterations.
+fn iterations(property: &str, out: &[u32]) -> Finding {
     let made = |k: usize| out[2 * k + 1];
-    let right = |k: usize| made(k) == TURNS[k] && out[2 * k] == state_after(k as u32, TURNS[k]);
-    let short = (0..TURNS.len()).find(|k| !right(*k));
+    let right = |k: usize| made(k) == ITERATIONS[k] && out[2 * k] == state_after(k as u32, ITERATIONS[k]);
+    let short = (0..ITERATIONS.len()).find(|k| !right(*k));
     let found = match short {
-        None => format!("all of {} turns made", TURNS[TURNS.len() - 1]),
-        Some(k) => format!("ends after {} turns of {}, without a word", made(k), TURNS[k]),
+        None => format!("all of {} iterations run", ITERATIONS[ITERATIONS.len() - 1]),
+        Some(k) => format!("ends after {} iterations of {}, without a word", made(k), ITERATIONS[k]),
     };
     let promise = ["until its condition says so", "while-statement"];
     Finding::new(property, found, promise, Verdict::of(short.is_none()))
-        .value("asked", f64::from(TURNS[short.unwrap_or(TURNS.len() - 1)]))
-        .value("made", f64::from(made(short.unwrap_or(TURNS.len() - 1))))
+        .value("asked", f64::from(ITERATIONS[short.unwrap_or(ITERATIONS.len() - 1)]))
+        .value("made", f64::from(made(short.unwrap_or(ITERATIONS.len() - 1))))
 }
 
 pub(super) fn loops(probe: &Probe) -> Result<Vec<Finding>> {
     let text = include_str!("../../shaders/doctor_loop.wgsl");
     let mut findings = Vec::new();
-    for (entry, property) in [("main", "a loop of 300,000 turns"), ("nested", "loops of 500 in a loop")] {
+    for (entry, property) in [("main", "a loop of 300,000 iterations"), ("nested", "loops of 500 in a loop")] {
         let shader = ProbeShader::new("doctor_loop", text).entry(entry);
-        let mut buffers = [ProbeBuffer::read_only(&TURNS), ProbeBuffer::of(&[0u32; 2 * TURNS.len()])];
-        probe.run(&shader, &mut buffers, TURNS.len() as u32)?;
-        findings.push(turns(property, &buffers[1].to()));
+        let mut buffers = [ProbeBuffer::read_only(&ITERATIONS), ProbeBuffer::of(&[0u32; 2 * ITERATIONS.len()])];
+        probe.run(&shader, &mut buffers, ITERATIONS.len() as u32)?;
+        findings.push(iterations(property, &buffers[1].to()));
     }
     Ok(findings)
 }
@@ -185,16 +185,17 @@ mod tests {
 
     #[test]
     fn a_loop_that_ends_early_is_outside() {
-        let mut out: Vec<u32> = TURNS.iter().zip(0..).flat_map(|(turns, k)| [state_after(k, *turns), *turns]).collect();
-        assert_eq!(turns("", &out).verdict, Verdict::Within);
+        let mut out: Vec<u32> =
+            ITERATIONS.iter().zip(0..).flat_map(|(iterations, k)| [state_after(k, *iterations), *iterations]).collect();
+        assert_eq!(iterations("", &out).verdict, Verdict::Within);
         out[5] = 65_535;
-        let ended = turns("", &out);
+        let ended = iterations("", &out);
         assert!(ended.verdict == Verdict::Outside && ended.found.contains("65535"), "{ended:?}");
         // A count alone does not convince.
         let mut out = out.clone();
-        out[5] = TURNS[2];
+        out[5] = ITERATIONS[2];
         out[4] ^= 1;
-        assert_eq!(turns("", &out).verdict, Verdict::Outside);
+        assert_eq!(iterations("", &out).verdict, Verdict::Outside);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Batched matrix product.
+//! Batched matmul.
 
 use super::{Fused, Kernel, KernelInfo, Launch};
 use crate::shape::Shape;

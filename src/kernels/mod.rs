@@ -45,7 +45,7 @@ pub enum Kernel {
     Elementwise(ElementwiseKernel),
     /// An expression reduced over axes.
     Reduce(ReduceKernel),
-    /// Batched matrix product.
+    /// Batched matmul.
     Matmul(MatmulKernel),
     /// Convolution or one of its gradients.
     Conv(ConvKernel),

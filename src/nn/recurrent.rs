@@ -189,7 +189,7 @@ impl Recurrent {
         let weight = |name: &str| self.parameters.value(graph, &format!("{name}_{suffix}")).t();
         let with_bias = |y: Tensor<'g>, name: &str| value(name).map_or(y, |bias| y + bias);
         let (w_ih, w_hh) = (weight("weight_ih"), weight("weight_hh"));
-        // The inputs' part is one product for all steps.
+        // The inputs' part is one matmul for all steps.
         let inputs = with_bias(x.matmul(w_ih), "bias_ih");
         let length = x.shape()[1];
         let mut steps: Vec<Option<Tensor<'g>>> = vec![None; length];

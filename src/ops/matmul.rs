@@ -1,4 +1,4 @@
-//! Batched matrix product: `c[…, i, j] = Σ_k a[…, i, k] · b[…, k, j]`.
+//! Batched matmul: `c[…, i, j] = Σ_k a[…, i, k] · b[…, k, j]`.
 //!
 //! Operands may be any views: a transposed side costs no copy.
 
@@ -8,13 +8,13 @@ use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
-/// The matrix product of the last two axes; leading axes are equal.
+/// The matmul of the last two axes; leading axes are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Matmul;
 
 /// How many epsilons times `Σ|terms|` a float accumulation of `n` terms may be off: the rounding errors behave like a
 /// random walk (Higham & Mary, *A new approach to probabilistic rounding error analysis*, 2019), with room for the
-/// products' own rounding.
+/// terms' own rounding.
 pub fn accumulation_error(n: usize) -> f64 {
     2.0 + (n as f64).sqrt()
 }

@@ -39,7 +39,7 @@ pub enum Op {
     Elementwise(elementwise::Elementwise),
     /// Sum, mean, max, min, argmax, argmin over axes.
     Reduce(reduce::Reduce),
-    /// Batched matrix product.
+    /// Batched matmul.
     Matmul(matmul::Matmul),
     /// Convolution and its two gradients.
     Conv(conv::Conv),

@@ -58,7 +58,7 @@ macro_rules! passes {
 }
 
 passes! {
-    /// Algebraic simplification of the graph: `x + 0`, `1·x`, a movement undone by the next, the transpose of a product.
+    /// Algebraic simplification of the graph: `x + 0`, `1·x`, a movement undone by the next, the transpose of a matmul.
     simplify,
     /// Equal nodes of the graph are computed once.
     common_subexpressions,
@@ -66,7 +66,7 @@ passes! {
     dead_code,
     /// Elementwise chains are computed by one launch, and by reductions as they read.
     elementwise,
-    /// What follows a product, a convolution or a reduction elementwise is computed as its result is stored.
+    /// Elementwise operations after a matmul, a convolution or a reduction become its epilogue.
     epilogues,
     /// Look-ups by computed indices are done where their values are used.
     gathers,

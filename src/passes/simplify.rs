@@ -47,7 +47,7 @@ fn sweep(program: &Program, changed: &mut bool) -> Program {
     let (uses, live) = (program.uses(), program.live());
     program.rebuild(|index, node, nodes| {
         let transposed = match program.nodes[index].inputs[..] {
-            // The product stays behind, without users; only a live one is worth turning round.
+            // The old matmul stays without users; only a live one is worth rewriting.
             [product] if live[index] && uses[product.index()] == 1 => transposed_product(&node, nodes),
             _ => None,
         };
@@ -91,7 +91,7 @@ fn swap_last_two(rank: usize) -> Vec<usize> {
     axes
 }
 
-/// The transpose of a product as the product of the transposes: `(a·b)ᵀ = bᵀ·aᵀ`. A transposed operand costs nothing,
+/// The transpose of a matmul as the matmul of the transposes: `(a·b)ᵀ = bᵀ·aᵀ`. A transposed operand costs nothing,
 /// and a weight's gradient comes out in the weight's own layout.
 fn transposed_product(node: &Node, nodes: &mut Vec<Node>) -> Option<NodeId> {
     let Op::Movement(Movement::Permute(axes)) = &node.op else { return None };

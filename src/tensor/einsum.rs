@@ -72,7 +72,7 @@ fn diagonal<'g>(mut t: Tensor<'g>, letters: &[char]) -> (Tensor<'g>, Vec<char>) 
 ///
 /// A letter of both operands that is not in the output is summed over, and so is a letter of one operand alone; a letter twice
 /// in one operand takes the diagonal. Without `->` the output has the letters that appear once, in alphabetical order. The
-/// contraction is one matrix product. An error names the specification and the shapes.
+/// contraction is one matmul. An error names the specification and the shapes.
 ///
 /// ```
 /// use wgrad::{DType, Graph, einsum};

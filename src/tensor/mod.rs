@@ -262,7 +262,7 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail(kind.name(), message),
         }
     }
-    /// The matrix product of the last two axes, `[…, m, k] × […, k, n] → […, m, n]`; leading axes broadcast. A 1-D
+    /// The matmul of the last two axes, `[…, m, k] × […, k, n] → […, m, n]`; leading axes broadcast. A 1-D
     /// operand is a row on the left and a column on the right, as in NumPy.
     #[track_caller]
     pub fn matmul(self, other: Tensor<'g>) -> Tensor<'g> {

@@ -200,7 +200,7 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("repeat_interleave", message),
         }
     }
-    /// All products of an element of this vector and one of `other`: `[n]`, `[m]` → `[n, m]`.
+    /// The outer product with `other`: `[n]`, `[m]` → `[n, m]`.
     #[track_caller]
     pub fn outer(self, other: Tensor<'g>) -> Tensor<'g> {
         if self.is_poisoned() || other.is_poisoned() {

@@ -48,7 +48,7 @@ impl Kernels {
     /// use wgrad::wgsl::GpuTarget;
     /// use wgrad::verify::kernels::Kernels;
     /// let kernels = Kernels::of_samples(&samples::all(), &GpuTarget::default())?;
-    /// let matmul = kernels.iter().find(|k| k.name() == "matmul").expect("there are products among the samples");
+    /// let matmul = kernels.iter().find(|k| k.name() == "matmul").expect("there are matmuls among the samples");
     /// assert!(matmul.shader().wgsl()?.contains("@compute"));
     /// # Ok::<(), wgrad::Error>(())
     /// ```

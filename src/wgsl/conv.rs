@@ -24,21 +24,21 @@ struct Tile {
     per: usize,
 }
 
-/// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 turns in all, and 16 steps
+/// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all, and 16 steps
 /// take up to five.
 const LONGEST: usize = 1 << 17;
 
 impl Tile {
-    /// The tile for `groups` products of `m` rows, `n` columns and `k` terms.
+    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms.
     ///
     /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
-    /// few columns. A software driver runs few threads; each element it gathers is dear and should feed many rows.
+    /// few columns. A software driver runs few threads; each element it gathers costs much and should feed many rows.
     fn choose([groups, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
         let threads = target.max_invocations.min(256) as usize;
         let all_rows = m.div_ceil(4).min(4) * 4;
         let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
         if target.software {
-            // Two columns a thread, so that an entry of `w` feeds two: what is read from workgroup memory is dear too.
+            // Two columns a thread, so that an entry of `w` feeds two: reads of workgroup memory cost much too.
             // Where there are few columns, their threads are also needed to fetch `w`.
             let per = if n * groups >= 256 { 2 } else { 1 };
             let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / long).min(128));
@@ -104,7 +104,7 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
     let [x_sample, x_group] = [g.in_channels * input, gin * input];
     let [y_sample, y_group] = [g.out_channels * output, gout * output];
     let [w_group, w_out] = [gout * gin * window, gin * window];
-    /// The problem as a product; names as in the shader.
+    /// The problem as a matmul; names as in the shader.
     struct Product {
         m: usize,
         w: [usize; 5],

@@ -48,7 +48,7 @@ impl Tile {
     /// busy; where even small ones leave it idle, threads share the k.
     fn choose([batches, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
         if target.broadcasts() {
-            // As many rows as there are, up to a most, in tiles of equal size. Of narrow products a shorter text compiles faster, and
+            // As many rows as there are, up to a most, in tiles of equal size. A shorter shader compiles faster for narrow matmuls, and
             // more threads share the work.
             let most = if n <= 256 { 16 } else { 32 };
             let rows = m.div_ceil(m.div_ceil(most)).next_multiple_of(8) as u32;

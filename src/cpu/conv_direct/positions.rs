@@ -1,7 +1,7 @@
 //! Passes over positions.
 //!
 //! - forward: `y[n, p, :] = Σ x[n, c, p·stride + q] · w[c, q, :]`, lanes are output channels. A tile of positions keeps
-//!   its sums in registers; each of its products is one fused multiply-add with an element of `x` that all lanes share.
+//!   its sums in registers; each of its terms is one fused multiply-add with an element of `x` that all lanes share.
 //! - input gradient: input positions of one residue modulo the stride form a forward pass of stride 1 over `dy`, with
 //!   those kernel positions that meet them, in reverse; lanes are input channels.
 

@@ -10,7 +10,7 @@ pub struct AttentionOptions<'g> {
     pub mask: Option<Tensor<'g>>,
     /// A query sees the keys up to its own position.
     pub causal: bool,
-    /// What the products of queries and keys are multiplied by; `1/√e` if `None`.
+    /// What the scores, queries times keys, are multiplied by; `1/√e` if `None`.
     pub scale: Option<f64>,
 }
 

@@ -153,7 +153,7 @@ impl ConvGeometry {
             .checked_sub(self.padding[axis])
             .filter(|&i| i < self.input[axis])
     }
-    /// Calls `f(x, w, y)` with the linear indices of every product of the defining sum.
+    /// Calls `f(x, w, y)` with the linear indices of every term of the defining sum.
     fn for_each_product(&self, mut f: impl FnMut(usize, usize, usize)) {
         let ([ih, iw], [oh, ow], [kh, kw]) = (self.input, self.output, self.kernel);
         for n in 0..self.batch {

@@ -181,7 +181,7 @@ fn reductions() -> Vec<Sample> {
     out.push(Sample::new("sum", "no axes", vec![floats([3, 4])], |_, t| t[0].sum(Axes::List(vec![]))));
     out.push(Sample::new("sum", "100 000 elements", vec![floats([100, 1000])], |_, t| t[0].sum(..)));
     out.push(Sample::new("sum", "short rows, many", vec![floats([70_001, 3])], |_, t| t[0].sum(1)));
-    out.push(Sample::new("mean", "fused with a product", vec![floats([20, 30]), floats([30])], |_, t| {
+    out.push(Sample::new("mean", "fused with a multiplication", vec![floats([20, 30]), floats([30])], |_, t| {
         (t[0] * t[1]).exp().mean(0)
     }));
     out
@@ -270,7 +270,7 @@ fn convolutions() -> Vec<Sample> {
 fn movements() -> Vec<Sample> {
     let one = |case: &str, shape: &[usize], build: for<'g> fn(Tensor<'g>) -> Tensor<'g>| {
         let name: &'static str = "movement";
-        // A product with itself makes the movement's result be stored and its gradient not constant.
+        // Multiplication by itself makes the movement's result be stored and its gradient not constant.
         Sample::new(name, case, vec![floats(shape)], move |_, t| {
             let y = build(t[0]);
             y * y

@@ -1,4 +1,4 @@
-//! Batched matrix product: operands through any views.
+//! Batched matmul: operands through any views.
 
 use super::{Lowering, Value};
 use crate::error::Result;
