@@ -5,7 +5,8 @@
 
 use super::generate::{Stores, store};
 use super::reduce::add_partials;
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader, split};
+use super::threads::{FULL, split};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::Operand;
@@ -29,11 +30,11 @@ struct Tile {
 const LONGEST: usize = 1 << 17;
 
 impl Tile {
-    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms.
+    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms, whose k may be split over workgroups or not.
     ///
     /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
     /// few columns. A software driver runs few threads; each element it gathers costs much and should feed many rows.
-    fn choose([groups, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
+    fn choose([groups, m, n, k]: [usize; 4], may_split: bool, target: &GpuTarget) -> Tile {
         let threads = target.max_invocations.min(256) as usize;
         let all_rows = m.div_ceil(4).min(4) * 4;
         let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
@@ -44,10 +45,15 @@ impl Tile {
             let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / long).min(128));
             return Tile { columns, split: long, rows: all_rows, per };
         }
-        let workgroups = |t: Tile| groups * m.div_ceil(t.rows) * n.div_ceil(t.columns);
         let tile = |columns, rows| Tile { columns, split: 1, rows, per: 1 };
+        let fills = |tile: &Tile| {
+            let workgroups = tile.workgroups([groups, m, n]);
+            // Where k is split, columns must be there for most threads.
+            let [parts, part] = if n > 32 { parts(workgroups, k, may_split, target) } else { [1, k] };
+            workgroups * parts >= FULL as usize && part <= LONGEST
+        };
         let wide = [tile(64, all_rows), tile(64, all_rows.min(8)), tile(64, 4)];
-        if let Some(&found) = wide.iter().find(|&&t| workgroups(t) >= 128 && k <= LONGEST) {
+        if let Some(found) = wide.into_iter().find(fills) {
             return found;
         }
         // Too few columns to fill a device: the more terms, the more threads share one.
@@ -62,6 +68,23 @@ impl Tile {
         let split = split.max(long).min(threads / columns);
         Tile { columns, split, rows: 4, per: 1 }
     }
+
+    /// How many workgroups `groups` matmuls of `m` rows and `n` columns take.
+    fn workgroups(&self, [groups, m, n]: [usize; 3]) -> usize {
+        groups * m.div_ceil(self.rows) * n.div_ceil(self.columns * self.per)
+    }
+}
+
+/// k of the shortest part.
+const SHORTEST: usize = 256;
+
+/// The parts of `k` for different workgroups where one part takes so many of them, and the k of each part but the last.
+fn parts(workgroups: usize, k: usize, may_split: bool, target: &GpuTarget) -> [usize; 2] {
+    if !may_split {
+        return [1, k];
+    }
+    let part = k.div_ceil(split(workgroups as u64, k, SHORTEST, target)).max(1);
+    [k.div_ceil(part).max(1), part]
 }
 
 /// The greatest common divisor; neither is 0.
@@ -80,19 +103,6 @@ fn axes(kernel: &ConvKernel) -> [(usize, u8); 3] {
     }
 }
 
-/// k of the shortest part.
-const SHORTEST: usize = 256;
-
-/// The parts of k for different workgroups where `products` matmuls of `k` terms take so many workgroups, and the k of each but
-/// the last.
-fn parts(kernel: &ConvKernel, workgroups: usize, k: usize, target: &GpuTarget) -> [usize; 2] {
-    if kernel.pass != ConvPass::WeightGrad {
-        return [1, k];
-    }
-    let part = k.div_ceil(split(workgroups as u64, k, SHORTEST, target)).max(1);
-    [k.div_ceil(part).max(1), part]
-}
-
 /// The dispatch of a convolution or a gradient, what its shader calls the buffers, and the parts of k.
 fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
     let (launch, target) = (cx.launch, cx.target);
@@ -104,8 +114,8 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
     let [x_sample, x_group] = [g.in_channels * input, gin * input];
     let [y_sample, y_group] = [g.out_channels * output, gout * output];
     let [w_group, w_out] = [gout * gin * window, gin * window];
-    /// The problem as a matmul; names as in the shader.
-    struct Product {
+    /// The convolution as a matmul; names as in the shader.
+    struct Problem {
         m: usize,
         w: [usize; 5],
         x: [usize; 5],
@@ -115,8 +125,8 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
     }
     let [width, out_width, window_width] = [g.input[1], g.output[1], g.kernel[1]];
     let samples = |s: [usize; 2]| [g.batch, s[0], s[1]];
-    let product = match kernel.pass {
-        ConvPass::Forward => Product {
+    let problem = match kernel.pass {
+        ConvPass::Forward => Problem {
             m: gout,
             w: [w_group, w_out, window, window_width, 1],
             x: [x_group, input, x_sample, g.input[0], width],
@@ -124,7 +134,7 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
             k: ([gin, g.kernel[0], window_width], g.dilation),
             j: (samples(g.output), g.stride),
         },
-        ConvPass::InputGrad => Product {
+        ConvPass::InputGrad => Problem {
             m: gin,
             w: [w_group, window, w_out, window_width, 1],
             x: [y_group, output, y_sample, g.output[0], out_width],
@@ -132,7 +142,7 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
             k: ([gout, g.kernel[0], window_width], g.dilation),
             j: (samples(g.input), [1, 1]),
         },
-        ConvPass::WeightGrad => Product {
+        ConvPass::WeightGrad => Problem {
             m: gout,
             w: [y_group, output, y_sample, out_width, 1],
             x: [x_group, x_sample, input, g.input[0], width],
@@ -141,16 +151,17 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
             j: ([gin, g.kernel[0], window_width], g.dilation),
         },
     };
-    let (k, n): (usize, usize) = (product.k.0.iter().product(), product.j.0.iter().product());
+    let (k, n): (usize, usize) = (problem.k.0.iter().product(), problem.j.0.iter().product());
     // The input's gradient is taken by residue classes of positions: in each, so many columns and so many terms at most.
     let classes = if kernel.pass == ConvPass::InputGrad { g.stride } else { [1, 1] };
     let periods = [0, 1].map(|axis| classes[axis] / gcd(classes[axis], g.dilation[axis]));
-    let [j0, jy, jx] = product.j.0;
-    let [k0, ky, kx] = product.k.0;
+    let [j0, jy, jx] = problem.j.0;
+    let [k0, ky, kx] = problem.k.0;
     let columns = j0 * jy.div_ceil(classes[0]) * jx.div_ceil(classes[1]) + usize::from(kernel.row_sums);
     let terms = k0 * ky.div_ceil(periods[0]) * kx.div_ceil(periods[1]);
-    let products = g.groups * area(classes);
-    let tile = Tile::choose([products, product.m, columns, terms], target);
+    let matmuls = g.groups * area(classes);
+    let may_split = kernel.pass == ConvPass::WeightGrad;
+    let tile = Tile::choose([matmuls, problem.m, columns, terms], may_split, target);
     let (a, b) = (&launch.inputs[0], &launch.inputs[1]);
     let reads = [Reads::choose(["x", "x_more"], a, target), Reads::choose(["w", "w_more"], b, target)];
     // Where `w` is a uniform, lanes fetch it for themselves.
@@ -163,14 +174,14 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
         _ => 16,
     };
     let depth = bk * tile.split;
-    let tiles = [product.m.div_ceil(tile.rows), columns.div_ceil(tile.columns * tile.per)];
+    let tiles = [problem.m.div_ceil(tile.rows), columns.div_ceil(tile.columns * tile.per)];
     let gather = match kernel.pass {
         ConvPass::InputGrad => 2,
         _ => u32::from(g.padding != [0, 0]),
     };
-    let (w, x) = (&product.w, &product.x);
-    let groups_tiles = tiles[0] * tiles[1] * products;
-    let [parts, part_k] = parts(kernel, groups_tiles, k, target);
+    let (w, x) = (&problem.w, &problem.x);
+    let workgroups = tile.workgroups([matmuls, problem.m, columns]);
+    let [parts, part_k] = parts(workgroups, k, may_split, target);
     let own = &launch.outputs[..1 + usize::from(kernel.row_sums)];
     let outputs = if parts == 1 {
         own.to_vec()
@@ -180,14 +191,14 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
     };
     let operands = Operands::new(&launch.inputs[..2], &outputs);
     let sums_offset = outputs.get(1).map_or(0, |sums| sums.view.offset);
-    let params: Vec<usize> = [product.m, n, k, g.groups, tiles[0], tiles[1]]
+    let params: Vec<usize> = [problem.m, n, k, g.groups, tiles[0], tiles[1]]
         .into_iter()
         .chain([b.view.offset - reads[1].first, w[0], w[1], w[2], w[3], w[4]])
         .chain([a.view.offset - reads[0].first, x[0], x[1], x[2], x[3], x[4]])
-        .chain([outputs[0].view.offset, product.out[0], product.out[1], product.out[2]])
+        .chain([outputs[0].view.offset, problem.out[0], problem.out[1], problem.out[2]])
         .chain(g.padding)
-        .chain([ky, kx, product.k.1[0], product.k.1[1]])
-        .chain([product.j.0[1], product.j.0[2], product.j.1[0], product.j.1[1]])
+        .chain([ky, kx, problem.k.1[0], problem.k.1[1]])
+        .chain([problem.j.0[1], problem.j.0[2], problem.j.1[0], problem.j.1[1]])
         .chain([depth / (kx * ky), depth / kx % ky, depth % kx, periods[0], periods[1], sums_offset, parts, part_k])
         .collect();
     let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
@@ -209,7 +220,7 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
         .alias("T", a.dtype)
         .alias("C", outputs[0].dtype)
         .alias("S", outputs[outputs.len() - 1].dtype);
-    let workgroups = (groups_tiles * parts) as u64;
+    let workgroups = (workgroups * parts) as u64;
     let params = params.into_iter().map(|word| word as u32).collect();
     let (dispatch, named) = Dispatch::reading(operands, shader, params, workgroups, &reads);
     Pass { dispatch, named, partials: if parts > 1 { outputs } else { Vec::new() } }
@@ -236,4 +247,43 @@ pub(super) fn dispatches(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Result
     cx.push(store(dispatch, &named, Operands::new(&launch.inputs[..2], &partials), 2, None, stores));
     add_partials(cx, &partials, kernel.epilogue.as_ref());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dtype::DType;
+    use crate::ops::conv::ConvOptions;
+    use crate::wgsl::GpuTarget;
+    use crate::wgsl::dispatch::launched;
+
+    /// The workgroups of each dispatch, and the bytes of scratch, of the gradient of a 2-D convolution's weight.
+    fn weight_gradient(x: [usize; 4], w: [usize; 4], bias: bool, target: &GpuTarget) -> (Vec<u64>, u64) {
+        launched(target, |g| {
+            let (x, w) = (g.input("x", x, DType::F32), g.input("w", w, DType::F32));
+            let y = x.conv(w, &ConvOptions::new().padding(w.shape()[2] / 2));
+            let seed = g.input("seed", y.shape(), DType::F32);
+            let gradient = y.vjp(seed, &[w])[0];
+            if bias { vec![gradient, seed.sum([0, 2, 3])] } else { vec![gradient] }
+        })
+    }
+
+    #[test]
+    fn few_tiles_of_long_k_are_split() {
+        let (gpu, software) = (&GpuTarget::default(), &GpuTarget { software: true, ..GpuTarget::default() });
+        // Tiles of 16 rows and 64 columns, 4 × 9 of them; parts of 3461 terms.
+        let (workgroups, scratch) = weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], false, gpu);
+        assert_eq!((workgroups.len(), workgroups[0]), (2, 4 * 9 * 29));
+        assert_eq!(scratch, 29 * 64 * 576 * 4);
+        // A bias adds one column and a third dispatch.
+        let (workgroups, scratch) = weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], true, gpu);
+        assert_eq!((workgroups.len(), workgroups[0]), (3, 4 * 10 * 26));
+        assert_eq!(scratch, 26 * 64 * 577 * 4);
+        // Few columns: small tiles, whose threads share k.
+        let (workgroups, _) = weight_gradient([100, 1, 1, 40], [25, 1, 1, 5], false, gpu);
+        assert_eq!((workgroups.len(), workgroups[0]), (2, 7 * 15));
+        // Tiles enough, a short k, a software driver.
+        assert_eq!(weight_gradient([4, 512, 14, 14], [512, 512, 3, 3], false, gpu), (vec![32 * 72], 0));
+        assert_eq!(weight_gradient([1, 64, 30, 30], [64, 64, 3, 3], false, gpu).0.len(), 1);
+        assert_eq!(weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], false, software).0.len(), 1);
+    }
 }

@@ -146,3 +146,21 @@ impl<'a> Dispatches<'a> {
         Ok(self.list)
     }
 }
+
+/// For tests of how launches are cut: the workgroups of each dispatch, and the bytes of scratch, of results that take
+/// one launch.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) fn launched(
+    target: &GpuTarget,
+    build: impl for<'g> Fn(&'g crate::graph::Graph) -> Vec<crate::tensor::Tensor<'g>>,
+) -> (Vec<u64>, u64) {
+    let g = crate::graph::Graph::new();
+    let results: Vec<_> = build(&g).iter().map(|result| result.id()).collect();
+    let plan =
+        crate::plan::lower(&g, &results, &crate::plan::Target { backend: target, ..Default::default() }).unwrap();
+    assert_eq!(plan.launches.len(), 1);
+    let list = super::dispatches(&plan.launches[0], target).unwrap();
+    let scratch = super::scratch(&plan.launches[0], target).unwrap();
+    (list.iter().map(|dispatch| dispatch.workgroups).collect(), scratch.iter().sum())
+}

@@ -75,6 +75,8 @@ impl Tile {
             (..=16, _) => tile(16, 4, 1, 16, 1),
             _ if tiles(128, 128) >= FULL => tile(16, 16, 2, 16, 1),
             _ if tiles(64, 64) >= FULL => tile(16, 16, 1, 32, 1),
+            // Parts of k fill the device.
+            _ if tiles(64, 64) * split(tiles(64, 64) as u64, k, SHORTEST, target) >= FULL => tile(16, 16, 1, 32, 1),
             _ if k >= 256 && tiles(32, 32) < FULL => tile(8, 8, 1, 8, 4),
             _ => tile(8, 8, 1, 32, 1),
         }
@@ -212,12 +214,14 @@ fn split_k(kernel: &MatmulKernel, tile: Tile, split: [usize; 2], cx: &mut Dispat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wgsl::dispatch::launched;
 
     #[test]
     fn k_is_split_where_tiles_are_few() {
         let (gpu, software) = (GpuTarget::default(), GpuTarget { software: true, ..GpuTarget::default() });
         let parts = |sizes, target| Tile::parts(sizes, Tile::choose(sizes, target), target);
         assert_eq!(parts([1, 64, 64, 16_384], &gpu), [64, 256]);
+        assert_eq!(parts([1, 512, 512, 8192], &gpu), [16, 512]);
         // Tiles enough, a short k, and a software driver.
         assert_eq!(parts([1, 1024, 1024, 4096], &gpu), [1, 4096]);
         assert_eq!(parts([1, 64, 64, 1023], &gpu), [1, 1023]);
@@ -233,6 +237,26 @@ mod tests {
                 "{k}: {parts} × {part}"
             );
         }
+    }
+
+    #[test]
+    fn partial_results_and_row_sums_are_added_once_each() {
+        let (gpu, software) = (&GpuTarget::default(), &GpuTarget { software: true, ..GpuTarget::default() });
+        // The gradients of a linear layer's weight, and of its bias.
+        let of = |bias: bool, target| {
+            launched(target, |g| {
+                let [seed, x] = ["seed", "x"].map(|name| g.input(name, [16_384, 64], DType::F32));
+                let weight = seed.t().matmul(x);
+                if bias { vec![weight, seed.sum(0)] } else { vec![weight] }
+            })
+        };
+        let (workgroups, scratch) = of(false, gpu);
+        assert_eq!((workgroups.len(), workgroups[0]), (2, 64 * 4));
+        assert_eq!(scratch, 64 * 64 * 64 * 4);
+        let (workgroups, scratch) = of(true, gpu);
+        assert_eq!((workgroups.len(), workgroups[0]), (3, 64 * 4));
+        assert_eq!(scratch, 64 * 64 * 65 * 4);
+        assert_eq!(of(true, software).0.len(), 1);
     }
 
     /// What the shader's header asks of its constants.

@@ -149,6 +149,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_takes_the_place_of_a_joined_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let joined = || Shader::file("a", "// [outside]\nfn b() {}\n// [end]\nb();\n").join("b", "fn b() {}\n");
+        // As the embedded file, with stand-ins for what others declare, and without.
+        for text in ["// [outside]\nfn c() {}\n// [end]\nfn b() { new(); }\n", "fn b() { new(); }\n"] {
+            std::fs::write(dir.path().join("b.wgsl"), text).unwrap();
+            let shader = ShaderFolder::read(dir.path()).unwrap().apply(joined());
+            assert!(shader.is_replaced() && !joined().is_replaced());
+            let wgsl = shader.wgsl().unwrap();
+            let code: Vec<&str> = wgsl.lines().filter(|line| !line.is_empty() && !line.starts_with("//")).collect();
+            assert_eq!(code, ["b();", "fn b() { new(); }"]);
+        }
+    }
+
+    #[test]
     fn a_file_that_no_shader_is_named_like_is_named() {
         let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
         let mut found = ShaderFolder::read_own(&committed).unwrap().names().join(" ");

@@ -158,6 +158,8 @@ fn weight_gradients() -> Vec<Sample> {
     add("1d groups 2 stride 2", &[70, 4, 40], &[6, 2, 5], o().groups(2).stride(2).padding(2), f);
     add("1d kernel 1", &[1, 2, 1_025], &[17, 2, 1], o(), f);
     add("2d", &[7, 2, 15, 14], &[3, 2, 3, 2], o().dilation([2, 1]).padding([1, 0]), f);
+    // Tiles of 16 rows, the last of them short.
+    add("1d, wide tiles", &[16, 43, 1_040], &[17, 43, 3], o().padding(1), f);
     add("1d f16", &[30, 2, 40], &[3, 2, 3], o(), halves);
     // A layer's gradients: the bias's are row sums.
     let layer = vec![floats([50, 3, 40]), floats([4, 3, 3]), floats([4, 1])];
