@@ -1,4 +1,4 @@
-//! Dense arrays on the host: what goes into a program and what comes out.
+//! Dense arrays on the host: the inputs, constants and outputs of programs.
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -18,15 +18,15 @@ pub enum Data {
     I32(Vec<i32>),
 }
 
-/// A Rust type that can be a tensor's element.
+/// A Rust type that can be a tensor's element type.
 pub trait Element: bytemuck::Pod + PartialEq + std::fmt::Debug + Send + Sync {
-    /// Its dtype.
+    /// The corresponding dtype.
     const DTYPE: DType;
     /// The value as `f64` (exact).
     fn to_f64(self) -> f64;
-    /// The nearest value to `x` (integers: truncated, saturating).
+    /// The value of this type nearest to `x` (integers: truncated, saturating).
     fn from_f64(x: f64) -> Self;
-    /// The dtype-tagged vector.
+    /// The vector with its dtype attached.
     fn wrap(data: Vec<Self>) -> Data;
 }
 
@@ -63,7 +63,7 @@ impl Element for f16 {
     }
 }
 
-/// Runs `$body` with `$v` bound to the vector inside a [`Data`].
+/// Runs `$body` with `$v` bound to the typed vector inside a [`Data`].
 macro_rules! each_data {
     ($data:expr, $v:ident => $body:expr) => {
         match $data {
@@ -91,7 +91,8 @@ pub struct Array {
 }
 
 impl Array {
-    /// An array of `shape` from its elements in row-major order. The lengths must agree.
+    /// An array of `shape` from its elements in row-major order. An error if the number of elements differs from the
+    /// shape's.
     pub fn new<T: Element>(shape: impl Into<Shape>, data: Vec<T>) -> Result<Self> {
         let shape = shape.into();
         shape.check().map_err(|m| Error::value("array", m))?;
@@ -103,18 +104,18 @@ impl Array {
         }
         Ok(Array { shape, data: T::wrap(data) })
     }
-    /// A scalar.
+    /// A 0-D array holding `x`.
     pub fn scalar<T: Element>(x: T) -> Self {
         Array { shape: Shape::scalar(), data: T::wrap(vec![x]) }
     }
-    /// An array of one value.
+    /// An array with every element equal to `x`.
     pub fn full<T: Element>(shape: impl Into<Shape>, x: T) -> Result<Self> {
         let shape = shape.into();
         shape.check().map_err(|m| Error::value("array", m))?;
         let n = shape.elements();
         Array::new(shape, vec![x; n])
     }
-    /// Zeros of a dtype.
+    /// An array of zeros.
     pub fn zeros(shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
         let shape = shape.into();
         match dtype {
@@ -124,7 +125,7 @@ impl Array {
             DType::I32 => Array::full(shape, 0i32),
         }
     }
-    /// Elements given as `f64`, rounded to `dtype` (integers: truncated).
+    /// An array from `f64` elements in row-major order, rounded to `dtype` (integers: truncated).
     pub fn from_f64(shape: impl Into<Shape>, data: &[f64], dtype: DType) -> Result<Self> {
         fn convert<T: Element>(data: &[f64]) -> Vec<T> {
             data.iter().map(|&x| T::from_f64(x)).collect()
@@ -149,7 +150,7 @@ impl Array {
             Data::I32(_) => DType::I32,
         }
     }
-    /// Shape and dtype together.
+    /// The shape and dtype together.
     pub fn tensor_type(&self) -> TensorType {
         TensorType { shape: self.shape.clone(), dtype: self.dtype() }
     }
@@ -168,15 +169,18 @@ impl Array {
     /// The elements as a slice of `T`; an error if that is not the array's dtype.
     pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
         if T::DTYPE != self.dtype() {
-            return Err(Error::value("array", format!("holds {}, but {} was asked for", self.dtype(), T::DTYPE)));
+            return Err(Error::value(
+                "array",
+                format!("the dtype is {}, but {} was requested", self.dtype(), T::DTYPE),
+            ));
         }
         Ok(bytemuck::cast_slice(self.bytes()))
     }
-    /// The elements as bytes, native order.
+    /// The elements as bytes, row-major, in native byte order.
     pub fn bytes(&self) -> &[u8] {
         each_data!(&self.data, v => bytemuck::cast_slice(v))
     }
-    /// An array from native-order bytes, which must have the type's length.
+    /// An array from row-major bytes in native byte order. An error if their number differs from the type's size.
     pub fn from_bytes(ty: &TensorType, bytes: &[u8]) -> Result<Self> {
         if bytes.len() != ty.bytes() {
             return Err(Error::value(
@@ -203,7 +207,7 @@ impl Array {
         }
         Ok(self.to_f64()[0])
     }
-    /// The same elements in another shape.
+    /// The same elements, row-major, in another shape. An error if the number of elements differs.
     pub fn reshape(self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
         if shape.elements() != self.len() {

@@ -1,5 +1,5 @@
-//! Reverse-mode differentiation, symbolic: gradients are graph nodes like any other, so they can be differentiated
-//! again. The rules live with the operations.
+//! Reverse-mode differentiation of graphs. Gradients are ordinary graph nodes, so they can be differentiated again.
+//! Each operation's gradient rule is in its own file of `ops/`.
 
 use crate::graph::NodeId;
 use crate::ops::movement::Movement;
@@ -7,8 +7,8 @@ use crate::ops::{GradContext, Op};
 use crate::tensor::Tensor;
 
 impl<'g> Tensor<'g> {
-    /// The gradients of this one-element tensor with respect to `wrt`, each of its shape. A tensor this does not
-    /// depend on (or depends on only through steps without slope) has gradient 0.
+    /// The gradients of this one-element tensor with respect to `wrt`, each of its shape. The gradient is 0
+    /// for a tensor that this one does not depend on, or depends on only through functions with zero derivative.
     ///
     /// ```
     /// # use wgrad::{Array, DType, Device, Graph, Session};
@@ -43,7 +43,8 @@ impl<'g> Tensor<'g> {
         self.vjp(seed, wrt)
     }
 
-    /// The vector-Jacobian product: the gradient of `Σ upstream · self`, where `upstream` has this tensor's shape.
+    /// The vector-Jacobian product: the gradient of `Σ upstream · self` with respect to `wrt`. `upstream` has this
+    /// tensor's shape and dtype.
     #[track_caller]
     pub fn vjp(self, upstream: Tensor<'g>, wrt: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         let graph = self.graph;
@@ -70,7 +71,7 @@ impl<'g> Tensor<'g> {
         }
         for index in 0..end {
             let node = &graph.nodes()[index];
-            // No gradient flows there, so what comes before need not have a rule.
+            // No gradient flows through `detach`, so the nodes before it need no gradient rule.
             let detached = matches!(node.op, Op::Movement(Movement::Detach));
             depends[index] |= !detached && node.inputs.iter().any(|i| depends[i.index()]);
         }
@@ -87,7 +88,7 @@ impl<'g> Tensor<'g> {
             let output = Tensor { graph, id: NodeId::from_index(index) };
             let cx = GradContext { inputs: &inputs, output, upstream: gradient, wanted: &wanted };
             let definition = node.op.definition();
-            // What a rule adds is ascribed to the line of what it differentiates.
+            // Nodes and errors of a gradient rule are attributed to the source line of the operation it differentiates.
             graph.scope_at(format!("gradient of {}", definition.name()), node.location, || {
                 for ((input, part), wanted) in inputs.iter().zip(definition.grad(&cx)).zip(&wanted) {
                     let Some(part) = part.filter(|part| *wanted && !part.is_poisoned()) else { continue };

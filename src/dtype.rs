@@ -4,8 +4,8 @@ use half::f16;
 
 /// The type of a tensor's elements.
 ///
-/// `F16` is a storage type: kernels compute in `f32` and round once, on the store.
-/// Comparisons give `U32` tensors holding 0 or 1.
+/// `F16` is a storage type: kernels compute in `f32` and round once, when they store. Comparisons give `U32` tensors of
+/// 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
@@ -20,10 +20,10 @@ pub enum DType {
 }
 
 impl DType {
-    /// All of them.
+    /// All dtypes.
     pub const ALL: [DType; 4] = [DType::F32, DType::F16, DType::U32, DType::I32];
 
-    /// Bytes an element takes.
+    /// The size of an element in bytes.
     pub fn size(self) -> usize {
         match self {
             DType::F16 => 2,
@@ -43,11 +43,11 @@ impl DType {
             DType::I32 => "i32",
         }
     }
-    /// The type kernels compute in: `F32` for `F16`, else itself.
+    /// The type that kernels compute in: `F32` for `F16`, otherwise the dtype itself.
     pub fn compute(self) -> DType {
         if self == DType::F16 { DType::F32 } else { self }
     }
-    /// The distance from 1 to the next larger float; 0 for integers.
+    /// The machine epsilon: the distance from 1 to the next larger number of this dtype; 0 for integers.
     pub fn epsilon(self) -> f64 {
         match self {
             DType::F32 => f64::from(f32::EPSILON),

@@ -1,25 +1,26 @@
-//! The one error type. Every message names what was asked, what was found, and what to do about it.
+//! The error type of the crate. Every message names what was requested, what was found, and what to do about it.
 
 use std::path::{Path, PathBuf};
 
-/// What can go wrong in wgrad. Nothing a caller passes in panics; it comes back as one of these.
+/// What can go wrong in wgrad. Invalid arguments never cause a panic: they are returned as one of these errors.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An operation was given tensors or attributes it cannot take. Recorded at the call, returned by `compile`.
+    /// An operation got tensors or attributes it does not accept. The error is recorded at the call and returned by
+    /// `compile`.
     #[error("{op}: {message}\n  at {location}")]
     Op {
         /// The operation's name, e.g. `matmul`.
         op: String,
-        /// What is wrong, with the shapes.
+        /// What is wrong, including the shapes.
         message: String,
         /// The caller's file, line and column.
         location: String,
     },
-    /// A host array, a run's input or a variable does not have the type the program needs.
+    /// A host array, an input of a run or a variable does not have the type that the program expects.
     #[error("{subject}: {message}")]
     Value {
-        /// What was given, e.g. ``input `x` ``.
+        /// The offending value, e.g. ``input `x` ``.
         subject: String,
         /// What is wrong with it.
         message: String,
@@ -32,36 +33,36 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
-    /// A setting (from the command line, a TOML file or a builder) is not usable.
+    /// A setting (from the command line, a TOML file or a builder) is invalid.
     #[error("{setting}: {message}")]
     Config {
         /// The setting's name or path, e.g. `train.batch`.
         setting: String,
-        /// What is wrong and what is accepted.
+        /// What is wrong and which values are accepted.
         message: String,
     },
-    /// No device of the wanted kind, or the device cannot do what the program needs.
+    /// There is no device of the requested kind, or the device lacks a feature that the program needs.
     #[error("device: {0}")]
     Device(String),
-    /// The device's limit is too small for the program.
+    /// The program exceeds a limit of the device.
     #[error("{what} needs {needed}, but the device's limit is {limit}: {remedy}")]
     Limit {
-        /// What needs it.
+        /// The object that exceeds the limit.
         what: String,
-        /// How much it needs.
+        /// The required amount.
         needed: u64,
-        /// How much there is.
+        /// The device's limit.
         limit: u64,
-        /// What the user can do.
+        /// How to avoid the error.
         remedy: String,
     },
     /// The device ran out of memory.
     #[error("out of device memory: {0}. Use a smaller batch or a device with more memory")]
     OutOfMemory(String),
-    /// The device was lost (driver reset, unplugged, watchdog).
+    /// The device was lost (driver reset, device unplugged, watchdog timeout).
     #[error("the device was lost: {0}. Start the run again; a shorter submission or another device may help")]
     DeviceLost(String),
-    /// A computation gave a value that is not a number where one is needed.
+    /// A computation gave NaN or infinity where a finite number is required.
     #[error("{0}")]
     NotFinite(String),
     /// A bug in wgrad: a driver rejected a kernel, or an invariant does not hold. Please report it.

@@ -1,9 +1,10 @@
-//! The f64 meaning of a graph.
+//! The f64 reference: the definition of a graph's values.
 //!
-//! Interprets the *unoptimised* graph node by node in `f64` with plain loops. It is the written definition every
-//! other executor is checked against, and stays simple for ever: no performance work touches it.
+//! Interprets the *unoptimised* graph node by node in `f64` with plain loops. Every other executor is checked against
+//! it. It stays simple: no performance work is done here.
 //!
-//! Floats are not rounded to their dtype (an explicit cast to `f16` rounds); integers are exact and wrap as on devices.
+//! Floats are not rounded to their dtype (an explicit cast to `f16` does round). Integers are exact and wrap as on
+//! devices.
 
 use crate::array::Array;
 use crate::dtype::DType;
@@ -14,14 +15,14 @@ use crate::ops::leaf::Leaf;
 use crate::shape::Shape;
 use std::collections::HashMap;
 
-/// A dense f64 array: the reference's tensor. Integers are held exactly.
+/// A dense row-major array of `f64`: the reference's tensor. Integers are held exactly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefTensor {
     /// The shape.
     pub shape: Shape,
-    /// The dtype this stands for.
+    /// The dtype of the tensor it stands for.
     pub dtype: DType,
-    /// The elements, row-major.
+    /// The elements in row-major order.
     pub data: Vec<f64>,
 }
 
@@ -30,15 +31,16 @@ impl RefTensor {
     pub fn from_fn(shape: &Shape, dtype: DType, f: impl FnMut(usize) -> f64) -> Self {
         RefTensor { shape: shape.clone(), dtype, data: (0..shape.elements()).map(f).collect() }
     }
-    /// The host array's values.
+    /// The values of a host array.
     pub fn from_array(array: &Array) -> Self {
         RefTensor { shape: array.shape().clone(), dtype: array.dtype(), data: array.to_f64() }
     }
-    /// Rounds to the dtype it stands for.
+    /// Rounds the elements to the dtype. An error if their number does not match the shape.
     pub fn to_array(&self) -> Result<Array> {
         Array::from_f64(self.shape.clone(), &self.data, self.dtype)
     }
-    /// An error if it has not as many elements as its shape says, which only a user's operation `op` can come to.
+    /// An error if the number of elements is not the shape's: only the reference of a user's operation `op` can cause
+    /// that.
     pub(crate) fn check_length(&self, op: &str) -> Result<()> {
         let (found, expected) = (self.data.len(), self.shape.elements());
         if found == expected {
@@ -48,13 +50,13 @@ impl RefTensor {
             format!("its reference gives {found} elements for the shape {}, which has {expected}", self.shape);
         Err(Error::value(format!("custom kernel `{op}`"), message))
     }
-    /// The same with every element replaced by its absolute value.
+    /// The absolute value of every element.
     pub fn abs(&self) -> RefTensor {
         RefTensor { data: self.data.iter().map(|x| x.abs()).collect(), ..self.clone() }
     }
 }
 
-/// Where a run's leaves come from.
+/// The values of a run's leaves.
 #[derive(Debug, Clone, Copy)]
 pub struct Environment<'a> {
     /// Values of the inputs, by name.

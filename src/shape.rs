@@ -5,7 +5,7 @@ use crate::dtype::DType;
 /// The largest rank a tensor can have.
 pub const MAX_RANK: usize = 6;
 
-/// The largest number of elements a tensor can have: kernels index with 32 bits.
+/// The largest number of elements a tensor can have: kernels compute indices in 32 bits.
 pub const MAX_ELEMENTS: usize = i32::MAX as usize;
 
 /// A tensor's shape: the size of each axis, outermost first (row-major).
@@ -13,7 +13,7 @@ pub const MAX_ELEMENTS: usize = i32::MAX as usize;
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// The shape of a scalar.
+    /// The shape of a scalar: rank 0.
     pub fn scalar() -> Self {
         Shape(Vec::new())
     }
@@ -25,12 +25,13 @@ impl Shape {
     pub fn elements(&self) -> usize {
         self.0.iter().fold(1usize, |a, &b| a.saturating_mul(b))
     }
-    /// Rejects shapes beyond [`MAX_RANK`] and [`MAX_ELEMENTS`].
+    /// An error for shapes beyond [`MAX_RANK`] or [`MAX_ELEMENTS`].
     pub fn check(&self) -> Result<(), String> {
         if self.rank() > MAX_RANK {
             return Err(format!("shape {self} has rank {}, and {MAX_RANK} is the largest supported", self.rank()));
         }
-        // A zero anywhere makes the product 0 however large the others are: check the non-zero part too.
+        // A size of 0 makes the product 0 whatever the other sizes are, so the product of the non-zero sizes is
+        // checked.
         let product = self.0.iter().filter(|&&d| d != 0).try_fold(1usize, |a, &b| a.checked_mul(b));
         match product {
             Some(n) if n <= MAX_ELEMENTS => Ok(()),
@@ -45,7 +46,8 @@ impl Shape {
         }
         strides
     }
-    /// The shape two operands broadcast to, by NumPy's rule (align right; 1 stretches).
+    /// The shape that two operands broadcast to by NumPy's rule: shapes are aligned at the right, sizes of 1 are
+    /// stretched. `None` if they do not broadcast together.
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
         let rank = self.rank().max(other.rank());
         let at = |s: &Shape, i: usize| if i + s.rank() < rank { 1 } else { s.0[i + s.rank() - rank] };
@@ -105,7 +107,7 @@ impl From<&Shape> for Shape {
     }
 }
 
-/// Shape and dtype of a tensor.
+/// The shape and dtype of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TensorType {
     /// The shape.
@@ -115,11 +117,11 @@ pub struct TensorType {
 }
 
 impl TensorType {
-    /// A type of the given shape and dtype.
+    /// The type of the given shape and dtype.
     pub fn new(shape: impl Into<Shape>, dtype: DType) -> Self {
         TensorType { shape: shape.into(), dtype }
     }
-    /// Bytes of a dense array of this type.
+    /// The size in bytes of a dense array of this type.
     pub fn bytes(&self) -> usize {
         self.shape.elements().saturating_mul(self.dtype.size())
     }
@@ -131,7 +133,7 @@ impl std::fmt::Display for TensorType {
     }
 }
 
-/// Which axes an operation works on. Negative axes count from the end, as in NumPy; `..` is all of them.
+/// The axes that an operation applies to. Negative axes count from the end, as in NumPy; `..` means all axes.
 ///
 /// ```
 /// use wgrad::Axes;
@@ -146,12 +148,12 @@ impl std::fmt::Display for TensorType {
 pub enum Axes {
     /// Every axis.
     All,
-    /// These.
+    /// The listed axes.
     List(Vec<isize>),
 }
 
 impl Axes {
-    /// Sorted non-negative axes, or what is wrong with them.
+    /// The axes, non-negative and sorted, or a message that says what is wrong with them.
     pub fn resolve(&self, rank: usize) -> Result<Vec<usize>, String> {
         let Axes::List(list) = self else { return Ok((0..rank).collect()) };
         let mut axes = list.iter().map(|&a| resolve_axis(a, rank)).collect::<Result<Vec<_>, _>>()?;
@@ -163,7 +165,7 @@ impl Axes {
     }
 }
 
-/// A non-negative axis from one that may count from the end.
+/// The non-negative form of an axis, which may count from the end.
 pub(crate) fn resolve_axis(axis: isize, rank: usize) -> Result<usize, String> {
     let resolved = if axis < 0 { axis + rank as isize } else { axis };
     if resolved < 0 || resolved >= rank as isize {
@@ -203,17 +205,18 @@ impl From<std::ops::RangeFull> for Axes {
     }
 }
 
-/// Where a tensor's elements lie in a buffer: element `[i0, i1, …]` is at `offset + Σ i_k · strides_k`.
+/// The layout of a tensor's elements in a buffer: element `[i0, i1, …]` is at `offset + Σ i_k · strides_k`.
 ///
-/// Movement operations (reshape of a dense array, permute, broadcast, slice, flip) only change the view: they
-/// cost nothing on any device.
+/// Movement operations (reshape of a dense array, permute, broadcast, slice, flip) only change the view: they cost
+/// nothing on any device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct View {
     /// The logical shape.
     pub shape: Shape,
-    /// Elements between neighbours along each axis; 0 for a broadcast axis, negative for a flipped one.
+    /// The distance, in elements, between neighbours along each axis; 0 for a broadcast axis, negative for a flipped
+    /// one.
     pub strides: Vec<isize>,
-    /// The position of the first element.
+    /// The position of the first element, in elements.
     pub offset: usize,
 }
 
@@ -223,7 +226,7 @@ impl View {
         let shape = shape.into();
         View { strides: shape.strides(), shape, offset: 0 }
     }
-    /// Whether elements lie in row-major order without gaps (any offset).
+    /// Whether the view is contiguous: elements in row-major order without gaps, at any offset.
     pub fn is_dense(&self) -> bool {
         let mut expected = 1isize;
         for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {
@@ -242,7 +245,7 @@ impl View {
             offset: self.offset,
         }
     }
-    /// Stretches axes of size 1 and adds leading ones. The shapes must be compatible.
+    /// Stretches axes of size 1 and adds leading axes. The shapes must be compatible.
     pub fn broadcast(&self, shape: &Shape) -> View {
         let lead = shape.rank() - self.shape.rank();
         let strides = (0..shape.rank())
@@ -250,7 +253,7 @@ impl View {
             .collect();
         View { shape: shape.clone(), strides, offset: self.offset }
     }
-    /// Keeps `size` elements of `axis` from `start`, every `step`-th.
+    /// Keeps every `step`-th element of `axis`, `size` of them, from `start` on.
     pub fn slice(&self, axis: usize, start: usize, size: usize, step: usize) -> View {
         let mut view = self.clone();
         let mut sizes = view.shape.to_vec();
@@ -271,12 +274,14 @@ impl View {
         view.strides[axis] = -view.strides[axis];
         view
     }
-    /// The same elements in another shape, if no copy is needed. The element counts must be equal.
+    /// A view of the same elements in another shape; `None` if that needs a copy. The numbers of elements must be
+    /// equal.
     pub fn reshape(&self, shape: &Shape) -> Option<View> {
         if self.is_dense() {
             return Some(View { offset: self.offset, ..View::dense(shape.clone()) });
         }
-        // Match runs of old axes with runs of new axes of the same product; a run must be mergeable.
+        // Match runs of old axes with runs of new axes that have the same number of elements. The axes of an old run
+        // must be contiguous with one another.
         let old: Vec<(usize, isize)> =
             self.shape.iter().copied().zip(self.strides.iter().copied()).filter(|&(n, _)| n != 1).collect();
         let mut strides = vec![0isize; shape.rank()];
@@ -306,7 +311,7 @@ impl View {
         }
         Some(View { shape: shape.clone(), strides, offset: self.offset })
     }
-    /// Positions from the lowest to the highest element.
+    /// The range of positions from the lowest to the highest element.
     pub fn range(&self) -> std::ops::Range<usize> {
         if self.shape.elements() == 0 {
             return self.offset..self.offset;
@@ -318,7 +323,7 @@ impl View {
         }
         low as usize..high as usize + 1
     }
-    /// The position of the `linear`-th element in row-major order.
+    /// The position of the element with index `linear` in row-major order.
     pub fn index(&self, linear: usize) -> usize {
         let (mut rest, mut position) = (linear, self.offset as isize);
         for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {

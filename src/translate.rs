@@ -1,7 +1,7 @@
-//! WGSL without a device: checked, taken apart, and translated to what drivers speak.
+//! WGSL without a device: parsed, validated, inspected, and translated to the languages that drivers accept.
 //!
-//! This is naga, wgpu's own shader compiler, with the settings wgpu uses. So a shader can be looked at as Vulkan, Metal,
-//! DX12 and GL would be given it, on a machine that has none of them.
+//! This uses naga, wgpu's shader compiler, with wgpu's settings. So the shader that Vulkan, Metal, DX12 or GL would
+//! get can be inspected on a machine without such a device.
 //!
 //! ```
 //! use wgrad::wgsl::GpuTarget;
@@ -24,7 +24,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, ShaderStage, StorageAccess};
 use std::str::FromStr;
 
-/// What drivers take.
+/// A shader language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Language {
     /// WGSL itself.
@@ -33,9 +33,9 @@ pub enum Language {
     Spirv,
     /// Metal's shading language, 2.4.
     Msl,
-    /// Direct3D's, for shader model 6.2.
+    /// Direct3D's HLSL, for shader model 6.2.
     Hlsl,
-    /// OpenGL's, ES 3.1.
+    /// OpenGL's GLSL, ES 3.1.
     Glsl,
 }
 
@@ -74,14 +74,14 @@ impl std::fmt::Display for Language {
 /// A translated shader.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Translation {
-    /// Source.
+    /// Source code.
     Text(String),
-    /// SPIR-V's words.
+    /// SPIR-V, as 32-bit words.
     Words(Vec<u32>),
 }
 
 impl Translation {
-    /// The text, unless it is SPIR-V.
+    /// The source code; `None` for SPIR-V.
     pub fn text(&self) -> Option<&str> {
         match self {
             Translation::Text(text) => Some(text),
@@ -89,7 +89,7 @@ impl Translation {
         }
     }
 
-    /// The words, if it is SPIR-V.
+    /// The words of SPIR-V; `None` for other languages.
     pub fn words(&self) -> Option<&[u32]> {
         match self {
             Translation::Text(_) => None,
@@ -98,7 +98,7 @@ impl Translation {
     }
 }
 
-/// How a shader declares a buffer.
+/// How a shader accesses a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// `var<uniform>`.
@@ -111,7 +111,7 @@ pub enum Access {
     Other,
 }
 
-/// A resource that a shader declares.
+/// A resource declared by a shader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
     /// Its name.
@@ -122,11 +122,11 @@ pub struct Declared {
     pub binding: u32,
     /// How it is declared.
     pub access: Access,
-    /// Bytes it needs at least: one element, of an array without a length.
+    /// The minimum size of its buffer in bytes; a runtime-sized array counts as one element.
     pub bytes: u64,
 }
 
-/// A shader whose entry point is `main`, found valid.
+/// A parsed, valid shader whose entry point is `main`.
 #[derive(Debug)]
 pub struct Module {
     module: naga::Module,
@@ -135,8 +135,8 @@ pub struct Module {
 }
 
 impl Module {
-    /// Parses and validates WGSL for a device with the target's features. The error is naga's message, with the lines it
-    /// speaks of.
+    /// Parses and validates WGSL for a device with the target's features. An error holds naga's message, with the
+    /// source lines it refers to.
     pub fn parse(text: &str, target: &GpuTarget) -> Result<Module> {
         let mut capabilities = Capabilities::IMMEDIATES;
         capabilities.set(Capabilities::SHADER_FLOAT16, target.f16);
@@ -150,7 +150,7 @@ impl Module {
             .map_err(|error| Error::value("WGSL", error.emit_to_string(text)))?;
         let (module, info) = match process_overrides(&module, &info, None, &Default::default()) {
             Ok((module, info)) => (module.into_owned(), info.into_owned()),
-            Err(error) => return Err(Error::value("WGSL", format!("an override has no value: {error}"))),
+            Err(error) => return Err(Error::value("WGSL", format!("an override constant has no value: {error}"))),
         };
         if !module.entry_points.iter().any(is_main) {
             return Err(Error::value("WGSL", "there is no `@compute` function `main`"));
@@ -162,7 +162,7 @@ impl Module {
         self.module.entry_points.iter().position(is_main).unwrap_or_default()
     }
 
-    /// The resources it declares, by group and binding.
+    /// The resources it declares, sorted by group and binding.
     pub fn bindings(&self) -> Vec<Declared> {
         let context = self.module.to_ctx();
         let declared = self.module.global_variables.iter().filter_map(|(_, variable)| {
@@ -182,7 +182,7 @@ impl Module {
         declared
     }
 
-    /// Threads of a workgroup.
+    /// Threads per workgroup.
     pub fn threads(&self) -> u32 {
         self.module.entry_points[self.main()].workgroup_size.iter().product()
     }
@@ -192,7 +192,7 @@ impl Module {
         let (used, context) = (self.info.get_entry_point(self.main()), self.module.to_ctx());
         let variables = self.module.global_variables.iter();
         let shared = variables.filter(|(at, v)| v.space == AddressSpace::WorkGroup && !used[*at].is_empty());
-        // Each starts at a multiple of 16 bytes, as wgpu counts.
+        // Each variable starts at a multiple of 16 bytes: wgpu counts the same way.
         shared.map(|(_, v)| u64::from(self.module.types[v.ty].inner.size(context)).next_multiple_of(16)).sum()
     }
 
@@ -201,10 +201,10 @@ impl Module {
         self.module.global_variables.iter().any(|(_, v)| v.space == AddressSpace::Immediate)
     }
 
-    /// `main` in another language. An error says what that language cannot express.
+    /// Translates `main` to another language. An error says what that language cannot express.
     ///
-    /// Immediates are push constants in SPIR-V, a buffer in Metal's language (slot 30), root constants in HLSL (space 1)
-    /// and plain uniforms in GLSL, as wgpu binds them.
+    /// As wgpu binds them, immediates are push constants in SPIR-V, a buffer in Metal (slot 30), root constants in
+    /// HLSL (space 1), and plain uniforms in GLSL.
     pub fn translate(&self, language: Language) -> Result<Translation> {
         let failed = |error: &dyn std::fmt::Display| Error::value(format!("translation to {language}"), error);
         let (module, info, stage) = (&self.module, &self.info, ShaderStage::Compute);

@@ -1,15 +1,15 @@
-//! Values that live on the device between runs.
+//! Variables: values that stay on the device between runs.
 
 use crate::array::Array;
 use crate::shape::TensorType;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A value that lives on the device between runs: a parameter, an optimiser's moment, a running statistic, a metric,
+/// A value that stays on the device between runs: a parameter, an optimiser's state, a running statistic, a metric,
 /// a data set.
 ///
 /// A `Variable` is a cheap handle (clones are the same variable). Graphs refer to it with
-/// [`Graph::variable`](crate::Graph::variable); every program a [`Session`](crate::Session) compiles shares its storage.
+/// [`Graph::variable`](crate::Graph::variable); all programs of one [`Session`](crate::Session) share its storage.
 ///
 /// ```
 /// use wgrad::{Array, Variable};
@@ -26,7 +26,7 @@ struct Inner {
 }
 
 impl Variable {
-    /// A variable with its initial value, which also fixes its shape and dtype.
+    /// A variable with an initial value, which also fixes its shape and dtype.
     pub fn new(name: impl Into<String>, initial: impl Into<Array>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -36,19 +36,20 @@ impl Variable {
     pub fn renamed(&self, name: impl Into<String>) -> Self {
         Variable(Arc::new(Inner { id: self.0.id, name: name.into(), initial: self.0.initial.clone() }))
     }
-    /// A number no other variable of this process has.
+    /// A number unique to this variable within the process.
     pub fn id(&self) -> u64 {
         self.0.id
     }
-    /// The name given to it; messages use it.
+    /// The variable's name, used in messages.
     pub fn name(&self) -> &str {
         &self.0.name
     }
-    /// The value it has until a program or [`Session::write`](crate::Session::write) changes it.
+    /// The initial value. The variable keeps it until a program or [`Session::write`](crate::Session::write) changes
+    /// it.
     pub fn initial(&self) -> &Array {
         &self.0.initial
     }
-    /// Shape and dtype.
+    /// The shape and dtype.
     pub fn tensor_type(&self) -> TensorType {
         self.0.initial.tensor_type()
     }

@@ -73,7 +73,7 @@ fn what_cannot_work_is_an_error_with_a_name() {
         ("hardtanh", "ordered", |_, x| x.hardtanh(1.0, 0.0)),
         ("repeat", "fewer numbers", |_, x| x.repeat(&[2])),
         ("split", "must not be 0", |_, x| x.split(0, 1)[0]),
-        ("chunk", "a chunk or more", |_, x| x.chunk(0, 1)[0]),
+        ("chunk", "number of chunks", |_, x| x.chunk(0, 1)[0]),
         ("outer", "two vectors", |_, x| x.outer(x)),
     ];
     for (name, part, build) in cases {

@@ -276,7 +276,7 @@ fn a_parameter_in_two_groups_is_an_error() {
     assert!(g.check().unwrap_err().to_string().contains("updated twice"));
     let g = Graph::new();
     optimizer.apply(&[g.variable(&v)], 0.1, g.step());
-    assert!(g.check().unwrap_err().to_string().contains("2 parameters cannot take 1"));
+    assert!(g.check().unwrap_err().to_string().contains("2 parameters need 2 gradients, but 1"));
 }
 
 fn schedule(attrs: &Attrs) -> Schedule {

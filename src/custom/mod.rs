@@ -1,13 +1,13 @@
-//! Kernels of your own: one trait says what an operation computes and how a GPU does it, and the rest of wgrad works with
-//! it as with its own operations: graphs, gradients, plans, every device, `check`, `gradcheck` and `bench`.
+//! Custom kernels: one trait defines an operation and its GPU shader. The rest of wgrad then treats it like a
+//! built-in operation: graphs, gradients, plans, every device, `check`, `gradcheck` and `bench`.
 //!
 //! - [`Graph::custom`](crate::Graph::custom) applies it;
-//! - [`verify::check_custom`](crate::verify::check_custom) compares it with its reference on a device, forward and
-//!   backward, at the edges of shapes and layouts too, and checks its gradient against finite differences;
-//! - [`bench::custom`](crate::bench::custom) makes benchmark cases of it;
-//! - [`verify::divergence`](crate::verify::divergence) finds it if it is what is wrong in a larger graph.
+//! - [`verify::check_custom`](crate::verify::check_custom) compares a device's results with its reference, forward
+//!   and backward and for edge cases of shapes and layouts, and checks its gradient against finite differences;
+//! - [`bench::custom`](crate::bench::custom) makes benchmark cases from it;
+//! - [`verify::divergence`](crate::verify::divergence) finds it if it is the faulty node of a larger graph.
 //!
-//! `examples/custom_kernel.rs` does all of this.
+//! `examples/custom_kernel.rs` shows all of this.
 
 mod operation;
 mod scale;
@@ -24,12 +24,13 @@ use std::sync::Arc;
 
 pub use scale::by_differences;
 
-/// An operation of one output: its shape rule, its meaning in f64, its WGSL, and its gradient if it has one.
+/// A custom operation with one output: its shape rule, its f64 reference, its WGSL shader, and optionally its
+/// gradient.
 ///
-/// The type holds the operation's attributes (an epsilon, a width) and little else: it is cloned freely.
+/// The type holds the operation's attributes (such as an epsilon or a width) and little else: it is cloned often.
 ///
 /// # The shader
-/// [`wgsl`](CustomKernel::wgsl) is a whole WGSL module with the entry point `main`, and these bindings:
+/// [`wgsl`](CustomKernel::wgsl) returns a complete WGSL module with the entry point `main` and these bindings:
 ///
 /// | | |
 /// |---|---|
@@ -37,11 +38,12 @@ pub use scale::by_differences;
 /// | `@group(0) @binding(1) var<storage, read>` | the first input; the others follow |
 /// | `@group(0) @binding(1 + inputs) var<storage, read_write>` | the output |
 ///
-/// Unused bindings may be left out. Inputs and output are dense and row-major, from the first element of their array on;
-/// `enable f16;` is added where an operand is `f16`. A buffer may be longer than what it holds, so take sizes from the
-/// parameters, not from `arrayLength`. Every element of the output has to be written: it is stale before.
+/// Unused bindings may be left out. Inputs and output are contiguous and row-major, and start at the first element of
+/// their array; `enable f16;` is added where an operand is `f16`. A buffer may be longer than its tensor, so take
+/// sizes from the parameters, not from `arrayLength`. The shader must write every element of the output: the buffer's
+/// old contents are undefined.
 ///
-/// Workgroups are folded into two dimensions, and a few more may run than were asked for:
+/// The workgroups are dispatched in two dimensions, and a few more may run than requested:
 ///
 /// ```wgsl
 /// @compute @workgroup_size(64)
@@ -53,9 +55,9 @@ pub use scale::by_differences;
 /// ```
 ///
 /// # Errors
-/// A shader that is no WGSL, has no `main`, or binds something else, and a reference of the wrong length, are
-/// [`Error::Value`](crate::Error::Value) that name the kernel, from `compile` or the run. What [`infer`](CustomKernel::infer)
-/// refuses is recorded in the graph with the line that asked for it.
+/// A shader that is not valid WGSL, has no `main`, or has other bindings, and a reference of the wrong length, cause
+/// an [`Error::Value`](crate::Error::Value) that names the kernel, from `compile` or from the run. An error of
+/// [`infer`](CustomKernel::infer) is recorded in the graph, with the line that applied the kernel.
 ///
 /// ```
 /// use wgrad::custom::CustomKernel;
@@ -113,79 +115,83 @@ pub use scale::by_differences;
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub trait CustomKernel: Clone + Debug + Send + Sync + 'static {
-    /// Its name, in errors, plans and reports.
+    /// The operation's name in errors, plans and reports.
     fn name(&self) -> &'static str;
 
-    /// The shape rule: the output's type, or what is wrong with the inputs. It must refuse whatever the reference and the
-    /// shader are not made for: they are called with nothing else.
+    /// The shape rule: the output's type, or what is wrong with the inputs. It must reject all inputs that the
+    /// reference and the shader do not support: they are called with no others.
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String>;
 
-    /// The meaning, in plain loops: the output's elements, row-major, integers exactly. It is what a device is compared with,
-    /// and what the CPU device runs, rounded to the output's dtype. Not called for an output without elements.
+    /// The reference, in plain loops: the output's elements in row-major order, with integers exact. Devices are
+    /// compared with it, and the CPU device runs it and rounds to the output's dtype. Not called for an output
+    /// without elements.
     fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> Vec<f64>;
 
     /// The shader for operands of these types: see [above](CustomKernel#the-shader).
     fn wgsl(&self, inputs: &[TensorType], output: &TensorType) -> String;
 
-    /// The words of the uniform, at most 4096. By default the number of elements of each input, then of the output.
+    /// The 32-bit words of the uniform buffer, at most 4096. By default the number of elements of each input, then of
+    /// the output.
     fn params(&self, inputs: &[TensorType], output: &TensorType) -> Vec<u32> {
         inputs.iter().chain([output]).map(|ty| ty.shape.elements() as u32).collect()
     }
 
-    /// How many workgroups to run. By default (`None`) enough for one invocation per element of the output, at the
-    /// `@workgroup_size` of the shader, which then has to be written in numbers.
+    /// The number of workgroups to dispatch. By default (`None`) one thread per element of the output, at the
+    /// shader's `@workgroup_size`, which must then be given as literal numbers.
     fn workgroups(&self, _inputs: &[TensorType], _output: &TensorType) -> Option<u64> {
         None
     }
 
-    /// The gradient rule, in graph operations, one entry per input; an entry `None` is a zero gradient. By default there is
-    /// no rule, and differentiating the operation is an error.
+    /// The gradient rule, in graph operations, with one entry per input; `None` means a gradient of zero. By default
+    /// there is no rule, and differentiating the operation is an error.
     fn grad<'g>(&self, _cx: &GradContext<'_, 'g>) -> Option<Vec<Option<Tensor<'g>>>> {
         None
     }
 
-    /// The scale of the rounding error of a correct shader, elementwise, in units of the output dtype's epsilon: see
-    /// [`Operation::error_scale`](crate::ops::Operation::error_scale). By default it follows from how the reference
-    /// responds to small changes of its inputs: see [`by_differences`], which also says when to write your own.
+    /// The scale of the rounding error of a correct shader, element-wise, in units of the output dtype's epsilon: see
+    /// [`Operation::error_scale`](crate::ops::Operation::error_scale). By default it is derived from how the
+    /// reference responds to small changes of its inputs: see [`by_differences`], which also says when to write your
+    /// own.
     fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
         by_differences(self, inputs, value)
     }
 
-    /// Floating-point operations, for plans and benchmarks. By default one per element of the inputs and the output.
+    /// The number of floating-point operations, for plans and benchmarks. By default one per element of the inputs
+    /// and the output.
     fn flops(&self, inputs: &[TensorType], output: &TensorType) -> u64 {
         inputs.iter().chain([output]).map(|ty| ty.shape.elements() as u64).sum()
     }
 
-    /// Computes the output on the CPU device, if there is a faster way than the reference; whether it did. Each element is a
-    /// 32-bit word: the bits of an `f32` (also for `f16`, which is rounded afterwards), a `u32` or an `i32`. By default it
-    /// does not, and the reference is run.
+    /// Computes the output on the CPU device, if there is a faster routine than the reference. Returns whether it
+    /// did. Each element is a 32-bit word: the bits of an `f32` (also for `f16`, which is rounded afterwards), a
+    /// `u32` or an `i32`. By default it returns false, and the reference runs.
     fn host(&self, _inputs: &[&[u32]], _output: &mut [u32]) -> bool {
         false
     }
 
-    /// Operands to check it with, a list for each case: small ones, since every element's gradient is checked. Cases with
-    /// other sizes and layouts are made of these.
+    /// Operands to check the kernel with, one list per case. Keep them small: the gradient of every element is
+    /// checked. Cases with other sizes and layouts are derived from these.
     fn samples(&self) -> Vec<Vec<SampleInput>>;
 
-    /// Operands to measure it with. By default those of [`samples`](CustomKernel::samples).
+    /// Operands to benchmark the kernel with. By default those of [`samples`](CustomKernel::samples).
     fn bench_inputs(&self) -> Vec<Vec<SampleInput>> {
         self.samples()
     }
 }
 
 impl Graph {
-    /// Applies a kernel of your own: see [`CustomKernel`].
+    /// Applies a custom kernel: see [`CustomKernel`].
     ///
     /// # Errors
-    /// Recorded in the graph if the kernel's shape rule refuses the inputs.
+    /// Recorded in the graph if the kernel's shape rule rejects the inputs.
     #[track_caller]
     pub fn custom<K: CustomKernel>(&self, kernel: &K, inputs: &[Tensor<'_>]) -> Tensor<'_> {
         self.apply(Op::Custom(Arc::new(Custom::new(kernel))), inputs)
     }
 }
 
-/// A kernel's [`samples`](CustomKernel::samples) as the samples that checks take, named by their shapes. Those of a kernel
-/// without a gradient are checked forward only.
+/// A kernel's [`samples`](CustomKernel::samples) as [`Sample`]s, named by their shapes. Those of a kernel without a
+/// gradient are checked forward only.
 pub fn samples<K: CustomKernel>(kernel: &K) -> Vec<Sample> {
     let sample = |inputs: Vec<SampleInput>| {
         let (kernel, differentiable) = (kernel.clone(), has_gradient(kernel, &inputs));
@@ -197,20 +203,20 @@ pub fn samples<K: CustomKernel>(kernel: &K) -> Vec<Sample> {
     kernel.samples().into_iter().map(sample).collect()
 }
 
-/// Operands' types, for people: `f32[3, 7] f32[7]`.
+/// The operands' types for display: `f32[3, 7] f32[7]`.
 pub(crate) fn label(inputs: &[SampleInput]) -> String {
     let types = inputs.iter().map(|i| TensorType::new(&i.shape, i.dtype).to_string());
     types.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the kernel has a gradient rule: what it says of these operands, in a graph that is then dropped.
+/// Whether the kernel has a gradient rule for these operands: it is called in a temporary graph.
 pub(crate) fn has_gradient<K: CustomKernel>(kernel: &K, inputs: &[SampleInput]) -> bool {
     let graph = Graph::new();
     let named = inputs.iter().enumerate();
     let operands: Vec<Tensor<'_>> = named.map(|(k, i)| graph.input(format!("x{k}"), &i.shape, i.dtype)).collect();
     let output = graph.custom(kernel, &operands);
     if graph.check().is_err() {
-        // The check says what is wrong.
+        // The check that runs later reports this error.
         return true;
     }
     let upstream = graph.input("upstream", output.shape(), output.dtype());

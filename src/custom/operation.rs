@@ -1,4 +1,4 @@
-//! A user's kernel as one of wgrad's operations.
+//! Adapts a user's kernel to the [`Operation`] trait.
 
 use super::CustomKernel;
 use crate::ops::custom::CustomOperation;
@@ -16,9 +16,9 @@ impl<K: CustomKernel> Custom<K> {
         Custom(kernel.clone())
     }
 
-    /// What the reference gives, of whatever length.
+    /// The reference's result, whatever its length. The reference is not called for an output without elements, so one
+    /// that divides by a size need not handle 0.
     fn values(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
-        // What divides by a size need not look out for 0.
         let nothing = output.shape.elements() == 0;
         let data = if nothing { Vec::new() } else { self.0.reference(inputs, output) };
         RefTensor { shape: output.shape.clone(), dtype: output.dtype, data }
@@ -42,7 +42,7 @@ impl<K: CustomKernel> Operation for Custom<K> {
         let count = cx.inputs.len();
         let problem = match self.0.grad(cx) {
             Some(gradients) if gradients.len() == count => return gradients,
-            Some(gradients) => format!("its rule gave {} gradients for {count} inputs", gradients.len()),
+            Some(gradients) => format!("its rule returned {} gradients for {count} inputs", gradients.len()),
             None => "has no gradient: write CustomKernel::grad, or detach its inputs".into(),
         };
         cx.upstream.graph().fail(self.0.name(), problem);

@@ -5,23 +5,25 @@ use crate::ops::matmul::accumulation_error;
 use crate::reference::RefTensor;
 use crate::shape::TensorType;
 
-/// The relative change of an input: small against the function's curvature, large against f64's rounding.
+/// The relative change of an input: small compared with the function's curvature, large compared with f64's rounding.
 const STEP: f64 = 1e-6;
-/// Up to so many elements of the inputs each is moved on its own.
+/// Up to this many input elements, each element is perturbed on its own.
 const ONE_BY_ONE: usize = 256;
-/// Elements of each larger input to move on their own, and moves of all elements at once.
+/// For larger inputs: the number of elements of each input to perturb on their own, and of perturbations of all
+/// elements at once.
 const SINGLES: usize = 16;
 const TOGETHER: usize = 12;
 
-/// An error scale from the reference's conditioning, which f64 differences give: for each element `y` of the output
-/// `(4 + √n)·Σ|∂y/∂x · x| + 4|y|`, where the sum is over the inputs' elements `x` and `n` counts those that `y` depends on.
+/// An error scale from the conditioning of the reference, found by finite differences in f64. For each element `y` of
+/// the output it is `(4 + √n)·Σ|∂y/∂x · x| + 4|y|`, where the sum runs over the input elements `x`, and `n` counts
+/// those that `y` depends on.
 ///
-/// That is the error of adding up `n` terms, each rounded, and of functions as accurate as WGSL asks, in the order a correct
-/// implementation may choose. Where the inputs have many elements the sum is estimated: `n` by moving some elements, and
-/// the sum, from above, as `2√n` times the furthest that `y` comes when all elements move at random.
+/// This covers the error of adding up `n` rounded terms in any order, with functions as accurate as WGSL requires.
+/// For inputs with many elements the sum is estimated: `n` by perturbing some elements, and an upper bound of the sum
+/// as `2√n` times the largest change of `y` when all elements are perturbed at random.
 ///
-/// Write an [`error_scale`](CustomKernel::error_scale) of your own where intermediate values are larger than what the result
-/// shows (a variance as a difference of squares), or are rounded to `f16` on the way.
+/// Write your own [`error_scale`](CustomKernel::error_scale) where intermediate values are larger than the result
+/// suggests (a variance as a difference of squares), or where they are rounded to `f16`.
 pub fn by_differences<K: CustomKernel>(kernel: &K, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
     if !value.dtype.is_float() || value.data.is_empty() {
         return vec![0.0; value.data.len()];
@@ -42,7 +44,7 @@ struct Moves<'a, K> {
 }
 
 impl<K: CustomKernel> Moves<'_, K> {
-    /// How far each element of the output goes when the inputs become `moved`.
+    /// The change of each output element when the inputs become `moved`.
     fn changes(&self, moved: &[RefTensor]) -> Vec<f64> {
         let ty = TensorType::new(&self.value.shape, self.value.dtype);
         let values = self.kernel.reference(&moved.iter().collect::<Vec<_>>(), &ty);
@@ -54,7 +56,7 @@ impl<K: CustomKernel> Moves<'_, K> {
         self.inputs.iter().map(|x| (*x).clone()).collect()
     }
 
-    /// The sums, and how many terms each has.
+    /// The sums, and the number of terms of each.
     fn one_by_one(&self, floats: &[usize]) -> (Vec<f64>, Vec<usize>) {
         let (mut sums, mut terms) = (vec![0.0; self.value.data.len()], vec![0; self.value.data.len()]);
         let mut moved = self.copies();
@@ -71,7 +73,7 @@ impl<K: CustomKernel> Moves<'_, K> {
         (sums, terms)
     }
 
-    /// The same from above, for inputs too large to move every element.
+    /// Upper bounds of the sums, for inputs too large to perturb every element.
     fn together(&self, floats: &[usize], outputs: usize) -> (Vec<f64>, Vec<usize>) {
         let (mut moved, mut terms) = (self.copies(), 0.0);
         for &input in floats.iter().filter(|&&k| !self.inputs[k].data.is_empty()) {
@@ -100,7 +102,7 @@ impl<K: CustomKernel> Moves<'_, K> {
     }
 }
 
-/// Random signs, the same every time (SplitMix64): millions of them, so that they have to be cheap.
+/// Random signs, the same on every run (SplitMix64). Millions are drawn, so they must be cheap.
 struct Signs(u64);
 
 impl Signs {

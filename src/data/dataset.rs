@@ -1,19 +1,19 @@
-//! What training takes: samples as f32 rows, labels as class numbers.
+//! Data sets in memory: samples as f32 rows, labels as class indices.
 
 use crate::error::{Error, Result};
 
-/// Samples with their labels.
+/// Samples with their labels: one split of a data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
-    /// The samples, row-major `[rows × features]`.
+    /// The samples, row-major, `[rows × features]`.
     pub x: Vec<f32>,
     /// The class of each sample, `[rows]`.
     pub y: Vec<u32>,
-    /// How many samples there are.
+    /// The number of samples.
     pub rows: usize,
-    /// Values in one sample: the product of `sample_shape`.
+    /// The number of values per sample: the product of `sample_shape`.
     pub features: usize,
-    /// The shape of one sample, e.g. `[40]`, or `[channels, length]`.
+    /// The shape of one sample, e.g. `[40]` or `[channels, length]`.
     pub sample_shape: Vec<usize>,
 }
 
@@ -28,10 +28,11 @@ impl Split {
         let features = sample_shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).unwrap_or(usize::MAX);
         let rows = y.len();
         if rows == 0 || features == 0 {
-            return Err(Error::value("data", format!("{rows} samples of shape {sample_shape:?} hold no values")));
+            return Err(Error::value("data", format!("{rows} samples of shape {sample_shape:?} have no values")));
         }
         if rows.checked_mul(features) != Some(x.len()) {
-            let message = format!("{rows} labels and samples of shape {sample_shape:?} do not fit {} values", x.len());
+            let message =
+                format!("{rows} labels and samples of shape {sample_shape:?} do not match {} values", x.len());
             return Err(Error::value("data", message));
         }
         if let Some(at) = x.iter().position(|v| !v.is_finite()) {
@@ -50,18 +51,18 @@ impl Split {
 /// A data set in up to three splits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// What the parameters are fitted to.
+    /// The training split.
     pub train: Split,
-    /// What settings are chosen by, if there is one.
+    /// The validation split, if there is one: it guides the choice of settings.
     pub val: Option<Split>,
-    /// What the result is judged by, if there is one.
+    /// The test split, if there is one: it measures the final result.
     pub test: Option<Split>,
-    /// How many classes there are; every label is below this.
+    /// The number of classes; every label is less than this.
     pub classes: usize,
 }
 
 impl Dataset {
-    /// A data set of `classes` classes.
+    /// A data set with `classes` classes.
     ///
     /// # Errors
     /// [`Error::Value`] if a label is not below `classes`, or the splits' samples differ in shape.
@@ -81,7 +82,7 @@ impl Dataset {
         Ok(data)
     }
 
-    /// The splits there are, with their names: `train`, `val`, `test`.
+    /// The existing splits with their names: `train`, `val`, `test`.
     pub fn splits(&self) -> impl Iterator<Item = (&'static str, &Split)> {
         let named = [("train", Some(&self.train)), ("val", self.val.as_ref()), ("test", self.test.as_ref())];
         named.into_iter().filter_map(|(name, split)| split.map(|s| (name, s)))

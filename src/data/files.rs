@@ -1,4 +1,4 @@
-//! Writing files so that nobody ever sees half of one: into a temporary file beside the target, then renamed.
+//! Atomic file writes: the content goes to a temporary file in the same folder, which is then renamed.
 
 use crate::error::{Error, Result};
 use std::fs::File;
@@ -6,14 +6,14 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Writes a file atomically: `path` holds either what it held before or all that `write` wrote.
+/// Writes a file atomically: `path` holds either its previous content or everything that `write` wrote.
 ///
-/// The content is on disk when this returns. A link is followed, so that its target is replaced; a device or pipe
-/// (`/dev/stdout`) is written to directly, after `write` has succeeded.
+/// The content is synced to disk when this returns. A symbolic link is followed: its target is replaced. A device or
+/// pipe (`/dev/stdout`) is written to directly, after `write` has succeeded.
 ///
 /// # Errors
-/// [`Error::File`] naming `path`: its folder is missing or cannot be written, `path` is a folder, `write` failed, or
-/// the disk is full. `path` is then as it was.
+/// [`Error::File`] naming `path`: the folder is missing or not writable, `path` is a folder, `write` failed, or the
+/// disk is full. `path` is then unchanged.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -26,25 +26,25 @@ pub fn atomic_write(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -
     Staged::new(path.as_ref(), write)?.commit()
 }
 
-/// A file whose content is written but not yet in its place. Dropped without a [`commit`](Staged::commit), it leaves
-/// no trace; so several files can be staged first and then committed together.
+/// A file whose content is written but not yet renamed to its final path. If dropped without a
+/// [`commit`](Staged::commit), it leaves no trace. So several files can be staged first and committed together.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    /// What the caller called it, for messages.
+    /// The path as given by the caller, for messages.
     path: PathBuf,
     content: Content,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// A finished temporary file, and the place it goes to.
+    /// A finished temporary file, and the path it will be renamed to.
     File(NamedTempFile, PathBuf),
-    /// Bytes for something that cannot be replaced by a rename.
+    /// Bytes for a target that cannot be replaced by a rename.
     Stream(Vec<u8>),
 }
 
 impl Staged {
-    /// Writes and syncs the content, but does not touch `path` yet.
+    /// Writes and syncs the content, without touching `path` yet.
     pub(crate) fn new(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Staged> {
         let failed = |what: &str| {
             let what = what.to_string();
@@ -52,7 +52,7 @@ impl Staged {
         };
         let existing = std::fs::metadata(path).ok();
         if existing.as_ref().is_some_and(|m| m.is_dir()) {
-            return Err(Error::file(path, "is a folder, and a file was to be written"));
+            return Err(Error::file(path, "is a folder, but a file is to be written"));
         }
         if existing.as_ref().is_some_and(|m| !m.is_file()) {
             let mut bytes = Vec::new();
@@ -70,7 +70,8 @@ impl Staged {
         };
         let mut builder = tempfile::Builder::new();
         builder.prefix(".wgrad-").suffix(".tmp");
-        // Temporary files are private by default; this one becomes an ordinary file, under the user's umask.
+        // Temporary files are private by default; this one gets the permissions of an ordinary file, under the user's
+        // umask.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = builder.tempfile_in(folder).map_err(failed("create a file in its folder"))?;
@@ -81,7 +82,7 @@ impl Staged {
         Ok(Staged { path: path.to_path_buf(), content: Content::File(file, target) })
     }
 
-    /// Puts the content in its place.
+    /// Renames the file to its final path.
     pub(crate) fn commit(self) -> Result<()> {
         let done = match self.content {
             Content::File(file, target) => file.persist(target).map(drop).map_err(|e| e.error),

@@ -1,7 +1,8 @@
-//! A data set as a folder of `.npy` files.
+//! Data sets as folders of `.npy` files.
 //!
-//! Two namings are read: `x_train.npy`, `y_train.npy` (then `_val`, `_test`), and the one of the *Understanding Deep
-//! Learning* notebooks, `train_data_x.npy`, `train_data_y.npy` (then `val_`, `test_`). The first is written.
+//! Two naming schemes are read: `x_train.npy`, `y_train.npy` (then `_val`, `_test`), and that of the *Understanding
+//! Deep Learning* notebooks, `train_data_x.npy`, `train_data_y.npy` (then `val_`, `test_`). The first scheme is
+//! written.
 
 use super::files::Staged;
 use super::npy::{self, NpyArray, NpyElement};
@@ -10,26 +11,27 @@ use crate::error::{Error, Result};
 use crate::shape::Shape;
 use std::path::{Path, PathBuf};
 
-/// The most classes labels may name.
+/// The largest number of classes that labels may have.
 pub const MAX_CLASSES: usize = 1 << 20;
 
 const SPLITS: [&str; 3] = ["train", "val", "test"];
 
-/// How the files of a folder are called: the samples' and the labels' name, given the split's.
+/// A naming scheme: the names of a split's sample and label files, given the split's name.
 type Naming = fn(&str) -> [String; 2];
 const NUMPY: Naming = |split| [format!("x_{split}.npy"), format!("y_{split}.npy")];
 const COURSE: Naming = |split| [format!("{split}_data_x.npy"), format!("{split}_data_y.npy")];
 
-/// Reads a data set from the `.npy` files in `dir`. There must be a train split; val and test may be missing.
+/// Reads a data set from the `.npy` files in `dir`. The train split is required; val and test may be missing.
 ///
-/// Samples are real numbers of any type, `[N]`, `[N, features]` or `[N, …]`, or with N last. Labels are whole
-/// numbers from 0, one per sample. Which axis is N follows from the number of labels; where both the first and the last
-/// axis fit, it is the one that it is in another split, else the first. There are 1 + (the largest train label) classes.
+/// Samples are real numbers of any type, `[N]`, `[N, features]` or `[N, …]`, or with N last. Labels are whole numbers
+/// from 0, one per sample. The number of labels determines which axis is N. If both the first and the last axis
+/// match, it is the axis used in another split, else the first. The number of classes is 1 + (the largest train
+/// label).
 ///
 /// # Errors
-/// [`Error::File`] naming the folder or file: missing files (with the names looked for), both namings at once,
-/// whatever [`npy::read`] refuses, NaN, infinities and values beyond f32 (with their position), labels that are not
-/// class numbers or not below the number of classes (with their row), numbers of samples and labels that differ, splits
+/// [`Error::File`] naming the folder or file: missing files (with the names looked for), both naming schemes at once,
+/// errors of [`npy::read`], NaN, infinities and values beyond f32 (with their position), labels that are not class
+/// indices or not less than the number of classes (with their row), different numbers of samples and labels, splits
 /// whose samples differ in shape, empty splits.
 pub fn load_folder(dir: impl AsRef<Path>) -> Result<Dataset> {
     let dir = dir.as_ref();
@@ -88,7 +90,7 @@ fn find_naming(dir: &Path) -> Result<Naming> {
         (true, false) => Ok(NUMPY),
         (false, true) => Ok(COURSE),
         (true, true) => {
-            Err(Error::file(dir, "holds both x_train.npy and train_data_x.npy files: keep one data set in it"))
+            Err(Error::file(dir, "holds both x_train.npy and train_data_x.npy files: keep only one data set in it"))
         }
         (false, false) => Err(Error::file(
             dir,
@@ -97,14 +99,14 @@ fn find_naming(dir: &Path) -> Result<Naming> {
     }
 }
 
-/// Which axis of an array counts the samples.
+/// The axis that counts the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Along {
     First,
     Last,
 }
 
-/// A split as its files have it, checked on its own.
+/// A split as read from its files, checked on its own.
 struct RawSplit {
     x_path: PathBuf,
     y_path: PathBuf,
@@ -117,7 +119,7 @@ impl RawSplit {
         let y = labels_of(&npy::read(&y_path)?).map_err(|message| Error::file(&y_path, message))?;
         let x = npy::read_finite(&x_path)?;
         if x.values.is_empty() || x.shape.is_empty() {
-            return Err(Error::file(x_path, format!("its shape is {:?}, and it must hold samples", x.shape)));
+            return Err(Error::file(x_path, format!("its shape is {:?}, but it must hold samples", x.shape)));
         }
         Shape::from(&x.shape[..]).check().map_err(|message| Error::file(&x_path, message))?;
         if let Some(at) = x.values.iter().position(|&v| (v as f32).is_infinite()) {
@@ -127,7 +129,7 @@ impl RawSplit {
         Ok(RawSplit { x_path, y_path, x, y })
     }
 
-    /// The axis of the samples, or `None` if both the first and the last fit.
+    /// The axis of the samples; `None` if both the first and the last axis match.
     fn samples_along(&self) -> Result<Option<Along>> {
         let fits = |axis: Option<&usize>| axis == Some(&self.y.len());
         match (fits(self.x.shape.first()), fits(self.x.shape.last())) {
@@ -160,11 +162,11 @@ impl RawSplit {
     }
 }
 
-/// Class numbers from an array of them, or what is wrong with it.
+/// The class indices of a label array, or what is wrong with them.
 fn labels_of(array: &NpyArray) -> Result<Vec<u32>, String> {
     if array.shape.is_empty() || array.shape.iter().filter(|&&n| n != 1).count() > 1 {
         return Err(format!(
-            "its shape is {:?}, and labels are one class number per sample (N,), not one-hot rows",
+            "its shape is {:?}, but labels must be one class index per sample (N,), not one-hot rows",
             array.shape
         ));
     }
@@ -173,10 +175,10 @@ fn labels_of(array: &NpyArray) -> Result<Vec<u32>, String> {
     }
     let label = |(row, &value): (usize, &f64)| {
         if !(value >= 0.0 && value.fract() == 0.0) {
-            return Err(format!("the label of row {row} is {value}, and labels are whole numbers from 0"));
+            return Err(format!("the label of row {row} is {value}, but labels must be whole numbers from 0"));
         }
         if value >= MAX_CLASSES as f64 {
-            return Err(format!("the label of row {row} is {value}, and at most {MAX_CLASSES} classes are supported"));
+            return Err(format!("the label of row {row} is {value}, but at most {MAX_CLASSES} classes are supported"));
         }
         Ok(value as u32)
     };
@@ -184,13 +186,13 @@ fn labels_of(array: &NpyArray) -> Result<Vec<u32>, String> {
 }
 
 /// Writes a data set as `x_train.npy`, `y_train.npy` (and `_val`, `_test`) into `dir`, which is created if missing:
-/// samples as float32 `[N, …]`, labels as int64 `[N]`. Returns the files written.
+/// samples as float32 `[N, …]`, labels as int64 `[N]`. Returns the paths of the files.
 ///
-/// Either all files are written or none: they are put in place together once all of them are complete on disk.
+/// Either all files are written or none: they are renamed to their final paths once all of them are complete on disk.
 ///
 /// # Errors
-/// [`Error::File`] if the folder or a file cannot be written, or if `dir` holds files of another data set
-/// that these would not replace, so that the two would be read as one.
+/// [`Error::File`] if the folder or a file cannot be written, or if `dir` has files of another data set that would
+/// remain and be read as part of this one.
 pub fn save_folder(dir: impl AsRef<Path>, data: &Dataset) -> Result<Vec<PathBuf>> {
     let files: Vec<_> = data
         .splits()
@@ -202,8 +204,9 @@ pub fn save_folder(dir: impl AsRef<Path>, data: &Dataset) -> Result<Vec<PathBuf>
     save(dir.as_ref(), &files)
 }
 
-/// Generates an MNIST-1D data set and writes it into `dir` in full precision: samples as float64
-/// `[N, final_seq_length]`, labels as int64 `[N]`, for the splits of `preset` that have any. Returns the files written.
+/// Generates an MNIST-1D data set and writes it into `dir` in full precision: samples as float64 `[N,
+/// final_seq_length]`, labels as int64 `[N]`, for the splits of `preset` that have rows. Returns the paths of the
+/// files.
 ///
 /// # Errors
 /// Those of [`generate`] and [`save_folder`], and [`Error::Config`] if no rows are left for training.
@@ -225,7 +228,7 @@ pub fn write_mnist1d(config: &Mnist1dConfig, preset: Mnist1dPreset, dir: impl As
     save(dir.as_ref(), &files)
 }
 
-/// What goes into the two files of a split.
+/// The content of a split's two files.
 struct SplitFiles<'a, T> {
     name: &'static str,
     x: &'a [T],
@@ -238,7 +241,8 @@ fn save<T: NpyElement>(dir: &Path, splits: &[SplitFiles<'_, T>]) -> Result<Vec<P
     let ours: Vec<String> = splits.iter().flat_map(|split| NUMPY(split.name)).collect();
     let readable = SPLITS.iter().flat_map(|split| [NUMPY(split), COURSE(split)]).flatten();
     if let Some(other) = readable.into_iter().find(|name| !ours.contains(name) && dir.join(name).exists()) {
-        let message = "belongs to another data set, which this one would mix with: remove it or choose another folder";
+        let message =
+            "belongs to another data set, and the two would be read as one: remove it or choose another folder";
         return Err(Error::file(dir.join(other), message));
     }
     let mut staged: Vec<Staged> = Vec::new();

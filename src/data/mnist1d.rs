@@ -1,7 +1,8 @@
-//! MNIST-1D (Greydanus & Kobak): ten digit-like curves, padded, scaled, rotated, sheared and made noisy.
+//! The MNIST-1D generator (Greydanus & Kobak): ten digit-like curves, padded, scaled, rotated, sheared and made
+//! noisy.
 //!
-//! For any settings the result equals the `mnist1d` Python package's (0.0.2.post1) up to float64 rounding, because
-//! the random draws, their order and the arithmetic follow it. The published data set is the default settings'.
+//! For any settings the result equals that of the `mnist1d` Python package (0.0.2.post1) up to float64 rounding: the
+//! random draws, their order and the arithmetic are the same. The default settings give the published data set.
 
 mod config;
 
@@ -11,12 +12,12 @@ use super::{Dataset, RandomState, Split};
 use crate::error::{Error, Result};
 use std::ops::Range;
 
-/// How many digit classes there are.
+/// The number of digit classes.
 pub const CLASSES: usize = 10;
-/// How many points a template has.
+/// The number of points of a template.
 pub const TEMPLATE_POINTS: usize = 12;
 
-/// The digits as drawn, before normalisation.
+/// The templates before normalisation.
 const DIGITS: [[f64; TEMPLATE_POINTS]; CLASSES] = [
     [5.0, 6.0, 6.5, 6.75, 7.0, 7.0, 7.0, 7.0, 6.75, 6.5, 6.0, 5.0],
     [5.0, 3.0, 3.0, 3.4, 3.8, 4.2, 4.6, 5.0, 5.4, 5.8, 5.0, 5.0],
@@ -30,35 +31,35 @@ const DIGITS: [[f64; TEMPLATE_POINTS]; CLASSES] = [
     [5.0, 4.0, 3.5, 3.5, 4.0, 5.0, 5.0, 5.0, 5.0, 4.7, 4.3, 5.0],
 ];
 
-/// Reach and variance of the Gaussian that smooths the correlated noise: sigma 2, cut off at four sigma.
+/// Radius and variance of the Gaussian filter for the correlated noise: sigma 2, truncated at four sigma.
 const SMOOTH_RADIUS: usize = 8;
 const SMOOTH_VARIANCE: f64 = 4.0;
 
-/// A generated data set in f64, all samples in their final order.
+/// A generated data set in f64, with the samples in their final order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mnist1d {
-    /// The signals, row-major `[rows × features]`, with mean 0 and standard deviation 1 over all of them.
+    /// The signals, row-major, `[rows × features]`; over all of them the mean is 0 and the standard deviation 1.
     pub x: Vec<f64>,
     /// The digit of each row, 0 to 9.
     pub y: Vec<i64>,
     /// The time axis, `[features]`, in units of the signals' standard deviation before normalisation, as published.
     pub t: Vec<f64>,
-    /// How many samples there are: `num_samples` rounded down to a multiple of 10.
+    /// The number of samples: `num_samples` rounded down to a multiple of 10.
     pub rows: usize,
     /// The length of one signal.
     pub features: usize,
-    /// How many of the first rows are for training.
+    /// The number of rows for training: the first ones.
     pub train_rows: usize,
 }
 
 impl Mnist1d {
-    /// The signals of some rows, row-major. Rows past the end are left out.
+    /// The signals of a range of rows, row-major. Rows past the end are left out.
     pub fn x_rows(&self, rows: Range<usize>) -> &[f64] {
         let end = rows.end.min(self.rows);
         self.x.get(rows.start.min(end) * self.features..end * self.features).unwrap_or_default()
     }
 
-    /// The labels of some rows. Rows past the end are left out.
+    /// The labels of a range of rows. Rows past the end are left out.
     pub fn y_rows(&self, rows: Range<usize>) -> &[i64] {
         let end = rows.end.min(self.rows);
         self.y.get(rows.start.min(end)..end).unwrap_or_default()
@@ -81,7 +82,7 @@ impl Mnist1d {
     }
 }
 
-/// The ten normalised templates, which the generator starts from: each begins at 0, and its standard deviation is 1/6.
+/// The ten normalised templates that the generator starts from: each begins at 0 and has standard deviation 1/6.
 pub fn templates() -> [[f64; TEMPLATE_POINTS]; CLASSES] {
     DIGITS.map(|digit| {
         let points = TEMPLATE_POINTS as f64;
@@ -97,8 +98,8 @@ pub fn templates() -> [[f64; TEMPLATE_POINTS]; CLASSES] {
 /// Generates the data set of `config`.
 ///
 /// # Errors
-/// [`Error::Config`] for settings that [`Mnist1dConfig::validate`] refuses, and for scales so extreme that the
-/// signals overflow or are all the same value, so that they have no standard deviation to divide by.
+/// [`Error::Config`] for settings that [`Mnist1dConfig::validate`] rejects, and for scales so extreme that the signals
+/// overflow or are all equal, with a standard deviation of 0.
 pub fn generate(config: &Mnist1dConfig) -> Result<Mnist1d> {
     config.validate()?;
     let mut rng = RandomState::new(config.seed as u32);
@@ -122,7 +123,7 @@ pub fn generate(config: &Mnist1dConfig) -> Result<Mnist1d> {
     }
     let y = order.iter().map(|&row| (row / per_class) as i64).collect();
 
-    // One mean and one standard deviation for everything, train and test together: that is the published recipe.
+    // One mean and one standard deviation for all samples, training and test together, as in the published data set.
     let count = x.len() as f64;
     let mean = pairwise_sum(&x, &|v| v) / count;
     let std = (pairwise_sum(&x, &|v| (v - mean) * (v - mean)) / count).sqrt();
@@ -137,7 +138,7 @@ pub fn generate(config: &Mnist1dConfig) -> Result<Mnist1d> {
     Ok(Mnist1d { x, y, t, rows, features, train_rows })
 }
 
-/// The random transformation of one template, with what is the same for all examples worked out once.
+/// The random transformation of a template, with everything that all examples share computed once.
 struct Transform<'a> {
     config: &'a Mnist1dConfig,
     length: usize,
@@ -155,11 +156,11 @@ impl<'a> Transform<'a> {
         Transform { config, length, ramp: linspace(-0.5, 0.5, length), weights: weights.map(|w| w / total) }
     }
 
-    /// Appends one example to `out`. The order of the draws is part of the data set's definition; each is made
-    /// even where its scale is 0.
+    /// Appends one example to `out`. The order of the random draws is part of the data set's definition; every draw
+    /// is made, even where its scale is 0.
     fn example(&self, template: &[f64], rng: &mut RandomState, out: &mut Vec<f64>) {
         let c = self.config;
-        // The offset keeps the template off exact zero, which below means "padding".
+        // The offset keeps the template's points non-zero: below, a zero means padding.
         let mut v: Vec<f64> = template.iter().map(|p| p + 1e-8).collect();
         let [low, high] = c.padding;
         let zeros = low + (rng.rand() * (high - low + 1) as f64) as usize;
@@ -170,7 +171,7 @@ impl<'a> Transform<'a> {
         v.iter_mut().for_each(|p| *p *= scale);
 
         let k = rng.choice(c.max_translation).unwrap_or(0);
-        // The package rotates by Python slices, and those of a k past the end leave the signal as it is.
+        // The package rotates with Python slices: if k is past the end, they leave the signal unchanged.
         if k < v.len() {
             v.rotate_right(k);
         }
@@ -188,7 +189,7 @@ impl<'a> Transform<'a> {
         out.extend(resample(&v, c.final_seq_length));
     }
 
-    /// SciPy's `gaussian_filter(v, 2)`, summing in its order.
+    /// SciPy's `gaussian_filter(v, 2)`, with the same order of summation.
     fn smooth(&self, v: &[f64]) -> Vec<f64> {
         // Half-sample symmetric: d c b a | a b c d | d c b a, repeated for signals shorter than the radius.
         let at = |i: isize| {
@@ -217,7 +218,7 @@ fn linspace(start: f64, stop: f64, n: usize) -> Vec<f64> {
     values
 }
 
-/// `v` stretched to `n` points by linear interpolation, as `numpy.interp` does it.
+/// `v` resampled to `n` points by linear interpolation, as `numpy.interp` does.
 fn resample(v: &[f64], n: usize) -> Vec<f64> {
     let knots = linspace(0.0, 1.0, v.len());
     let mut j = 0;
@@ -234,7 +235,7 @@ fn resample(v: &[f64], n: usize) -> Vec<f64> {
     linspace(0.0, 1.0, n).into_iter().map(interpolate).collect()
 }
 
-/// `Σ f(v)` with an error that grows with the logarithm of the length, like NumPy's sums.
+/// `Σ f(v)` by pairwise summation, as NumPy sums: the error grows with the logarithm of the length.
 fn pairwise_sum(values: &[f64], f: &impl Fn(f64) -> f64) -> f64 {
     if values.len() <= 128 {
         return values.iter().map(|&v| f(v)).sum();

@@ -1,9 +1,9 @@
 //! Data sets: generated (MNIST-1D), read from a folder of `.npy` files, and written back.
 //!
-//! - [`Dataset`] and [`Split`]: what training takes (f32 samples, integer labels).
+//! - [`Dataset`] and [`Split`]: data sets in memory (f32 samples, integer labels).
 //! - [`mnist1d`]: the MNIST-1D generator, equal to the published data set.
 //! - [`load_folder`] and [`save_folder`]: folders of `.npy` files.
-//! - [`npy`]: one `.npy` file; [`npz`]: an archive of them; [`files`]: writing any file atomically.
+//! - [`npy`]: single `.npy` files; [`npz`]: archives of them; [`files`]: atomic file writes.
 //! - [`numpy_rng`]: NumPy's legacy random streams, which the generator needs.
 //!
 //! ```

@@ -8,18 +8,18 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
-/// An array read from a file.
+/// An array read from a `.npy` file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NpyArray {
-    /// The shape; empty for a single number.
+    /// The shape; empty for a scalar.
     pub shape: Vec<usize>,
-    /// The elements in row-major (C) order, whatever the file's order and type.
-    /// Integers beyond 2⁵³ are rounded to the nearest f64.
+    /// The elements in row-major (C) order, whatever the file's order and dtype. Integers beyond 2⁵³ are rounded to
+    /// the nearest f64.
     pub values: Vec<f64>,
 }
 
 impl NpyArray {
-    /// The indices of the element at `position` of [`values`](NpyArray::values), one per axis.
+    /// The indices, one per axis, of the element at `position` in [`values`](NpyArray::values).
     pub fn index(&self, position: usize) -> Vec<usize> {
         let mut rest = position;
         let mut index: Vec<usize> = self.shape.iter().rev().map(|&n| (rest % n.max(1), rest /= n.max(1)).0).collect();
@@ -28,34 +28,34 @@ impl NpyArray {
     }
 }
 
-/// Reads a `.npy` file of f16, f32, f64, bool or any integers, little or big endian, in C or Fortran order.
+/// Reads a `.npy` file of f16, f32, f64, bool or any integer dtype, little or big endian, in C or Fortran order.
 ///
 /// # Errors
-/// [`Error::File`] naming `path`: missing, not a `.npy` file, another element type (complex, strings, objects,
-/// records), shorter or longer than its header says, or too large for memory. The size is checked against
-/// the file's length before anything is allocated.
+/// [`Error::File`] naming `path`: missing, not a `.npy` file, an unsupported dtype (complex, strings, objects,
+/// records), shorter or longer than its header says, or too large for memory. The size is checked against the file's
+/// length before memory is allocated.
 pub fn read(path: impl AsRef<Path>) -> Result<NpyArray> {
     let path = path.as_ref();
     read_file(path).map_err(|message| Error::file(path, message))
 }
 
-/// [`read`], for data that must be finite.
+/// As [`read`], for data that must be finite.
 ///
 /// # Errors
-/// Those of [`read`], and an [`Error::File`] with the position of the first NaN or infinity.
+/// Errors of [`read`], and an [`Error::File`] with the position of the first NaN or infinity.
 pub fn read_finite(path: impl AsRef<Path>) -> Result<NpyArray> {
     let path = path.as_ref();
     let array = read(path)?;
     match array.values.iter().position(|v| !v.is_finite()) {
         None => Ok(array),
         Some(at) => {
-            let message = format!("the value at {:?} is {}, and it must be finite", array.index(at), array.values[at]);
+            let message = format!("the value at {:?} is {}, but must be finite", array.index(at), array.values[at]);
             Err(Error::file(path, message))
         }
     }
 }
 
-/// What can be written to a `.npy` file: f64, f32, i64 and u32.
+/// The element types that can be written to a `.npy` file: f64, f32, i64 and u32.
 pub trait NpyElement: sealed::Sealed {}
 
 impl NpyElement for f64 {}
@@ -71,19 +71,19 @@ mod sealed {
     impl Sealed for u32 {}
 }
 
-/// Writes a `.npy` file of `shape`, from elements in row-major order, atomically.
+/// Writes a `.npy` file of `shape` atomically, from elements in row-major order.
 ///
 /// # Errors
-/// [`Error::File`] naming `path` if `values` does not hold as many elements as `shape` says, or as for
+/// [`Error::File`] naming `path` if the number of `values` does not match `shape`, or for the reasons of
 /// [`atomic_write`](super::atomic_write).
 pub fn write<T: NpyElement>(path: impl AsRef<Path>, shape: &[usize], values: &[T]) -> Result<()> {
     stage(path.as_ref(), shape, values)?.commit()
 }
 
-/// [`write`], up to the moment before the file is put in its place.
+/// As [`write`], up to the final rename.
 pub(crate) fn stage<T: NpyElement>(path: &Path, shape: &[usize], values: &[T]) -> Result<Staged> {
     if shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) != Some(values.len()) {
-        return Err(Error::file(path, format!("shape {shape:?} does not fit {} values", values.len())));
+        return Err(Error::file(path, format!("shape {shape:?} does not match {} values", values.len())));
     }
     let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
     Staged::new(path, |out: &mut dyn Write| {
@@ -94,7 +94,7 @@ pub(crate) fn stage<T: NpyElement>(path: &Path, shape: &[usize], values: &[T]) -
 }
 
 fn read_file(path: &Path) -> Result<NpyArray, String> {
-    // Asked before opening: opening a named pipe would wait for its writer.
+    // Checked before opening: opening a named pipe would block until a writer appears.
     let metadata = std::fs::metadata(path).map_err(|e| format!("could not open: {e}"))?;
     if !metadata.is_file() {
         return Err("is not a file".into());
@@ -107,7 +107,7 @@ fn read_file(path: &Path) -> Result<NpyArray, String> {
     decode(header, reader, length.saturating_sub(text.len() as u64))
 }
 
-/// A `.npy` file's content, and whether its elements are integers (or bool).
+/// The content of a `.npy` file, and whether its elements are integers (or bool).
 pub(super) fn read_bytes(mut bytes: &[u8]) -> Result<(NpyArray, bool), String> {
     let text = header_text(&mut bytes)?;
     let header = NpyHeader::from_reader(&text[..]).map_err(|e| format!("is not a .npy file wgrad can read: {e}"))?;
@@ -120,15 +120,15 @@ pub(super) fn read_bytes(mut bytes: &[u8]) -> Result<(NpyArray, bool), String> {
     Ok((decode(header, bytes, bytes.len() as u64)?, integer))
 }
 
-/// The longest header NumPy itself reads without being told to trust the file.
+/// The longest header that NumPy reads by default (`max_header_size`).
 const MAX_HEADER: usize = 10_000;
-/// The deepest nesting of brackets in a header of a plain array is 2.
+/// A limit on the nesting of brackets in a header; the header of a plain array has depth 2.
 const MAX_NESTING: usize = 6;
 
-/// Reads a file up to its data: magic, version, and the header's text.
+/// Reads the magic bytes, the version and the text of the header.
 ///
-/// A header is a Python literal and its parser trusts it: nesting costs it time that doubles with each level, and
-/// sizes whose product overflows make it panic. So what no array's header has is refused here.
+/// A header is a Python literal, and its parser is not robust: the time doubles with each level of nesting, and sizes
+/// whose product overflows cause a panic. So headers that no array has are rejected here.
 fn header_text(reader: &mut impl Read) -> Result<Vec<u8>, String> {
     let mut text = vec![0; 10];
     let eof = |_| "is not a .npy file: it ends within the header".to_string();
@@ -167,7 +167,7 @@ fn header_text(reader: &mut impl Read) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-/// Checks the `': (2, 3), …` after a header's word `shape`.
+/// Checks the `': (2, 3), …` that follows the key `shape` in a header.
 fn check_shape_text(text: &str) -> Result<(), String> {
     let list = text.trim_start_matches(['\'', '"', ':', ' ']);
     let Some(list) = list.strip_prefix(['(', '[']).and_then(|l| l.split([')', ']']).next()) else {
@@ -176,7 +176,8 @@ fn check_shape_text(text: &str) -> Result<(), String> {
     let mut elements = 1u64;
     for size in list.split(',').map(str::trim).filter(|s| !s.is_empty()) {
         let size: u64 = size.parse().map_err(|_| format!("has a header whose shape ({list}) holds `{size}`"))?;
-        // Zeros are left out, so that they do not hide the others: strides are products of some of the sizes.
+        // Zeros are left out: strides are products of some of the sizes, so a zero must not hide an overflow of the
+        // others.
         elements = elements
             .checked_mul(size.max(1))
             .filter(|&n| n <= isize::MAX as u64)
@@ -185,12 +186,12 @@ fn check_shape_text(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the `available` bytes of data that follow a header.
+/// Reads the `available` bytes of data that follow the header.
 fn decode(header: NpyHeader, reader: impl Read, available: u64) -> Result<NpyArray, String> {
     let shape = header.shape().iter().map(|&n| usize::try_from(n)).collect::<Result<Vec<_>, _>>();
     let shape = shape.map_err(|_| "is too large for this machine".to_string())?;
     let dtype = header.dtype();
-    let unsupported = || format!("holds {}, and wgrad reads floats, integers and bool", dtype.descr());
+    let unsupported = || format!("holds {}, but wgrad reads only floats, integers and bool", dtype.descr());
     let npyz::DType::Plain(element) = &dtype else { return Err(unsupported()) };
     let size = element.num_bytes().ok_or_else(unsupported)? as u64;
     let (order, elements) = (header.order(), header.len());
@@ -231,7 +232,9 @@ fn collect<T: npyz::Deserialize, R: Read>(
     convert: impl Fn(T) -> f64,
 ) -> Result<Vec<f64>, String> {
     let mut values = Vec::new();
-    values.try_reserve_exact(elements).map_err(|_| format!("holds {elements} values, too many for the memory"))?;
+    values
+        .try_reserve_exact(elements)
+        .map_err(|_| format!("holds {elements} values, too many for the available memory"))?;
     let data = file.data::<T>().map_err(|e| e.to_string())?;
     for value in data {
         values.push(convert(value.map_err(|e: io::Error| format!("could not read: {e}"))?));
@@ -239,7 +242,7 @@ fn collect<T: npyz::Deserialize, R: Read>(
     Ok(values)
 }
 
-/// Row-major order from column-major order.
+/// Converts column-major order to row-major order.
 fn from_fortran(shape: &[usize], values: &[f64]) -> Vec<f64> {
     let mut strides = vec![1; shape.len()];
     for axis in 1..shape.len() {

@@ -7,22 +7,22 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-/// An array of an archive.
+/// An array of a `.npz` archive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NpzArray {
-    /// Its shape and elements.
+    /// The shape and the elements.
     pub array: NpyArray,
-    /// Whether its elements are integers (or bool) in the file.
+    /// Whether the elements are integers (or bool) in the file.
     pub integer: bool,
 }
 
-/// The most bytes an array of an archive may unpack to.
+/// The largest size in bytes of a decompressed array.
 const MOST_BYTES: u64 = 1 << 32;
 
 /// Reads all arrays of a `.npz` file, stored or deflated, by name.
 ///
 /// # Errors
-/// [`Error::File`] naming `path`: missing, not such an archive, or an array that [`npy::read`] would refuse.
+/// [`Error::File`] naming `path`: missing, not such an archive, or with an array that [`npy::read`] would reject.
 pub fn read(path: impl AsRef<Path>) -> Result<BTreeMap<String, NpzArray>> {
     let path = path.as_ref();
     read_archive(path).map_err(|message| Error::file(path, message))

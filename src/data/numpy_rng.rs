@@ -1,11 +1,11 @@
-//! NumPy's legacy `RandomState`: the Mersenne Twister MT19937 and the draws NumPy makes from it, bit for bit.
+//! NumPy's legacy `RandomState`: the Mersenne Twister MT19937 and NumPy's distributions on top of it, bit for bit.
 //!
-//! MNIST-1D and many published experiments are defined by these streams, so they are reproduced exactly.
-//! New randomness in wgrad does not use them.
+//! MNIST-1D and many published experiments are defined by these streams, so they are reproduced exactly. Other random
+//! numbers of wgrad do not use them.
 
-/// Words of MT19937 state.
+/// The state size of MT19937 in words.
 const N: usize = 624;
-/// The distance of the recurrence's second term.
+/// The offset of the recurrence's second term.
 const M: usize = 397;
 
 /// `numpy.random.RandomState(seed)`.
@@ -20,12 +20,12 @@ const M: usize = 397;
 pub struct RandomState {
     key: [u32; N],
     position: usize,
-    /// The second value of the last polar pair, which the next `randn` returns.
+    /// The second value of the last pair of the polar method; the next `randn` returns it.
     cached_gauss: Option<f64>,
 }
 
 impl RandomState {
-    /// The generator that `numpy.random.seed(seed)` gives. NumPy accepts exactly the 32-bit seeds.
+    /// The generator of `numpy.random.RandomState(seed)`. NumPy's seeds are exactly the 32-bit integers.
     pub fn new(seed: u32) -> Self {
         let mut key = [0u32; N];
         key[0] = seed;
@@ -58,13 +58,13 @@ impl RandomState {
         y ^ (y >> 18)
     }
 
-    /// The next 64 random bits: two 32-bit draws, the high half first.
+    /// The next 64 random bits: two 32-bit words, the high half first.
     pub fn next_u64(&mut self) -> u64 {
         let high = u64::from(self.next_u32());
         (high << 32) | u64::from(self.next_u32())
     }
 
-    /// `rand()`: uniform in `[0, 1)`, with 53 random bits.
+    /// `rand()`: uniform in `[0, 1)` with 53 random bits.
     pub fn rand(&mut self) -> f64 {
         let a = f64::from(self.next_u32() >> 5);
         let b = f64::from(self.next_u32() >> 6);
@@ -78,7 +78,8 @@ impl RandomState {
 
     /// `randn()`: standard normal, by Marsaglia's polar method.
     ///
-    /// Values come in pairs. The pair's other value is kept and survives draws of other kinds, as in NumPy.
+    /// Values are computed in pairs. As in NumPy, the second one is kept for the next call, even if other
+    /// distributions are drawn in between.
     pub fn randn(&mut self) -> f64 {
         if let Some(value) = self.cached_gauss.take() {
             return value;
@@ -107,7 +108,7 @@ impl RandomState {
         }
         let mask = u64::MAX >> max.leading_zeros();
         loop {
-            // NumPy spends one 32-bit draw a try where that is enough.
+            // Where 32 bits are enough, NumPy draws one 32-bit word per try.
             let bits = if max <= u64::from(u32::MAX) { u64::from(self.next_u32()) } else { self.next_u64() };
             if bits & mask <= max {
                 return bits & mask;
@@ -120,7 +121,7 @@ impl RandomState {
         n.checked_sub(1).map(|max| self.bounded(max as u64) as usize)
     }
 
-    /// `shuffle(values)`: Fisher-Yates from the end.
+    /// `shuffle(values)`: Fisher–Yates from the end.
     pub fn shuffle<T>(&mut self, values: &mut [T]) {
         for i in (1..values.len()).rev() {
             let j = self.bounded(i as u64) as usize;
@@ -149,7 +150,7 @@ mod tests {
         golden["streams"].as_array().unwrap().clone()
     }
 
-    /// Every number in a nested list, in order.
+    /// Every number of a nested list, in order.
     fn flat(value: &Value) -> Vec<f64> {
         match value {
             Value::Array(list) => list.iter().flat_map(flat).collect(),

@@ -1,8 +1,8 @@
-//! The graph: an append-only arena of nodes.
+//! The graph: an append-only list of nodes.
 //!
-//! Nodes are added by [`Tensor`]'s methods, so their ids are already a topological order. A call that cannot work
-//! (shapes that do not meet, a wrong dtype) records the first error with the caller's file and line and yields a
-//! poisoned tensor; [`Session::compile`](crate::Session::compile) returns it.
+//! [`Tensor`]'s methods append the nodes, so node ids are in topological order. An invalid call (incompatible shapes, a
+//! wrong dtype) records an error with the caller's file and line and returns a poisoned tensor.
+//! [`Session::compile`](crate::Session::compile) returns the first recorded error.
 
 mod print;
 
@@ -19,12 +19,12 @@ use std::cell::{Ref, RefCell};
 use std::panic::Location;
 use std::sync::Arc;
 
-/// A node's position in its graph.
+/// A node's index in its graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u32);
 
 impl NodeId {
-    /// As an index into [`Graph::nodes`].
+    /// The index into [`Graph::nodes`].
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -36,13 +36,13 @@ impl NodeId {
 /// One operation applied to earlier nodes.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// What it does.
+    /// The operation.
     pub op: Op,
-    /// What it does it to.
+    /// The operands.
     pub inputs: Vec<NodeId>,
-    /// The type of its value.
+    /// The type of the result.
     pub ty: TensorType,
-    /// Where the user's code asked for it.
+    /// The line of user code that added the node.
     pub location: &'static Location<'static>,
 }
 
@@ -54,7 +54,7 @@ struct Inner {
     error: Option<Error>,
     streams: u32,
     scopes: Vec<(String, &'static Location<'static>)>,
-    /// The scopes nodes were added in, where there were any.
+    /// For nodes added within a scope: the node and the scope's label.
     scoped: Vec<(NodeId, String)>,
 }
 
@@ -90,7 +90,7 @@ impl Graph {
         Graph::default()
     }
 
-    /// A tensor holding fixed host data.
+    /// A tensor with a fixed value, given as a host array.
     #[track_caller]
     pub fn constant(&self, value: impl Into<Array>) -> Tensor<'_> {
         let value: Array = value.into();
@@ -98,7 +98,7 @@ impl Graph {
         self.leaf(Leaf::Constant(Arc::new(value)), ty)
     }
 
-    /// A scalar of the given dtype; an integer dtype must be able to hold `value`.
+    /// A 0-D tensor of the given dtype. An error if `dtype` is an integer type that cannot represent `value`.
     #[track_caller]
     pub fn scalar(&self, value: f64, dtype: DType) -> Tensor<'_> {
         if let Err(message) = crate::ops::leaf::check_fill(value, dtype) {
@@ -116,7 +116,7 @@ impl Graph {
         self.leaf(Leaf::Fill(value.to_bits()), TensorType::new(shape, dtype))
     }
 
-    /// A value given anew for each run, by name.
+    /// An input of the program: its value is passed by `name` to each run.
     #[track_caller]
     pub fn input(&self, name: impl Into<String>, shape: impl Into<Shape>, dtype: DType) -> Tensor<'_> {
         let name = name.into();
@@ -133,7 +133,7 @@ impl Graph {
         self.leaf(Leaf::Input { name }, ty)
     }
 
-    /// The value of `variable` at the start of the run.
+    /// The value that `variable` has at the start of the run.
     #[track_caller]
     pub fn variable(&self, variable: &Variable) -> Tensor<'_> {
         let known = self
@@ -149,13 +149,13 @@ impl Graph {
         }
     }
 
-    /// The run's own index, a `u32` scalar: 0 in a program's first run, then counting up.
+    /// The index of the run, a `u32` scalar: 0 in a program's first run, then 1, 2, ….
     #[track_caller]
     pub fn step(&self) -> Tensor<'_> {
         self.leaf(Leaf::Step, TensorType::new((), DType::U32))
     }
 
-    /// Index along `axis`: element `[…, i, …]` is `i`, as `u32`.
+    /// The index along `axis`: element `[…, i, …]` is `i`, as `u32`.
     #[track_caller]
     pub fn iota(&self, shape: impl Into<Shape>, axis: isize) -> Tensor<'_> {
         let ty = TensorType::new(shape, DType::U32);
@@ -165,19 +165,21 @@ impl Graph {
         }
     }
 
-    /// Uniform numbers in `[0, 1)`, anew each step; multiples of 2⁻²⁴. Every call draws from its own stream.
+    /// Uniform random numbers in `[0, 1)`, as `f32`, multiples of 2⁻²⁴; new ones in every run. Every call has a random
+    /// stream of its own.
     #[track_caller]
     pub fn random_uniform(&self, shape: impl Into<Shape>) -> Tensor<'_> {
         self.random(Distribution::Uniform, TensorType::new(shape, DType::F32))
     }
 
-    /// Standard normal numbers, anew each step (Box–Muller on two uniform draws).
+    /// Standard normal random numbers, as `f32`, by the Box–Muller transform of two uniform draws; new ones in every
+    /// run.
     #[track_caller]
     pub fn random_normal(&self, shape: impl Into<Shape>) -> Tensor<'_> {
         self.random(Distribution::Normal, TensorType::new(shape, DType::F32))
     }
 
-    /// 1 with probability `p`, else 0, as `u32`, anew each step.
+    /// 1 with probability `p`, otherwise 0, as `u32`; drawn anew in every run.
     #[track_caller]
     pub fn random_bernoulli(&self, p: f64, shape: impl Into<Shape>) -> Tensor<'_> {
         if !(0.0..=1.0).contains(&p) {
@@ -186,7 +188,7 @@ impl Graph {
         self.random(Distribution::bernoulli(p), TensorType::new(shape, DType::U32))
     }
 
-    /// Uniform 32-bit integers, anew each step.
+    /// Uniform random 32-bit integers, as `u32`; new ones in every run.
     #[track_caller]
     pub fn random_bits(&self, shape: impl Into<Shape>) -> Tensor<'_> {
         self.random(Distribution::Bits, TensorType::new(shape, DType::U32))
@@ -202,7 +204,7 @@ impl Graph {
         self.push(Op::Random(Random { distribution, stream }), Vec::new(), ty)
     }
 
-    /// Makes every run store `value` in `variable`. All updates of a run read the variables' values from before it.
+    /// Makes every run store `value` in `variable`. All updates of a run use the values that variables had before it.
     #[track_caller]
     pub fn update(&self, variable: &Variable, value: Tensor<'_>) {
         if !std::ptr::eq(value.graph, self) {
@@ -224,12 +226,12 @@ impl Graph {
         self.inner.borrow_mut().updates.push((variable.clone(), value.id));
     }
 
-    /// The updates asked for so far.
+    /// The updates recorded so far.
     pub fn updates(&self) -> Vec<(Variable, NodeId)> {
         self.inner.borrow().updates.clone()
     }
 
-    /// The variables it reads or updates.
+    /// The variables that the graph reads or updates.
     pub fn variables(&self) -> Vec<Variable> {
         let inner = self.inner.borrow();
         let read = inner.nodes.iter().filter_map(|node| match &node.op {
@@ -247,7 +249,7 @@ impl Graph {
         Ref::map(self.inner.borrow(), |inner| &inner.nodes)
     }
 
-    /// The handle of a node of this graph.
+    /// The tensor of a node of this graph.
     #[track_caller]
     pub fn tensor(&self, id: NodeId) -> Tensor<'_> {
         let count = self.nodes().len();
@@ -263,7 +265,7 @@ impl Graph {
         self.inner.borrow().error.clone().map_or(Ok(()), Err)
     }
 
-    /// Which nodes `wanted` depends on, itself included, indexed by node.
+    /// For each node, whether any node of `wanted` depends on it. The nodes of `wanted` are included.
     pub fn ancestors(&self, wanted: &[NodeId]) -> Vec<bool> {
         let nodes = self.nodes();
         let mut needed = vec![false; nodes.len()];
@@ -289,7 +291,7 @@ impl Graph {
         self.inner.borrow().names.iter().rev().find(|(n, _)| *n == id).map(|(_, name)| name.clone())
     }
 
-    /// What a node was added as a part of, such as a layer of a network.
+    /// The scope in which a node was added, such as the name of a layer.
     pub fn scope_of(&self, id: NodeId) -> Option<String> {
         let inner = self.inner.borrow();
         let at = inner.scoped.binary_search_by_key(&id, |(node, _)| *node).ok()?;
@@ -301,14 +303,14 @@ impl Graph {
         self.push(Op::Leaf(leaf), Vec::new(), ty)
     }
 
-    /// Runs `f` with its nodes and errors ascribed to the caller's line, and its errors to `label`: for code behind a
-    /// trait object, through which `#[track_caller]` does not reach.
+    /// Runs `f`; its nodes and errors are attributed to the caller's line, and its errors also to `label`. Needed for
+    /// code behind a trait object, where `#[track_caller]` has no effect.
     #[track_caller]
     pub(crate) fn scope<T>(&self, label: impl Into<String>, f: impl FnOnce() -> T) -> T {
         self.scope_at(label, Location::caller(), f)
     }
 
-    /// [`Graph::scope`] with the line given.
+    /// [`Graph::scope`] with an explicit location.
     pub(crate) fn scope_at<T>(
         &self,
         label: impl Into<String>,
@@ -322,12 +324,12 @@ impl Graph {
         value
     }
 
-    /// The line a node or an error belongs to.
+    /// The location to attribute a node or an error to.
     fn here(&self, caller: &'static Location<'static>) -> &'static Location<'static> {
         self.inner.borrow().scopes.first().map_or(caller, |(_, location)| location)
     }
 
-    /// Records an error at the caller's line and yields a poisoned tensor.
+    /// Records an error at the caller's line and returns a poisoned tensor.
     #[track_caller]
     pub(crate) fn fail(&self, op: &str, message: impl Into<String>) -> Tensor<'_> {
         let location = self.here(Location::caller()).to_string();
@@ -352,7 +354,7 @@ impl Graph {
         Tensor { graph: self, id }
     }
 
-    /// Adds a node after its operation's shape rule has accepted the inputs.
+    /// Adds a node after its operation's shape rule has accepted the inputs; otherwise records the rule's error.
     #[track_caller]
     pub fn apply(&self, op: Op, inputs: &[Tensor<'_>]) -> Tensor<'_> {
         if inputs.iter().any(Tensor::is_poisoned) {
@@ -371,7 +373,7 @@ impl Graph {
         }
     }
 
-    /// Adds a node as it is: the caller answers for its type.
+    /// Adds a node without checks: the caller guarantees that the type is right.
     #[track_caller]
     pub(crate) fn push(&self, op: Op, inputs: Vec<NodeId>, ty: TensorType) -> Tensor<'_> {
         if let Err(message) = ty.shape.check() {

@@ -1,4 +1,4 @@
-//! Printing: one line a node, or Graphviz DOT.
+//! Printing of graphs: one line per node, or Graphviz DOT.
 
 use super::{Graph, NodeId};
 use std::fmt::{self, Write};
@@ -46,7 +46,7 @@ impl Graph {
     }
 }
 
-/// One line a node: `%4 = matmul(%1, %3) : f32[100, 10]`.
+/// One line per node: `%4 = matmul(%1, %3) : f32[100, 10]`.
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, node) in self.nodes().iter().enumerate() {

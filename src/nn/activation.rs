@@ -1,4 +1,4 @@
-//! Activations as layers.
+//! Activation functions as layers.
 
 use super::parameters::{Parameters, has_parameters};
 use super::{Generator, Initializer, Mode, Module};
@@ -25,7 +25,7 @@ macro_rules! activation {
 activation! {
     /// `max(x, 0)`.
     Relu "ReLU" |x| x.relu();
-    /// `x` limited to `[0, 6]`.
+    /// `x` clamped to `[0, 6]`.
     Relu6 "ReLU6" |x| x.relu6();
     /// Hyperbolic tangent.
     Tanh "Tanh" |x| x.tanh();
@@ -39,7 +39,7 @@ activation! {
     Mish "Mish" |x| x.mish();
     /// The self-normalising exponential unit.
     Selu "SELU" |x| x.selu();
-    /// `x/6 + 1/2` limited to `[0, 1]`.
+    /// `x/6 + 1/2` clamped to `[0, 1]`.
     Hardsigmoid "Hardsigmoid" |x| x.hardsigmoid();
     /// `x·hardsigmoid(x)`.
     Hardswish "Hardswish" |x| x.hardswish();
@@ -79,17 +79,17 @@ macro_rules! activation_with_settings {
     )*};
 }
 activation_with_settings! {
-    /// `x` where positive, else `negative_slope·x`.
+    /// `x` where positive, otherwise `negative_slope·x`.
     LeakyRelu "LeakyReLU" {
         /// The slope for negative numbers.
         negative_slope: f64 = 0.01
     } |self, x| x.leaky_relu(self.negative_slope);
-    /// `x` where positive, else `alpha·(eˣ − 1)`.
+    /// `x` where positive, otherwise `alpha·(eˣ − 1)`.
     Elu "ELU" {
-        /// What it tends to, negated.
+        /// The negative of its limit as `x → −∞`.
         alpha: f64 = 1.0
     } |self, x| x.elu(self.alpha);
-    /// `x·Φ(x)` with the normal distribution function `Φ`.
+    /// `x·Φ(x)` with the standard normal distribution function `Φ`.
     Gelu "GELU" {
         /// Whether `Φ` is approximated by a hyperbolic tangent: `approximate="tanh"`.
         tanh: bool = false
@@ -98,35 +98,36 @@ activation_with_settings! {
     Softplus "Softplus" {
         /// The scale.
         beta: f64 = 1.0,
-        /// Where it becomes the identity.
+        /// Above this it is the identity.
         threshold: f64 = 20.0
     } |self, x| x.softplus(self.beta, self.threshold);
-    /// `x` limited to `[min_val, max_val]`.
+    /// `x` clamped to `[min_val, max_val]`.
     Hardtanh "Hardtanh" {
-        /// The least value.
+        /// The lower bound.
         min_val: f64 = -1.0,
-        /// The largest value.
+        /// The upper bound.
         max_val: f64 = 1.0
     } |self, x| x.hardtanh(self.min_val, self.max_val);
-    /// The first half of an axis times the sigmoid of the second.
+    /// The first half of an axis times the sigmoid of the second half.
     Glu "GLU" {
         /// The axis.
         dim: isize = -1
     } |self, x| x.glu(self.dim);
 }
 
-/// `x` where positive, else `weight·x`; weight `[1]`, or `[channels]` for one a channel (axis 1): `torch.nn.PReLU`.
+/// `x` where positive, otherwise `weight·x`: `torch.nn.PReLU`. The weight is `[1]`, or `[channels]` for one per
+/// channel (axis 1).
 #[derive(Debug, Clone)]
 pub struct Prelu {
     parameters: Parameters,
 }
 
 impl Prelu {
-    /// With 1 slope for all channels or one for each, `init` (PyTorch's is 0.25) at first.
+    /// A layer with one slope for all channels or one for each, initialised to `init` (PyTorch's default is 0.25).
     pub fn new(num_parameters: usize, init: f64) -> Self {
         let shape = Shape::from([num_parameters]);
         let mut parameters = Parameters::default();
-        // A constant takes nothing from the generator.
+        // A constant draws nothing from the generator.
         parameters.draw("weight", &shape, &shape, Initializer::Constant(init), &mut Generator::new(0));
         Prelu { parameters }
     }

@@ -6,11 +6,11 @@ use super::{Generator, Initializer, Mode, Module};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Several heads of scaled dot-product attention between linear layers (Vaswani et al. 2017): `torch.nn.MultiheadAttention` with
+/// Multi-head scaled dot-product attention (Vaswani et al. 2017): `torch.nn.MultiheadAttention` with
 /// `batch_first=True`.
 ///
-/// Parameters: `in_proj_weight` `[3e, e]` and `in_proj_bias` `[3e]` for queries, keys and values, `out_proj.weight` `[e, e]` and
-/// `out_proj.bias` `[e]`. As a [`Module`] it attends to its own input, `[n, l, e] → [n, l, e]`.
+/// Parameters: `in_proj_weight` `[3e, e]` and `in_proj_bias` `[3e]` for queries, keys and values, `out_proj.weight`
+/// `[e, e]` and `out_proj.bias` `[e]`. As a [`Module`] it is self-attention, `[n, l, e] → [n, l, e]`.
 #[derive(Debug, Clone)]
 pub struct MultiheadAttention {
     parameters: Parameters,
@@ -20,7 +20,8 @@ pub struct MultiheadAttention {
 }
 
 impl MultiheadAttention {
-    /// A layer with PyTorch's default initialisation. `num_heads` must divide `embed_dim`; the forward pass reports it if not.
+    /// A layer with PyTorch's default initialisation. `num_heads` must divide `embed_dim`; otherwise the forward pass
+    /// records an error.
     pub fn new(embed_dim: usize, num_heads: usize, rng: &mut Generator) -> Self {
         let [inner, outer] = [3, 1].map(|parts| Shape::from([embed_dim.saturating_mul(parts), embed_dim]));
         let mut parameters = Parameters::default();
@@ -31,20 +32,20 @@ impl MultiheadAttention {
         parameters.draw("out_proj.bias", embed_dim, &outer, Initializer::ZEROS, rng);
         MultiheadAttention { parameters, embed_dim, num_heads, causal: false }
     }
-    /// The same layer without biases.
+    /// Removes the biases.
     pub fn without_bias(mut self) -> Self {
         self.parameters.set("in_proj_bias", None);
         self.parameters.set("out_proj.bias", None);
         self
     }
-    /// The same layer, in which a position of its input sees those up to itself.
+    /// As a [`Module`], applies a causal mask: each position attends to itself and the positions before it.
     pub fn causal(mut self) -> Self {
         self.causal = true;
         self
     }
 
-    /// Attention of `query` `[n, l, e]` to `key` and `value` `[n, s, e]`: `[n, l, e]`. The options' mask broadcasts to
-    /// `[n, heads, l, s]`.
+    /// Attention of `query` `[n, l, e]` to `key` and `value` `[n, s, e]`: returns `[n, l, e]`. The options' mask
+    /// broadcasts to `[n, heads, l, s]`.
     #[track_caller]
     pub fn attend<'g>(
         &self,
@@ -63,12 +64,14 @@ impl MultiheadAttention {
         let given = [query, key, value].map(|t| t.shape());
         if given.iter().any(|s| s.rank() != 3 || s[2] != e) || heads == 0 || !e.is_multiple_of(heads) {
             let [q, k, v] = given;
-            let message = format!("{heads} heads of width {e} in all take [n, l, {e}], but are given {q}, {k} and {v}");
+            let message = format!(
+                "{heads} heads with embed_dim {e} take operands [n, l, {e}], but their shapes are {q}, {k} and {v}"
+            );
             return graph.fail("MultiheadAttention", message);
         }
         let weight = self.parameters.value(graph, "in_proj_weight");
         let bias = self.parameters.optional(graph, "in_proj_bias");
-        // Columns `from..to` of the joint projection.
+        // Applies rows `from..to` of the joint projection.
         let project = |x: Tensor<'g>, from: usize, to: usize| {
             let y = x.matmul(weight.slice(0, from * e..to * e).t());
             bias.map_or(y, |bias| y + bias.slice(0, from * e..to * e))

@@ -1,4 +1,4 @@
-//! Layers made of layers.
+//! Layers that contain layers.
 
 use super::{Mode, Module};
 use crate::tensor::Tensor;
@@ -18,14 +18,14 @@ impl Module for Flatten {
     }
 }
 
-/// Layers one after another: `torch.nn.Sequential`. Parameter `weight` of layer 2 is named `2.weight`.
+/// A sequence of layers: `torch.nn.Sequential`. Parameter `weight` of layer 2 is named `2.weight`.
 #[derive(Debug, Default)]
 pub struct Sequential {
     layers: Vec<Box<dyn Module>>,
 }
 
 impl Sequential {
-    /// No layers: the identity.
+    /// An empty sequence: the identity.
     pub fn new() -> Self {
         Sequential::default()
     }
@@ -78,7 +78,7 @@ impl Module for Sequential {
     }
 }
 
-/// `x + inner(x)` (He et al. 2016): the inner layers must keep their input's shape.
+/// Residual connection, `x + inner(x)` (He et al. 2016). The inner layers must keep the input's shape.
 ///
 /// ```
 /// use wgrad::nn::{Generator, LayerNorm, MultiheadAttention, Residual, Sequential};
@@ -93,7 +93,7 @@ pub struct Residual {
 }
 
 impl Residual {
-    /// A connection around `inner`.
+    /// A residual connection around `inner`.
     pub fn new(inner: impl Module + 'static) -> Self {
         Residual { inner: Box::new(inner) }
     }
@@ -107,7 +107,11 @@ impl Module for Residual {
     fn forward<'g>(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
         let y = self.inner.forward(x, mode);
         if !x.is_poisoned() && !y.is_poisoned() && x.shape() != y.shape() {
-            let message = format!("its layers make {} of {}, but must keep the shape", y.shape(), x.shape());
+            let message = format!(
+                "its layers return shape {} for an input of shape {}, but must keep the shape",
+                y.shape(),
+                x.shape()
+            );
             return x.graph().fail("Residual", message);
         }
         x + y

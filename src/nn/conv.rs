@@ -17,7 +17,7 @@ macro_rules! conv_layer {
 
         impl $name {
             /// A layer with PyTorch's default initialisation. `in_channels` and `out_channels` must be multiples of
-            /// the options' groups; the forward pass reports it if not.
+            /// the options' groups; otherwise the forward pass records an error.
             pub fn new(
                 in_channels: usize,
                 out_channels: usize,
@@ -28,7 +28,7 @@ macro_rules! conv_layer {
                 let default = Initializer::Default;
                 $name::with_init(in_channels, out_channels, kernel_size, options, default, Some(default), rng)
             }
-            /// A layer with these initialisers; without a bias if that is `None`.
+            /// A layer with the given initialisers; without a bias if `bias` is `None`.
             pub fn with_init(
                 in_channels: usize,
                 out_channels: usize,
@@ -59,7 +59,7 @@ macro_rules! conv_layer {
     };
 }
 
-/// `[c] → [c, 1…]`: along the channels of `[n, c, …]` with `spatial` axes after them.
+/// `[c] → [c, 1…]`, which broadcasts along the channels of `[n, c, …]` with `spatial` spatial axes.
 #[track_caller]
 pub(super) fn per_channel(values: Tensor<'_>, spatial: usize) -> Tensor<'_> {
     let mut shape = vec![1; spatial + 1];
@@ -89,7 +89,7 @@ macro_rules! conv_transpose_layer {
 
         impl $name {
             /// A layer with PyTorch's default initialisation. `in_channels` and `out_channels` must be multiples of
-            /// the options' groups; the forward pass reports it if not.
+            /// the options' groups; otherwise the forward pass records an error.
             pub fn new(
                 in_channels: usize,
                 out_channels: usize,
@@ -100,7 +100,7 @@ macro_rules! conv_transpose_layer {
                 let default = Initializer::Default;
                 $name::with_init(in_channels, out_channels, kernel_size, options, default, Some(default), rng)
             }
-            /// A layer with these initialisers; without a bias if that is `None`.
+            /// A layer with the given initialisers; without a bias if `bias` is `None`.
             pub fn with_init(
                 in_channels: usize,
                 out_channels: usize,
@@ -116,7 +116,7 @@ macro_rules! conv_transpose_layer {
                 let parameters = Parameters::affine(&shape.into(), out_channels, weight, bias, rng);
                 $name { parameters, options, output_padding: Default::default() }
             }
-            /// The same layer with so much more at the end of its result, where the stride leaves a choice.
+            /// Sets the output padding: additional size at the end of each spatial axis of the output.
             pub fn output_padding(mut self, output_padding: $kernel) -> Self {
                 self.output_padding = output_padding;
                 self

@@ -3,7 +3,7 @@
 use super::{Mode, Module};
 use crate::tensor::Tensor;
 
-/// Sets each element to 0 with probability `p` in training and scales the others by `1/(1−p)`: `torch.nn.Dropout`.
+/// In training, sets each element to 0 with probability `p` and scales the others by `1/(1−p)`: `torch.nn.Dropout`.
 /// The mask comes from the graph's counter-based random numbers, so it is the same on every device.
 #[derive(Debug, Clone, Copy)]
 pub struct Dropout {
@@ -11,7 +11,7 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// A layer that drops with probability `p` in `[0, 1]`; the forward pass reports any other.
+    /// A layer with drop probability `p` in `[0, 1]`; for any other the forward pass records an error.
     pub fn new(p: f64) -> Self {
         Dropout { p }
     }

@@ -1,4 +1,4 @@
-//! Embeddings.
+//! Embedding tables.
 
 use super::parameters::{Parameters, has_parameters};
 use super::{Generator, Initializer, Mode, Module, functional};
@@ -7,8 +7,8 @@ use crate::dtype::DType;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Rows of a table, `[…]` of integers to `[…, dim]`; weight `[num_embeddings, dim]`: `torch.nn.Embedding`. Whole numbers held as
-/// floats, as data files have them, are taken too.
+/// Looks up rows of a table, `[…]` of integers to `[…, dim]`: `torch.nn.Embedding`. The weight is `[num_embeddings,
+/// dim]`. Whole numbers stored as floats, as in data files, are accepted too.
 #[derive(Debug, Clone)]
 pub struct Embedding {
     parameters: Parameters,
@@ -16,16 +16,16 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// A table of standard normal numbers.
+    /// A table initialised with standard normal random numbers.
     pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut Generator) -> Self {
         Embedding::with_init(num_embeddings, embedding_dim, Initializer::Normal(0.0, 1.0), rng)
     }
-    /// A table that starts as `weight` says.
+    /// A table with the given initialiser.
     pub fn with_init(num_embeddings: usize, embedding_dim: usize, weight: Initializer, rng: &mut Generator) -> Self {
         let shape = Shape::from([num_embeddings, embedding_dim]);
         Embedding { parameters: Parameters::affine(&shape, 0, weight, None, rng), padding_idx: None }
     }
-    /// The same table with zeros in the row `index`, which gets no gradient.
+    /// Sets row `index` to zeros; it gets no gradient.
     pub fn padding_idx(mut self, index: usize) -> Self {
         self.padding_idx = Some(index);
         let start = self.parameters.first().initial().clone();
@@ -34,7 +34,7 @@ impl Embedding {
             && index < *rows
         {
             data[index * dim..][..*dim].fill(0.0);
-            // The same shape as before, so it can be made.
+            // The shape is unchanged, so this cannot fail.
             self.parameters.set("weight", Array::from_f64(shape, &data, DType::F32).ok());
         }
         self

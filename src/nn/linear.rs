@@ -4,7 +4,7 @@ use super::parameters::{Parameters, affine_layer, has_parameters};
 use super::{Generator, Initializer, Mode, Module};
 use crate::tensor::Tensor;
 
-/// `y = x·Wᵀ + b`, `[…, in] → […, out]`; weight `[out, in]`, bias `[out]`: `torch.nn.Linear`.
+/// `y = x·Wᵀ + b`, `[…, in] → […, out]`: `torch.nn.Linear`. The weight is `[out, in]`, the bias `[out]`.
 #[derive(Debug, Clone)]
 pub struct Linear {
     parameters: Parameters,
@@ -16,7 +16,7 @@ impl Linear {
     pub fn new(in_features: usize, out_features: usize, rng: &mut Generator) -> Self {
         Linear::with_init(in_features, out_features, Initializer::Default, Some(Initializer::Default), rng)
     }
-    /// A layer with these initialisers; without a bias if that is `None`.
+    /// A layer with the given initialisers; without a bias if `bias` is `None`.
     pub fn with_init(
         in_features: usize,
         out_features: usize,

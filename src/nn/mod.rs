@@ -1,7 +1,7 @@
 //! Layers, losses and initialisers, with PyTorch's names and semantics.
 //!
-//! A layer owns its parameters as [`Variable`]s and adds its forward pass to a graph; gradients come from
-//! [`Tensor::grad`].
+//! A layer owns its parameters as [`Variable`]s and adds its forward pass to a graph; [`Tensor::grad`] adds the
+//! gradients.
 //!
 //! ```
 //! use wgrad::nn::{Conv1d, Flatten, Generator, Linear, Mode, Module, Relu, Sequential};
@@ -52,41 +52,42 @@ pub use recurrent::{Gru, Lstm, RecurrentOptions, Rnn};
 use crate::tensor::Tensor;
 use crate::variable::Variable;
 
-/// Whether layers such as dropout act as in training or as in use.
+/// Whether layers such as dropout run in training mode or in evaluation mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Training.
+    /// Training mode: `module.train()`.
     Train,
-    /// Evaluation.
+    /// Evaluation mode: `module.eval()`.
     Eval,
 }
 
-/// A layer: parameters and a forward pass.
+/// A layer or network: parameters and a forward pass.
 pub trait Module: std::fmt::Debug {
     /// The layer's name, as in `torch.nn`.
     fn name(&self) -> &'static str;
 
-    /// Adds the forward pass to `x`'s graph.
+    /// Adds the forward pass to the graph of `x` and returns the output.
     fn forward<'g>(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g>;
 
-    /// The parameters, named as PyTorch's `state_dict` names them.
+    /// The parameters, named as in PyTorch's `state_dict`.
     fn parameters(&self) -> Vec<(String, Variable)> {
         Vec::new()
     }
 
-    /// What belongs to the layer's state but is not learnt: running statistics. Named as in `state_dict`.
+    /// State that is not trained, such as running statistics. Named as in `state_dict`.
     fn buffers(&self) -> Vec<(String, Variable)> {
         Vec::new()
     }
 
-    /// Parameters and buffers: what is saved.
+    /// Parameters and buffers: what a checkpoint saves.
     fn state_dict(&self) -> Vec<(String, Variable)> {
         let mut all = self.parameters();
         all.extend(self.buffers());
         all
     }
 
-    /// Puts `prefix.` before the names of the parameters' and buffers' variables, which messages and plans show.
+    /// Puts `prefix.` before the names of the parameters' and buffers' variables. Messages and plans show these
+    /// names.
     fn prefix(&mut self, prefix: &str) {
         let _ = prefix;
     }

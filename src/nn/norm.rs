@@ -1,4 +1,4 @@
-//! Normalisation.
+//! Normalisation layers.
 
 use super::functional::{self, BatchNormOptions};
 use super::parameters::{Parameters, has_parameters};
@@ -8,7 +8,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
 
-/// Ones for a weight, zeros for a bias; constants take nothing from a generator.
+/// Parameters initialised to ones (weights) or zeros (biases); constants draw nothing from a generator.
 fn affine_parameters(shape: &Shape, names: &[&str]) -> Parameters {
     let mut parameters = Parameters::default();
     for name in names {
@@ -20,7 +20,7 @@ fn affine_parameters(shape: &Shape, names: &[&str]) -> Parameters {
 
 #[track_caller]
 fn both<'g>(parameters: &Parameters, graph: &'g Graph) -> [Option<Tensor<'g>>; 2] {
-    // Not by `map`: a closure would hide the caller's line.
+    // No `map`: `#[track_caller]` does not reach through a closure.
     [parameters.optional(graph, "weight"), parameters.optional(graph, "bias")]
 }
 
@@ -28,9 +28,9 @@ macro_rules! batch_norm_layer {
     ($(#[$doc:meta])* $name:ident $text:literal $ranks:pat, $shapes:literal) => {
         $(#[$doc])*
         ///
-        /// In training a batch is normalised by its own mean and variance, and the buffers `running_mean` and `running_var`
-        /// move towards them by `momentum`: the forward pass adds their updates to the graph, so that a graph can hold one
-        /// training pass of a layer. In use the running statistics take their place.
+        /// In training mode a batch is normalised by its own mean and variance, and the buffers `running_mean` and
+        /// `running_var` move towards them by `momentum`. The forward pass adds these updates to the graph, so a
+        /// graph can hold only one training pass of a layer. In evaluation mode the running statistics are used.
         #[derive(Debug, Clone)]
         pub struct $name {
             parameters: Parameters,
@@ -40,29 +40,30 @@ macro_rules! batch_norm_layer {
         }
 
         impl $name {
-            /// A layer for so many channels with PyTorch's settings: momentum 0.1, `eps` 1e-5, weight and bias.
+            /// A layer for `num_features` channels with PyTorch's defaults: momentum 0.1, `eps` 1e-5, weight and
+            /// bias.
             pub fn new(num_features: usize) -> Self {
                 let shape = Shape::from([num_features]);
                 let buffers = affine_parameters(&shape, &["running_mean", "running_var"]);
                 let parameters = affine_parameters(&shape, &["weight", "bias"]);
                 $name { parameters, buffers, momentum: 0.1, eps: 1e-5 }
             }
-            /// The same layer with another momentum.
+            /// Sets the momentum of the running statistics.
             pub fn momentum(mut self, momentum: f64) -> Self {
                 self.momentum = momentum;
                 self
             }
-            /// The same layer with another `eps`, which is added to the variance.
+            /// Sets `eps`, which is added to the variance.
             pub fn eps(mut self, eps: f64) -> Self {
                 self.eps = eps;
                 self
             }
-            /// The same layer without weight and bias.
+            /// Removes weight and bias.
             pub fn without_affine(mut self) -> Self {
                 self.parameters = Parameters::default();
                 self
             }
-            /// The same layer without running statistics: a batch's own are used always.
+            /// Removes the running statistics: the batch's own are always used.
             pub fn without_running_stats(mut self) -> Self {
                 self.buffers = Parameters::default();
                 self
@@ -77,7 +78,7 @@ macro_rules! batch_norm_layer {
             fn forward<'g>(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
                 let graph = x.graph();
                 if !x.is_poisoned() && !matches!(x.shape().rank(), $ranks) {
-                    return graph.fail($text, format!("takes {}, but is given {}", $shapes, x.shape()));
+                    return graph.fail($text, format!("takes {}, but the input's shape is {}", $shapes, x.shape()));
                 }
                 let stored = ["running_mean", "running_var"].map(|name| self.buffers.get(name));
                 let running = match stored {
@@ -112,16 +113,17 @@ macro_rules! batch_norm_layer {
     };
 }
 batch_norm_layer! {
-    /// Each channel of `[n, c]` or `[n, c, l]` normalised over the batch; weight and bias `[c]`: `torch.nn.BatchNorm1d`.
+    /// Normalises each channel of `[n, c]` or `[n, c, l]` over the batch: `torch.nn.BatchNorm1d`. Weight and bias are
+    /// `[c]`.
     BatchNorm1d "BatchNorm1d" 2 | 3, "[n, c] or [n, c, l]"
 }
 batch_norm_layer! {
-    /// Each channel of `[n, c, h, w]` normalised over the batch; weight and bias `[c]`: `torch.nn.BatchNorm2d`.
+    /// Normalises each channel of `[n, c, h, w]` over the batch: `torch.nn.BatchNorm2d`. Weight and bias are `[c]`.
     BatchNorm2d "BatchNorm2d" 4, "[n, c, h, w]"
 }
 
-/// The last axes, of shape `normalized_shape`, normalised sample by sample; weight and bias of that shape:
-/// `torch.nn.LayerNorm`.
+/// Normalises each sample over the last axes, those of `normalized_shape`: `torch.nn.LayerNorm`. Weight and bias have
+/// that shape.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
     parameters: Parameters,
@@ -130,22 +132,22 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// A layer with PyTorch's settings: `eps` 1e-5, weight and bias.
+    /// A layer with PyTorch's defaults: `eps` 1e-5, weight and bias.
     pub fn new(normalized_shape: impl Into<Shape>) -> Self {
         let shape = normalized_shape.into();
         LayerNorm { parameters: affine_parameters(&shape, &["weight", "bias"]), shape, eps: 1e-5 }
     }
-    /// The same layer with another `eps`, which is added to the variance.
+    /// Sets `eps`, which is added to the variance.
     pub fn eps(mut self, eps: f64) -> Self {
         self.eps = eps;
         self
     }
-    /// The same layer without a bias.
+    /// Removes the bias.
     pub fn without_bias(mut self) -> Self {
         self.parameters.set("bias", None);
         self
     }
-    /// The same layer without weight and bias.
+    /// Removes weight and bias.
     pub fn without_affine(mut self) -> Self {
         self.parameters = Parameters::default();
         self
@@ -164,7 +166,8 @@ impl Module for LayerNorm {
     has_parameters!();
 }
 
-/// As [`LayerNorm`] over groups of the channels of `[n, c, …]`; weight and bias `[c]`: `torch.nn.GroupNorm`.
+/// Normalises each sample over groups of the channels of `[n, c, …]`: `torch.nn.GroupNorm`. Weight and bias are
+/// `[c]`.
 #[derive(Debug, Clone)]
 pub struct GroupNorm {
     parameters: Parameters,
@@ -173,18 +176,18 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    /// A layer with PyTorch's settings: `eps` 1e-5, weight and bias. `num_groups` must divide `num_channels`; the forward
-    /// pass reports it if not.
+    /// A layer with PyTorch's defaults: `eps` 1e-5, weight and bias. `num_groups` must divide `num_channels`;
+    /// otherwise the forward pass records an error.
     pub fn new(num_groups: usize, num_channels: usize) -> Self {
         let parameters = affine_parameters(&[num_channels].into(), &["weight", "bias"]);
         GroupNorm { parameters, num_groups, eps: 1e-5 }
     }
-    /// The same layer with another `eps`, which is added to the variance.
+    /// Sets `eps`, which is added to the variance.
     pub fn eps(mut self, eps: f64) -> Self {
         self.eps = eps;
         self
     }
-    /// The same layer without weight and bias.
+    /// Removes weight and bias.
     pub fn without_affine(mut self) -> Self {
         self.parameters = Parameters::default();
         self
@@ -203,7 +206,8 @@ impl Module for GroupNorm {
     has_parameters!();
 }
 
-/// The last axes, of shape `normalized_shape`, divided by their root mean square; weight of that shape: `torch.nn.RMSNorm`.
+/// Divides by the root mean square over the last axes, those of `normalized_shape`: `torch.nn.RMSNorm`. The weight
+/// has that shape.
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
     parameters: Parameters,
@@ -212,17 +216,17 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// A layer with PyTorch's settings: the dtype's epsilon, and a weight.
+    /// A layer with PyTorch's defaults: the dtype's epsilon as `eps`, and a weight.
     pub fn new(normalized_shape: impl Into<Shape>) -> Self {
         let shape = normalized_shape.into();
         RmsNorm { parameters: affine_parameters(&shape, &["weight"]), shape, eps: None }
     }
-    /// The same layer with this `eps`, which is added to the mean of the squares.
+    /// Sets `eps`, which is added to the mean of the squares.
     pub fn eps(mut self, eps: f64) -> Self {
         self.eps = Some(eps);
         self
     }
-    /// The same layer without a weight.
+    /// Removes the weight.
     pub fn without_affine(mut self) -> Self {
         self.parameters = Parameters::default();
         self

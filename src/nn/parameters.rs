@@ -1,4 +1,4 @@
-//! The variables a layer owns.
+//! The variables that a layer owns.
 
 use super::{Generator, Initializer};
 use crate::array::Array;
@@ -7,16 +7,16 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
 
-/// Variables with the names they have in PyTorch's `state_dict`, in its order.
+/// Variables named as in PyTorch's `state_dict`, in its order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Parameters {
     named: Vec<(String, Variable)>,
-    /// Why a value could not be drawn; the forward pass reports it.
+    /// Why the layer cannot be used; the forward pass records this error.
     error: Option<String>,
 }
 
 impl Parameters {
-    /// Refuses the layer if a tensor of one of these shapes cannot be, before anything is drawn for the others.
+    /// Marks the layer as unusable if a tensor of one of these shapes is too large, before any parameter is drawn.
     pub(super) fn check<'s>(&mut self, shapes: impl IntoIterator<Item = (&'s str, &'s Shape)>) {
         for (name, shape) in shapes {
             if let Err(message) = shape.check() {
@@ -25,7 +25,7 @@ impl Parameters {
         }
     }
 
-    /// Draws a variable for a layer whose weight has the shape `weight`. For a layer that cannot be used nothing is drawn.
+    /// Draws a variable for a layer whose weight has the shape `weight`. Draws nothing for an unusable layer.
     pub(super) fn draw(
         &mut self,
         name: &str,
@@ -44,17 +44,17 @@ impl Parameters {
         self.set(name, Some(value));
     }
 
-    /// Makes the layer one that cannot be used; the forward pass says why.
+    /// Marks the layer as unusable; the forward pass records `message`.
     pub(super) fn refuse(&mut self, message: String) {
         self.error.get_or_insert(message);
     }
 
-    /// Why the layer cannot be used, if it cannot.
+    /// Why the layer is unusable, if it is.
     pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 
-    /// A weight and, if there is one, a bias of `outputs` elements: drawn in this order, as PyTorch does.
+    /// Draws a weight and, with an initialiser for it, a bias of `outputs` elements, in PyTorch's order.
     pub(super) fn affine(
         shape: &Shape,
         outputs: usize,
@@ -72,7 +72,7 @@ impl Parameters {
         parameters
     }
 
-    /// Replaces a variable by a new one, adds it, or (`None`) removes it.
+    /// Replaces a variable, adds it, or (with `None`) removes it.
     pub(super) fn set(&mut self, name: &str, value: Option<Array>) {
         let place = self.named.iter().position(|(n, _)| n == name);
         match (place, value.map(|value| (name.to_string(), Variable::new(name, value)))) {
@@ -87,12 +87,12 @@ impl Parameters {
         self.named.iter().find(|(n, _)| n == name).map(|(_, variable)| variable)
     }
 
-    /// The first variable: the weight, in the layers that have one.
+    /// The first variable: the weight, for layers that have one.
     pub(super) fn first(&self) -> &Variable {
         &self.named[0].1
     }
 
-    /// The value in a graph of a variable the layer may lack; poisoned if it could not be drawn.
+    /// The value in `graph` of a variable that the layer may lack; a poisoned tensor if the layer is unusable.
     #[track_caller]
     pub(super) fn optional<'g>(&self, graph: &'g Graph, name: &str) -> Option<Tensor<'g>> {
         let variable = self.get(name)?;
@@ -102,7 +102,7 @@ impl Parameters {
         })
     }
 
-    /// The value in a graph of a variable the layer has.
+    /// The value in `graph` of a variable that the layer has.
     #[track_caller]
     pub(super) fn value<'g>(&self, graph: &'g Graph, name: &str) -> Tensor<'g> {
         self.optional(graph, name).unwrap_or_else(|| graph.fail("layer", format!("it has no parameter `{name}`")))
@@ -119,7 +119,7 @@ impl Parameters {
     }
 }
 
-/// The parts of [`Module`](super::Module) that a layer's `parameters` field answers.
+/// The methods of [`Module`](super::Module) that a layer's `parameters` field implements.
 macro_rules! has_parameters {
     () => {
         fn parameters(&self) -> Vec<(String, crate::variable::Variable)> {
@@ -132,17 +132,17 @@ macro_rules! has_parameters {
 }
 pub(super) use has_parameters;
 
-/// What layers with a weight and maybe a bias have in common.
+/// The methods of layers with a weight and an optional bias.
 macro_rules! affine_layer {
     ($name:ident) => {
         impl $name {
-            /// The same layer without a bias.
+            /// Removes the bias.
             pub fn without_bias(mut self) -> Self {
                 self.parameters.set("bias", None);
                 self
             }
-            /// Starts from given values. Their shapes are the layer's to keep: a mismatch shows as a shape error in
-            /// the forward pass.
+            /// Sets the weight and the bias. Their shapes must be the layer's: a mismatch is a shape error of the
+            /// forward pass.
             pub fn with_values(mut self, weight: crate::array::Array, bias: Option<crate::array::Array>) -> Self {
                 self.parameters.set("weight", Some(weight));
                 self.parameters.set("bias", bias);

@@ -1,4 +1,4 @@
-//! Pooling.
+//! Pooling layers.
 
 use super::{Mode, Module, functional};
 use crate::ops::pool::PoolOptions;
@@ -13,7 +13,7 @@ macro_rules! pool_layer {
         }
 
         impl $name {
-            /// A layer with these windows.
+            /// A layer with the given windows.
             pub fn new(options: PoolOptions) -> Self {
                 $name { options }
             }
@@ -31,9 +31,9 @@ macro_rules! pool_layer {
     )*};
 }
 pool_layer! {
-    /// The largest of each window, `[n, c, l] → [n, c, l']`: `torch.nn.MaxPool1d`.
+    /// The maximum of each window, `[n, c, l] → [n, c, l']`: `torch.nn.MaxPool1d`.
     MaxPool1d "MaxPool1d" max_pool1d;
-    /// The largest of each window, `[n, c, h, w] → [n, c, h', w']`: `torch.nn.MaxPool2d`.
+    /// The maximum of each window, `[n, c, h, w] → [n, c, h', w']`: `torch.nn.MaxPool2d`.
     MaxPool2d "MaxPool2d" max_pool2d;
     /// The average of each window, `[n, c, l] → [n, c, l']`: `torch.nn.AvgPool1d`.
     AvgPool1d "AvgPool1d" avg_pool1d;
@@ -50,7 +50,7 @@ macro_rules! adaptive_pool_layer {
         }
 
         impl $name {
-            /// A layer with so many windows.
+            /// A layer with the given output size.
             pub fn new(output_size: $size) -> Self {
                 $name { output_size }
             }
@@ -68,8 +68,8 @@ macro_rules! adaptive_pool_layer {
     )*};
 }
 adaptive_pool_layer! {
-    /// Averages over so many windows, `[n, c, l] → [n, c, output_size]`: `torch.nn.AdaptiveAvgPool1d`.
+    /// Averages over `output_size` windows, `[n, c, l] → [n, c, output_size]`: `torch.nn.AdaptiveAvgPool1d`.
     AdaptiveAvgPool1d "AdaptiveAvgPool1d" usize, adaptive_avg_pool1d;
-    /// Averages over so many windows, `[n, c, h, w] → [n, c, h', w']`: `torch.nn.AdaptiveAvgPool2d`.
+    /// Averages over `output_size` windows per axis, `[n, c, h, w] → [n, c, h', w']`: `torch.nn.AdaptiveAvgPool2d`.
     AdaptiveAvgPool2d "AdaptiveAvgPool2d" [usize; 2], adaptive_avg_pool2d;
 }

@@ -1,4 +1,4 @@
-//! Recurrent layers, unrolled over the steps of their input.
+//! Recurrent layers, unrolled over the time steps of their input.
 
 use super::parameters::Parameters;
 use super::{Generator, Initializer, Mode, Module};
@@ -6,16 +6,16 @@ use crate::graph::Graph;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Settings of recurrent layers; the defaults are PyTorch's.
+/// Settings of recurrent layers, with PyTorch's defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecurrentOptions {
-    /// Layers one on another.
+    /// Number of stacked layers.
     pub num_layers: usize,
-    /// Whether there are biases.
+    /// Whether the layers have biases.
     pub bias: bool,
     /// Whether the input is `[n, l, in]` and not `[l, n, in]`.
     pub batch_first: bool,
-    /// Whether a second cell of each layer reads the input from its end.
+    /// Whether each layer has a second cell that reads the sequence backwards.
     pub bidirectional: bool,
 }
 
@@ -31,10 +31,10 @@ impl RecurrentOptions {
     }
 }
 
-/// The most layers one on another: a plan holds each step of each.
+/// The largest number of stacked layers: a plan holds each time step of each layer.
 const MOST_LAYERS: usize = 1000;
 
-/// What a cell computes in a step.
+/// The type of the recurrent cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cell {
     Tanh,
@@ -44,7 +44,7 @@ enum Cell {
 }
 
 impl Cell {
-    /// Rows of its weights, in units of the hidden size.
+    /// The number of rows of its weights, in units of the hidden size.
     fn gates(self) -> usize {
         match self {
             Cell::Tanh | Cell::Relu => 1,
@@ -53,8 +53,8 @@ impl Cell {
         }
     }
 
-    /// The state after a step: the hidden values, and for an LSTM the cell's. `x` and `h` are the gates' parts from the input and
-    /// from the hidden values, `[n, gates·hidden]`.
+    /// One time step: returns the new state, which is the hidden state and, for an LSTM, the cell state. `x` and `h`
+    /// are the gates' contributions from the input and from the hidden state, `[n, gates·hidden]`.
     fn step<'g>(self, x: Tensor<'g>, h: Tensor<'g>, state: &[Tensor<'g>], hidden: usize) -> Vec<Tensor<'g>> {
         let gate = |t: Tensor<'g>, k: usize| t.slice(1, k * hidden..(k + 1) * hidden);
         match self {
@@ -75,7 +75,7 @@ impl Cell {
     }
 }
 
-/// The outputs of the last layer, and each kind of state at the end, `[layers·directions, n, hidden]`.
+/// The outputs of the last layer, and each final state, `[layers·directions, n, hidden]`.
 type Outcome<'g> = (Tensor<'g>, Vec<Tensor<'g>>);
 
 #[derive(Debug, Clone)]
@@ -89,18 +89,17 @@ struct Recurrent {
 }
 
 impl Recurrent {
-    /// Uniform with bound `1/√hidden`, as PyTorch.
+    /// Parameters are uniform with bound `1/√hidden`, as in PyTorch.
     fn new(cell: Cell, input: usize, hidden: usize, options: RecurrentOptions, rng: &mut Generator) -> Self {
         let mut parameters = Parameters::default();
         let bound = 1.0 / (hidden.max(1) as f64).sqrt();
         let rows = hidden.saturating_mul(cell.gates());
         if options.num_layers > MOST_LAYERS {
-            parameters
-                .refuse(format!("{} layers are more than {MOST_LAYERS}, the most there can be", options.num_layers));
+            parameters.refuse(format!("{} layers exceed the maximum of {MOST_LAYERS}", options.num_layers));
         }
         let layers = options.num_layers.min(MOST_LAYERS);
         let inputs = |layer: usize| if layer == 0 { input } else { hidden.saturating_mul(options.directions()) };
-        // All layers after the first are alike, and biases are smaller than weights.
+        // All layers after the first have the same shapes, and biases are smaller than weights: this checks them all.
         for layer in 0..layers.min(2) {
             let shapes = [("weight_ih", inputs(layer)), ("weight_hh", hidden)];
             let shapes = shapes.map(|(name, columns)| (format!("{name}_l{layer}"), Shape::from([rows, columns])));
@@ -137,7 +136,7 @@ impl Recurrent {
         if given.rank() != 3 || given[2] != self.input_size || given.contains(&0) || o.num_layers == 0 {
             let axes = if o.batch_first { "n, l" } else { "l, n" };
             let message = format!(
-                "takes [{axes}, {}] with one step or more, in one layer or more, but is given {given} and {} layers",
+                "takes [{axes}, {}] with at least one time step and one layer, but the input is {given}, with {} layers",
                 self.input_size, o.num_layers
             );
             return Err(graph.fail(name, message));
@@ -152,7 +151,7 @@ impl Recurrent {
             None => vec![graph.full(&shape, 0.0, x.dtype()); kinds],
         };
         if let Some(wrong) = start.iter().find(|s| s.shape() != shape) {
-            let message = format!("the first state must be {shape}, but is {}", wrong.shape());
+            let message = format!("the initial state must be {shape}, but is {}", wrong.shape());
             return Err(graph.fail(name, message));
         }
         let mut ends: Vec<Vec<Tensor<'g>>> = vec![Vec::new(); kinds];
@@ -175,7 +174,7 @@ impl Recurrent {
         Ok((output, ends.iter().map(|all| all[0].concat(&all[1..], 0)).collect()))
     }
 
-    /// One direction of one layer: `[n, l, in] → [n, l, hidden]`, and its state at the end.
+    /// One direction of one layer: `[n, l, in] → [n, l, hidden]`, and its final state.
     #[track_caller]
     fn layer<'g>(
         &self,
@@ -189,7 +188,7 @@ impl Recurrent {
         let weight = |name: &str| self.parameters.value(graph, &format!("{name}_{suffix}")).t();
         let with_bias = |y: Tensor<'g>, name: &str| value(name).map_or(y, |bias| y + bias);
         let (w_ih, w_hh) = (weight("weight_ih"), weight("weight_hh"));
-        // The inputs' part is one matmul for all steps.
+        // The input's contribution is one matmul for all time steps.
         let inputs = with_bias(x.matmul(w_ih), "bias_ih");
         let length = x.shape()[1];
         let mut steps: Vec<Option<Tensor<'g>>> = vec![None; length];
@@ -227,9 +226,9 @@ macro_rules! recurrent_layer {
     ($(#[$doc:meta])* $name:ident $text:literal $cell:expr) => {
         $(#[$doc])*
         ///
-        /// `weight_ih_lk`, `weight_hh_lk`, `bias_ih_lk` and `bias_hh_lk` are the parameters of layer `k`, with `_reverse` after them
-        /// in the direction from the end. As a [`Module`] it gives the last layer's outputs, `[n, l, in] → [n, l, hidden]`
-        /// (twice the hidden size in two directions; `[l, n, …]` unless `batch_first`).
+        /// The parameters of layer `k` are `weight_ih_lk`, `weight_hh_lk`, `bias_ih_lk` and `bias_hh_lk`; those of
+        /// the reverse direction end in `_reverse`. As a [`Module`] it returns the last layer's outputs, `[n, l, in]
+        /// → [n, l, hidden]` (twice the hidden size if bidirectional; `[l, n, …]` unless `batch_first`).
         #[derive(Debug, Clone)]
         pub struct $name {
             inner: Recurrent,
@@ -245,8 +244,8 @@ macro_rules! recurrent_layer {
             ) -> Self {
                 $name { inner: Recurrent::new($cell, input_size, hidden_size, options, rng) }
             }
-            /// The same layer, which as a [`Module`] gives the last layer's hidden values at its end alone, `[n, hidden]` (both
-            /// directions' side by side).
+            /// As a [`Module`], returns only the last layer's final hidden state, `[n, hidden]` (both directions
+            /// concatenated).
             pub fn last_step(mut self) -> Self {
                 self.inner.last = true;
                 self
@@ -276,18 +275,18 @@ recurrent_layer! {
     Rnn "RNN" Cell::Tanh
 }
 recurrent_layer! {
-    /// With gates `i, f, g, o` of `W_ih·x + b_ih + W_hh·h + b_hh`, `c ← σ(f)·c + σ(i)·tanh(g)` and `h ← σ(o)·tanh(c)`:
-    /// `torch.nn.LSTM`.
+    /// With gates `i, f, g, o` of `W_ih·x + b_ih + W_hh·h + b_hh`: `c ← σ(f)·c + σ(i)·tanh(g)` and `h ←
+    /// σ(o)·tanh(c)`. `torch.nn.LSTM`.
     Lstm "LSTM" Cell::Lstm
 }
 recurrent_layer! {
-    /// With `r` and `z` the sigmoids of their parts, `n = tanh(W_in·x + b_in + r·(W_hn·h + b_hn))`, `h ← (1 − z)·n + z·h`:
-    /// `torch.nn.GRU`.
+    /// With `r` and `z` the sigmoids of their gates: `n = tanh(W_in·x + b_in + r·(W_hn·h + b_hn))`, `h ← (1 − z)·n +
+    /// z·h`. `torch.nn.GRU`.
     Gru "GRU" Cell::Gru
 }
 
 impl Rnn {
-    /// The same layer with a ReLU in place of the hyperbolic tangent.
+    /// Uses a ReLU instead of the hyperbolic tangent.
     pub fn relu(mut self) -> Self {
         self.inner.cell = Cell::Relu;
         self
@@ -297,8 +296,8 @@ impl Rnn {
 macro_rules! hidden_state {
     ($($name:ident $text:literal)*) => {$(
         impl $name {
-            /// The last layer's outputs, and all hidden values at the end, `[layers·directions, n, hidden]`; those at the start
-            /// are 0 by default.
+            /// Returns the last layer's outputs and the final hidden states, `[layers·directions, n, hidden]`. The
+            /// initial hidden states are 0 by default.
             #[track_caller]
             pub fn run<'g>(&self, x: Tensor<'g>, h_0: Option<Tensor<'g>>) -> (Tensor<'g>, Tensor<'g>) {
                 match self.inner.run($text, x, h_0.map(|h| vec![h])) {
@@ -312,8 +311,8 @@ macro_rules! hidden_state {
 hidden_state!(Rnn "RNN" Gru "GRU");
 
 impl Lstm {
-    /// The last layer's outputs, and all hidden and cell values at the end, each `[layers·directions, n, hidden]`; those at the
-    /// start are 0 by default.
+    /// Returns the last layer's outputs, the final hidden states and the final cell states, each `[layers·directions,
+    /// n, hidden]`. The initial states are 0 by default.
     #[track_caller]
     pub fn run<'g>(
         &self,

@@ -2,7 +2,7 @@
 //! - loss `l_n = −Σ_c t_c · log softmax(x_n)_c` with the target `t = (1 − s)·one_hot(label_n) + s/C`,
 //! - gradient `dx_{n,c} = u_n · (softmax(x_n)_c − t_c)` for an upstream gradient `u`.
 //!
-//! A label beyond the last class counts as the last one: a device cannot stop to report it.
+//! A label beyond the last class counts as the last class, because a kernel cannot report an error.
 
 use super::matmul::accumulation_error;
 use super::softmax::shifted_log_sum;
@@ -14,15 +14,15 @@ use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
 /// The loss of each row, or its gradient. Operands: logits `[n, classes]`, labels `[n]` (u32), and for the gradient
-/// the upstream `[n]`.
+/// also the upstream gradient `[n]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum CrossEntropy {
-    /// `[n]`.
+    /// The losses, `[n]`.
     Loss {
         /// Label smoothing, as the bits of an `f64`.
         smoothing: u64,
     },
-    /// `[n, classes]`.
+    /// The gradient with respect to the logits, `[n, classes]`.
     Grad {
         /// Label smoothing, as the bits of an `f64`.
         smoothing: u64,
@@ -80,7 +80,7 @@ impl Operation for CrossEntropy {
             let op = Op::CrossEntropy(CrossEntropy::Grad { smoothing });
             return vec![Some(x.graph().apply(op, &[x, labels, g])), None];
         }
-        // d = u·(p − t): its pullback of v is p·(v·u − Σ p·v·u) for the logits and Σ v·(p − t) for u.
+        // d = u·(p − t). Its pullback of v is p·(v·u − Σ p·v·u) for the logits and Σ v·(p − t) for u.
         let (upstream, p) = (cx.inputs[2], x.softmax(-1));
         let classes = x.shape()[1];
         let s = self.smoothing();
@@ -101,7 +101,7 @@ impl Operation for CrossEntropy {
             if self.is_grad() {
                 data.extend((0..classes).map(|c| inputs[2].data[n] * (log_p(c).exp() - target(c))));
             } else {
-                // A class of weight 0 adds nothing, however small its probability.
+                // A class with target probability 0 adds nothing, even if its log-probability is −∞.
                 data.push(-(0..classes).filter(|&c| target(c) != 0.0).map(|c| target(c) * log_p(c)).sum::<f64>());
             }
         }

@@ -1,7 +1,7 @@
-//! Elementwise operations: one element of the output from the elements of the inputs at the same place.
+//! Element-wise operations: each output element depends on the input elements at the same index.
 //!
-//! What each computes is a row of [`table`](crate::ops::table). Operands have equal shapes: broadcasting is a movement
-//! operation put in by [`Tensor`]'s methods.
+//! A row of [`table`](crate::ops::table) says what each one computes. Operands have equal shapes: [`Tensor`]'s
+//! methods insert broadcasts, which are movement operations.
 
 use super::table::integer::Int;
 use super::table::{Binary, Compare, Unary};
@@ -12,7 +12,7 @@ use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
-/// An elementwise operation.
+/// An element-wise operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Elementwise {
     /// A row of the unary table.
@@ -23,11 +23,11 @@ pub enum Elementwise {
     Compare(Compare),
     /// `condition ≠ 0 ? a : b`.
     Select,
-    /// Conversion to a dtype.
+    /// Conversion to another dtype.
     Cast(DType),
 }
 
-/// Evaluates an integer operation on exactly held integers.
+/// Evaluates an integer operation on integers that the `f64` values hold exactly.
 fn on_integers(dtype: DType, values: &[f64], u: impl Fn(&[u32]) -> u32, i: impl Fn(&[i32]) -> i32) -> f64 {
     match dtype {
         DType::I32 => f64::from(i(&values.iter().map(|&x| x as i32).collect::<Vec<_>>())),

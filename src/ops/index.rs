@@ -1,9 +1,10 @@
 //! Indexing along an axis with a 1-D integer tensor, and its adjoint:
 //! - select: `y[o, k, i] = x[o, index[k], i]`,
-//! - scatter-add: `x[o, r, i] = Σ_{k: index[k] = r} y[o, k, i]`, summed in the order of `k` (reproducible: no atomics).
+//! - scatter-add: `x[o, r, i] = Σ_{k: index[k] = r} y[o, k, i]`, summed in the order of `k` (reproducible: no
+//!   atomics).
 //!
-//! `o` runs over the axes before, `i` over those after. A device cannot stop to report an index out of range, so it is
-//! clamped to the last slice; negative `i32` indices clamp to the first.
+//! `o` runs over the axes before the indexed one, `i` over those after it. A kernel cannot report an index out of
+//! range, so it is clamped to the last slice; negative `i32` indices are clamped to the first.
 
 use super::{GradContext, Op, Operation};
 use crate::error::Result;
@@ -11,25 +12,25 @@ use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
 
-/// An indexing operation; the operands are the values and the index.
+/// An indexing operation. The operands are the values and the index.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Index {
-    /// Picks slices.
+    /// Picks slices: `torch.index_select`.
     Select {
         /// The axis.
         axis: usize,
     },
-    /// Adds slices into zeros.
+    /// Adds slices to zeros: `torch.index_add` on zeros.
     ScatterAdd {
         /// The axis.
         axis: usize,
-        /// Slices of the result.
+        /// Number of slices of the result.
         size: usize,
     },
 }
 
-/// The values' (or the result's) sizes: the axes before, the indexed one on the side the index points into, and the axes
-/// after.
+/// The sizes of the tensor that the index points into (the values of a select, the result of a scatter-add): the axes
+/// before the indexed axis, that axis (`rows`), and the axes after it.
 pub(crate) struct Sizes {
     pub(crate) outer: usize,
     pub(crate) rows: usize,
@@ -50,7 +51,7 @@ impl Index {
         };
         Sizes { outer: values[..axis].iter().product(), rows, inner: values[axis + 1..].iter().product() }
     }
-    /// Calls `f(row position, indexed position)` for every element picked or added.
+    /// Calls `f(row position, indexed position)` for every element that is picked or added.
     fn for_each(&self, values: &RefTensor, index: &RefTensor, mut f: impl FnMut(usize, usize)) {
         let (k, count) = (self.sizes(&values.shape), index.data.len());
         for o in 0..k.outer {
@@ -94,7 +95,7 @@ impl Operation for Index {
         shape[axis] = match self {
             Index::Select { .. } => {
                 if x.shape[axis] == 0 && index.shape[0] > 0 {
-                    return Err(format!("axis {axis} of {} holds nothing to select", x.shape));
+                    return Err(format!("axis {axis} of {} is empty, so there is nothing to select", x.shape));
                 }
                 index.shape[0]
             }

@@ -1,4 +1,4 @@
-//! Leaves: where a graph's values come from.
+//! Leaves: the nodes that a graph's values come from.
 
 use super::{GradContext, Operation};
 use crate::array::Array;
@@ -11,23 +11,23 @@ use crate::variable::Variable;
 use half::f16;
 use std::sync::Arc;
 
-/// A node without inputs. Its type is stored with the node.
+/// A node without operands. Its type is stored in the node.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Leaf {
-    /// Fixed host data; saved as an array beside the graph.
+    /// Fixed host data; saved as an array next to the graph.
     #[serde(skip)]
     Constant(Arc<Array>),
-    /// One value everywhere, as the bits of an `f64`.
+    /// The same value for every element, as the bits of an `f64`.
     Fill(u64),
-    /// A value given for each run.
+    /// A value given to each run.
     Input {
         /// Its name.
         name: String,
     },
-    /// A variable's value at the start of the run; saved as an array beside the graph.
+    /// A variable's value at the start of the run; saved as an array next to the graph.
     #[serde(skip)]
     Variable(Variable),
-    /// The run's index.
+    /// The index of the run.
     Step,
     /// The index along an axis.
     Iota {
@@ -38,7 +38,8 @@ pub enum Leaf {
     Poison,
 }
 
-/// An integer dtype must hold the value as it is: a silently truncated bound or factor would be a wrong number.
+/// Checks that an integer dtype can represent the value: a silently truncated bound or factor would give wrong
+/// results.
 pub(crate) fn check_fill(value: f64, dtype: DType) -> Result<(), String> {
     let (low, high) = match dtype {
         DType::U32 => (0.0, f64::from(u32::MAX)),
@@ -48,10 +49,10 @@ pub(crate) fn check_fill(value: f64, dtype: DType) -> Result<(), String> {
     if value.fract() == 0.0 && (low..=high).contains(&value) {
         return Ok(());
     }
-    Err(format!("{value} is not a {dtype}; cast the tensor to a float type, or the number to a whole one"))
+    Err(format!("{value} is not a {dtype}; cast the tensor to a float dtype, or use a whole number"))
 }
 
-/// `value` rounded to `dtype`, as the bits of its compute dtype.
+/// `value` rounded to `dtype`, as the bits of the dtype that kernels compute in.
 pub(crate) fn fill_bits(value: f64, dtype: DType) -> u32 {
     match dtype {
         DType::F32 => (value as f32).to_bits(),
@@ -85,7 +86,7 @@ impl Operation for Leaf {
     }
 
     fn infer(&self, _: &[TensorType]) -> Result<TensorType, String> {
-        Err("a leaf is made by the graph's own methods".into())
+        Err("a leaf can only be created by the graph's own methods".into())
     }
 
     fn grad<'g>(&self, _: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
@@ -105,7 +106,7 @@ impl Operation for Leaf {
                 let inner: usize = shape[axis + 1..].iter().product();
                 RefTensor::from_fn(shape, dtype, |i| (i / inner % shape[*axis]) as f64)
             }
-            // The interpreter supplies these from its environment.
+            // The interpreter takes these values from its environment.
             Leaf::Input { .. } | Leaf::Variable(_) | Leaf::Step | Leaf::Poison => {
                 RefTensor::from_fn(shape, dtype, |_| 0.0)
             }
@@ -113,7 +114,7 @@ impl Operation for Leaf {
     }
 
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
-        // A fill is rounded to the dtype once; the others are exact.
+        // A fill is rounded to the dtype once; the other leaves are exact.
         let rounding = |y: f64| match value.dtype {
             DType::F32 => (y - f64::from(y as f32)).abs() / DType::F32.epsilon(),
             DType::F16 => (y - half::f16::from_f64(y).to_f64()).abs() / DType::F16.epsilon(),

@@ -1,6 +1,6 @@
 //! Batched matmul: `c[…, i, j] = Σ_k a[…, i, k] · b[…, k, j]`.
 //!
-//! Operands may be any views: a transposed side costs no copy.
+//! The operands may be any views: a transposed operand needs no copy.
 
 use super::{GradContext, Operation};
 use crate::error::Result;
@@ -8,18 +8,18 @@ use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
-/// The matmul of the last two axes; leading axes are equal.
+/// Matrix multiplication of the last two axes; the leading axes are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Matmul;
 
-/// How many epsilons times `Σ|terms|` a float accumulation of `n` terms may be off: the rounding errors behave like a
-/// random walk (Higham & Mary, *A new approach to probabilistic rounding error analysis*, 2019), with room for the
-/// terms' own rounding.
+/// The error bound of a float sum of `n` terms, in epsilons times `Σ|terms|`: the rounding errors behave like a
+/// random walk (Higham & Mary, *A new approach to probabilistic rounding error analysis*, 2019), with a margin for
+/// the rounding of the terms themselves.
 pub fn accumulation_error(n: usize) -> f64 {
     2.0 + (n as f64).sqrt()
 }
 
-fn product(a: &RefTensor, b: &RefTensor, output: &TensorType) -> RefTensor {
+fn multiply(a: &RefTensor, b: &RefTensor, output: &TensorType) -> RefTensor {
     let rank = a.shape.rank();
     let (m, k, n) = (a.shape[rank - 2], a.shape[rank - 1], b.shape[rank - 1]);
     RefTensor::from_fn(&output.shape, output.dtype, |index| {
@@ -59,13 +59,13 @@ impl Operation for Matmul {
     }
 
     fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor {
-        product(inputs[0], inputs[1], output)
+        multiply(inputs[0], inputs[1], output)
     }
 
     fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
         let (a, b) = (inputs[0].abs(), inputs[1].abs());
         let output = TensorType::new(&value.shape, value.dtype);
         let k = a.shape[a.shape.rank() - 1];
-        product(&a, &b, &output).data.iter().map(|terms| accumulation_error(k) * terms).collect()
+        multiply(&a, &b, &output).data.iter().map(|terms| accumulation_error(k) * terms).collect()
     }
 }

@@ -1,8 +1,8 @@
-//! The operations: what each one is.
+//! The operations: what each one means.
 //!
-//! [`Op`] is the closed list of operations a graph node can hold; [`Operation`] is what each must say of itself: shape
-//! rule, gradient, f64 reference, error scale. Elementwise operations are rows of [`table`]; every structured operation has a
-//! file of its own here. How it becomes kernel launches is a file of the same name in `plan/lower/`.
+//! [`Op`] is the closed list of operations of a graph node; [`Operation`] is what each of them defines: shape rule,
+//! gradient, f64 reference, error scale. Element-wise operations are rows of [`table`]; each structured operation has
+//! a file of its own here, and a file of the same name in `plan/lower/` that turns it into kernel launches.
 
 pub mod conv;
 pub mod cross_entropy;
@@ -31,11 +31,11 @@ use std::sync::Arc;
 /// A node's operation.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Op {
-    /// Host data, a run's input, a variable, the step counter, an index grid.
+    /// Host data, a run's input, a variable, the step counter, an index grid, a fill.
     Leaf(leaf::Leaf),
     /// Counter-based random numbers.
     Random(random::Random),
-    /// Elementwise: unary, binary, compare, select, cast.
+    /// Element-wise: unary, binary, comparison, select, cast.
     Elementwise(elementwise::Elementwise),
     /// Sum, mean, max, min, argmax, argmin over axes.
     Reduce(reduce::Reduce),
@@ -47,19 +47,19 @@ pub enum Op {
     Movement(movement::Movement),
     /// Index-select and scatter-add along an axis.
     Index(index::Index),
-    /// Elements along an axis, picked by an index of the same rank.
+    /// Elements along an axis, picked by an index tensor of the same rank.
     Take(take::Take),
-    /// Where the largest or smallest elements of rows are.
+    /// Indices of the largest or smallest elements of rows.
     TopK(topk::TopK),
     /// Cumulative sum along the last axis.
     Scan(scan::Scan),
-    /// Pooling over windows and its gradients.
+    /// Pooling over windows, and its gradients.
     Pool(pool::Pool),
     /// Softmax and log-softmax over the last axis.
     Softmax(softmax::Softmax),
     /// Cross-entropy of rows of logits against class indices, and its gradient.
     CrossEntropy(cross_entropy::CrossEntropy),
-    /// A user's operation; it cannot be saved.
+    /// A user's operation; it cannot be serialised.
     #[serde(skip)]
     Custom(Arc<dyn custom::CustomOperation>),
 }
@@ -87,38 +87,38 @@ impl Op {
     }
 }
 
-/// What a gradient rule has to work with.
+/// What a gradient rule may use.
 pub struct GradContext<'a, 'g> {
-    /// The operation's inputs.
+    /// The operation's operands.
     pub inputs: &'a [Tensor<'g>],
     /// Its output.
     pub output: Tensor<'g>,
-    /// The gradient of the final scalar with respect to the output; of the output's shape.
+    /// The upstream gradient: the gradient of the final scalar with respect to the output, with the output's shape.
     pub upstream: Tensor<'g>,
-    /// Which inputs' gradients are wanted; the rule may return `None` for the others.
+    /// Which operands need a gradient; the rule may return `None` for the others.
     pub wanted: &'a [bool],
 }
 
 /// The definition of an operation.
 pub trait Operation: std::fmt::Debug + Send + Sync {
-    /// Its name, in PyTorch's or NumPy's words.
+    /// Its name, as PyTorch or NumPy calls it.
     fn name(&self) -> &'static str;
 
-    /// Its attributes, for printing; empty if it has none.
+    /// Its attributes, as printed; empty if it has none.
     fn attributes(&self) -> String {
         String::new()
     }
 
-    /// The shape rule: the output's type, or what is wrong with the inputs.
+    /// The shape rule: the output's type, or what is wrong with the operands.
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String>;
 
-    /// The gradient rule, in graph operations, one entry per input; `None` is a zero gradient.
+    /// The gradient rule, in graph operations, with one entry per operand; `None` means a gradient of zero.
     fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>>;
 
-    /// The meaning: plain loops in f64. `output` is the type `infer` gave.
+    /// The reference implementation: plain loops in f64. `output` is the type that `infer` returned.
     fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> RefTensor;
 
-    /// The scale of the rounding error of a correct implementation, elementwise: an implementation in a format with
-    /// epsilon ε may differ from the reference by ε times this. `value` is the reference's output.
+    /// The scale of the rounding error of a correct implementation, element-wise: in a format with epsilon ε, an
+    /// implementation may differ from the reference by ε times this. `value` is the reference's output.
     fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64>;
 }

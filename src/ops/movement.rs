@@ -1,6 +1,7 @@
-//! Movement: operations that only change where elements stand.
+//! Movement: operations that only rearrange elements.
 //!
-//! All but pad and concat are views and cost nothing; those two are elementwise copies into views of their output.
+//! All except pad and concat are views and cost nothing; those two are element-wise copies into views of their
+//! output.
 
 use super::{GradContext, Op, Operation};
 use crate::error::Result;
@@ -11,52 +12,52 @@ use crate::tensor::Tensor;
 /// A movement operation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Movement {
-    /// The same elements, row-major, in another shape.
+    /// The same elements in row-major order, in another shape.
     Reshape(Shape),
     /// Axis `k` of the result is axis `axes[k]` of the input.
     Permute(Vec<usize>),
-    /// Axes of size 1 stretched, leading axes added.
+    /// Axes of size 1 are repeated, and leading axes are added.
     Broadcast(Shape),
     /// Elements `start, start + step, …` below `end` of an axis.
     Slice {
-        /// The axis.
+        /// The sliced axis.
         axis: usize,
-        /// The first element.
+        /// The index of the first element.
         start: usize,
-        /// Where to stop (exclusive).
+        /// The end (exclusive).
         end: usize,
-        /// Every how many.
+        /// The distance between elements.
         step: usize,
     },
-    /// A value put around an axis's elements and between them; the adjoint of `Slice` when the value is 0.
+    /// A value put around the elements of an axis and between them. With value 0 it is the adjoint of `Slice`.
     Pad {
-        /// The axis.
+        /// The padded axis.
         axis: usize,
-        /// How many before.
+        /// Number of elements before.
         before: usize,
-        /// How many after.
+        /// Number of elements after.
         after: usize,
-        /// How many between neighbours.
+        /// Number of elements between neighbours.
         interior: usize,
-        /// The value, as the bits of an `f64`.
+        /// The padding value, as the bits of an `f64`.
         value: u64,
     },
-    /// An axis reversed.
+    /// The order of an axis reversed.
     Flip {
-        /// The axis.
+        /// The reversed axis.
         axis: usize,
     },
-    /// The inputs one after another along an axis.
+    /// The operands one after another along an axis.
     Concat {
-        /// The axis.
+        /// The concatenated axis.
         axis: usize,
     },
-    /// The input, without a gradient.
+    /// The operand itself, without a gradient.
     Detach,
 }
 
 impl Movement {
-    /// The view of an input's elements that is the output. Pad and concat are not views.
+    /// The output as a view of the operand; `None` for pad and concat, which are not views.
     pub(crate) fn view(&self, view: &View) -> Option<View> {
         Some(match self {
             Movement::Reshape(shape) => return view.reshape(shape),
@@ -70,7 +71,7 @@ impl Movement {
             Movement::Pad { .. } | Movement::Concat { .. } => return None,
         })
     }
-    /// For pad and concat: which part of the output each input fills.
+    /// For pad and concat: the part of the output that each operand fills.
     pub(crate) fn windows(&self, inputs: &[Shape], output: &Shape) -> Vec<View> {
         let whole = View::dense(output);
         match self {
@@ -162,7 +163,7 @@ impl Operation for Movement {
             Movement::Broadcast(shape) => {
                 shape.check()?;
                 if x.shape.rank() > shape.rank() || x.shape.broadcast(shape).as_ref() != Some(shape) {
-                    return Err(format!("{} does not stretch to {shape}", x.shape));
+                    return Err(format!("{} does not broadcast to {shape}", x.shape));
                 }
                 shape.clone()
             }
@@ -190,7 +191,7 @@ impl Operation for Movement {
                     let fits = other.shape.rank() == x.shape.rank()
                         && with_size(&other.shape, *axis, 0) == with_size(&x.shape, *axis, 0);
                     if !fits || other.dtype != x.dtype {
-                        return Err(format!("{x} and {other} cannot be joined along axis {axis}"));
+                        return Err(format!("{x} and {other} cannot be concatenated along axis {axis}"));
                     }
                 }
                 with_size(&x.shape, *axis, inputs.iter().fold(0, |n, t| n.saturating_add(t.shape[*axis])))
@@ -267,7 +268,7 @@ impl Operation for Movement {
     }
 
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
-        // Moving is exact; a padding value is rounded to the dtype once.
+        // Moving elements is exact; a padding value is rounded to the dtype once.
         let rounding = if matches!(self, Movement::Pad { .. }) && value.dtype.is_float() { 1.0 } else { 0.0 };
         value.data.iter().map(|y| rounding * y.abs()).collect()
     }

@@ -1,8 +1,8 @@
 //! Counter-based random numbers: the same bits on every device.
 //!
-//! Philox4x32-10 (Salmon, Moraes, Dror, Shaw: *Parallel random numbers: as easy as 1, 2, 3*, SC'11) keyed by the
-//! session's seed. The counter is (block, step, stream, 0); a block's four words serve four neighbouring elements
-//! (two, for normal numbers). Nothing but the counter is state, so resuming a run needs the step index only.
+//! Philox4x32-10 (Salmon, Moraes, Dror, Shaw: *Parallel random numbers: as easy as 1, 2, 3*, SC'11), keyed by the
+//! session's seed. The counter is (block, step, stream, 0). The four words of a block serve four neighbouring
+//! elements (two for normal numbers). The counter is the only state, so resuming a run needs only the step index.
 
 use super::{GradContext, Operation};
 use crate::dtype::DType;
@@ -11,10 +11,10 @@ use crate::reference::RefTensor;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 
-/// What is drawn.
+/// A probability distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Distribution {
-    /// 32 uniform bits.
+    /// 32 uniform random bits.
     Bits,
     /// `[0, 1)`, a multiple of 2⁻²⁴.
     Uniform,
@@ -32,7 +32,7 @@ impl Distribution {
     pub fn bernoulli(p: f64) -> Self {
         Distribution::Bernoulli { threshold: (p * f64::from(1 << 24)).round() as u32 }
     }
-    /// The dtype of a draw.
+    /// The dtype of the random numbers.
     pub fn dtype(self) -> DType {
         match self {
             Distribution::Bits | Distribution::Bernoulli { .. } => DType::U32,
@@ -41,16 +41,16 @@ impl Distribution {
     }
 }
 
-/// A random leaf.
+/// A leaf of random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Random {
-    /// What is drawn.
+    /// The distribution.
     pub distribution: Distribution,
-    /// Tells this leaf's draws from those of the graph's other random leaves.
+    /// The stream: distinguishes this leaf's random numbers from those of the graph's other random leaves.
     pub stream: u32,
 }
 
-/// Philox4x32-10.
+/// The Philox4x32-10 function: four random words from a counter and a key.
 pub fn philox(mut counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let [mut k0, mut k1] = key;
     for round in 0..10 {
@@ -65,17 +65,17 @@ pub fn philox(mut counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// The key a seed stands for.
+/// The key of a seed.
 pub fn key(seed: u64) -> [u32; 2] {
     [seed as u32, (seed >> 32) as u32]
 }
 
-/// A word in `[0, 1)`, a multiple of 2⁻²⁴: exact in `f32`.
+/// A random word as a number in `[0, 1)`, a multiple of 2⁻²⁴: exact in `f32`.
 pub fn unit(word: u32) -> f64 {
     f64::from(word >> 8) / f64::from(1 << 24)
 }
 
-/// The draw for element `index` of a stream; integers are exact in the `f64`.
+/// The random number for element `index` of a stream; integers are exact in the `f64`.
 pub fn draw(distribution: Distribution, key: [u32; 2], stream: u32, step: u32, index: u32) -> f64 {
     match distribution {
         Distribution::Normal => {
@@ -97,7 +97,7 @@ pub fn draw(distribution: Distribution, key: [u32; 2], stream: u32, step: u32, i
 }
 
 impl Random {
-    /// The f64 meaning.
+    /// The f64 reference.
     pub fn sample(&self, ty: &TensorType, seed: u64, step: u32) -> RefTensor {
         RefTensor::from_fn(&ty.shape, ty.dtype, |i| draw(self.distribution, key(seed), self.stream, step, i as u32))
     }
@@ -123,7 +123,7 @@ impl Operation for Random {
     }
 
     fn infer(&self, _: &[TensorType]) -> Result<TensorType, String> {
-        Err("a random leaf is made by the graph's own methods".into())
+        Err("a random leaf can only be created by the graph's own methods".into())
     }
 
     fn grad<'g>(&self, _: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
@@ -135,8 +135,9 @@ impl Operation for Random {
     }
 
     fn error_scale(&self, _: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
-        // Integer draws and uniform ones are exact; a normal draw rounds its logarithm, root, cosine and product. Near
-        // u = 1 the logarithm's error is absolute, and the root makes it up to √ε-sized only where the draw is small.
+        // Integer and uniform numbers are exact. A normal number rounds its logarithm, square root, cosine and
+        // multiplication. Near u = 1 the logarithm's error is absolute; the square root enlarges it to about √ε, but
+        // only where the number is small.
         let normal = self.distribution == Distribution::Normal;
         value.data.iter().map(|y| if normal { 32.0 + 8.0 * y.abs() } else { 0.0 }).collect()
     }
@@ -146,7 +147,7 @@ impl Operation for Random {
 mod tests {
     use super::*;
 
-    /// Known answers of Random123's `kat_vectors`.
+    /// The known-answer tests of Random123's `kat_vectors`.
     #[test]
     fn philox_matches_its_published_vectors() {
         assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);

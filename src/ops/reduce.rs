@@ -14,13 +14,13 @@ pub enum ReduceKind {
     Sum,
     /// `Σ x / n`.
     Mean,
-    /// The largest.
+    /// The maximum.
     Max,
-    /// The smallest.
+    /// The minimum.
     Min,
-    /// The index of the first largest, row-major over the reduced axes, as `u32`.
+    /// The index of the first maximum, row-major over the reduced axes, as `u32`.
     ArgMax,
-    /// The index of the first smallest, row-major over the reduced axes, as `u32`.
+    /// The index of the first minimum, row-major over the reduced axes, as `u32`.
     ArgMin,
 }
 
@@ -40,20 +40,20 @@ impl ReduceKind {
             ReduceKind::ArgMin => "argmin",
         }
     }
-    /// Whether the result is an index.
+    /// Whether the result is an index (argmax and argmin).
     pub fn is_arg(self) -> bool {
         matches!(self, ReduceKind::ArgMax | ReduceKind::ArgMin)
     }
 }
 
-/// A reduction of some axes.
+/// A reduction over some axes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Reduce {
     /// What it computes.
     pub kind: ReduceKind,
     /// The reduced axes, sorted.
     pub axes: Vec<usize>,
-    /// Whether they stay, with size 1.
+    /// Whether the reduced axes are kept with size 1.
     pub keepdim: bool,
 }
 
@@ -69,7 +69,7 @@ impl Reduce {
             self.kept(shape.rank()).iter().map(|&a| shape[a]).collect::<Vec<_>>().into()
         }
     }
-    /// For each output element, the linear indices of the input elements it reduces, in row-major order.
+    /// For each output element, the linear indices of the input elements that it reduces, in row-major order.
     fn groups(&self, shape: &Shape) -> Vec<Vec<usize>> {
         let order: Vec<usize> = self.kept(shape.rank()).into_iter().chain(self.axes.iter().copied()).collect();
         let view = View::dense(shape).permute(&order);
@@ -99,7 +99,7 @@ impl Operation for Reduce {
         let needs_elements = !matches!(self.kind, ReduceKind::Sum);
         if needs_elements && self.axes.iter().any(|&a| x.shape[a] == 0) {
             return Err(format!(
-                "the reduced axes of {} hold no elements, and an empty {} has no value",
+                "the reduced axes of {} have no elements, and the {} of nothing is undefined",
                 x.shape,
                 self.name()
             ));
@@ -121,7 +121,7 @@ impl Operation for Reduce {
                 Some(g * (1.0 / n as f64))
             }
             ReduceKind::Max | ReduceKind::Min => {
-                // Counted in f32: f16 cannot hold the number of many ties.
+                // Counted in f32: f16 cannot represent the number of many equal elements.
                 let winners = x.eq(expand(cx.output)).cast(DType::F32);
                 let count = winners.sum_keepdim(&self.axes[..]);
                 Some(g * (winners / count).cast(x.dtype()))

@@ -1,7 +1,7 @@
-//! The cumulative sum along the last axis: `y[j] = Σ_{i ≤ j} x[i]`, or from the end, `y[j] = Σ_{i ≥ j} x[i]`.
+//! The cumulative sum along the last axis: `y[j] = Σ_{i ≤ j} x[i]`, or in reverse `y[j] = Σ_{i ≥ j} x[i]`.
 //!
-//! A long row is cut into segments: their totals are summed, these sums scanned, and each segment scanned from the sum
-//! before it.
+//! Kernels cut a long row into segments: they sum each segment, scan these totals, and scan each segment starting
+//! from the total of those before it.
 
 use super::matmul::accumulation_error;
 use super::{GradContext, Op, Operation};
@@ -14,11 +14,11 @@ use crate::tensor::Tensor;
 /// A cumulative sum along the last axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Scan {
-    /// From the end.
+    /// Whether the sum runs from the end of the axis.
     pub reverse: bool,
 }
 
-/// The sums up to each element, as the dtype adds.
+/// The running sums of `row`, with the addition of the dtype (wrapping for integers).
 fn running(dtype: DType, row: impl Iterator<Item = f64>) -> impl Iterator<Item = f64> {
     row.scan(0.0, move |sum, x| {
         *sum = match dtype {
@@ -57,7 +57,7 @@ impl Operation for Scan {
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
         let [x] = inputs else { return Err(format!("takes one operand, but {} were given", inputs.len())) };
         if x.shape.rank() == 0 {
-            return Err("takes a tensor with an axis or more".into());
+            return Err("takes a tensor of rank 1 or more".into());
         }
         Ok(x.clone())
     }

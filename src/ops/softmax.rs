@@ -1,4 +1,5 @@
-//! Softmax and log-softmax over the last axis, shifted by the row's maximum `m` so that no exponential overflows:
+//! Softmax and log-softmax over the last axis. The row's maximum `m` is subtracted first, so no exponential
+//! overflows:
 //! - softmax `y_j = e^(x_j − m) / Σ_k e^(x_k − m)`,
 //! - log-softmax `y_j = (x_j − m) − log Σ_k e^(x_k − m)`.
 
@@ -12,7 +13,7 @@ use crate::tensor::Tensor;
 /// Softmax or log-softmax over the last axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Softmax {
-    /// Log-softmax.
+    /// Whether this is log-softmax.
     pub log: bool,
 }
 
@@ -30,7 +31,7 @@ impl Operation for Softmax {
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
         let [x] = inputs else { return Err(format!("takes one operand, but {} were given", inputs.len())) };
         if !x.dtype.is_float() || x.shape.rank() == 0 {
-            return Err(format!("takes an f32 or f16 tensor with an axis or more, but the operand is {x}"));
+            return Err(format!("takes an f32 or f16 tensor of rank 1 or more, but the operand is {x}"));
         }
         Ok(x.clone())
     }
@@ -54,7 +55,7 @@ impl Operation for Softmax {
     }
 
     fn error_scale(&self, inputs: &[&RefTensor], value: &RefTensor) -> Vec<f64> {
-        // The subtraction x − max rounds, and exp turns that (and its own 3 + 2|x| ulp) into a relative error.
+        // The subtraction x − max rounds; exp turns that error, and its own of 3 + 2|x| ulp, into a relative error.
         let cols = value.shape[value.shape.rank() - 1];
         let sum = accumulation_error(cols);
         let rows = inputs[0].data.chunks_exact(cols.max(1)).zip(value.data.chunks_exact(cols.max(1)));

@@ -1,18 +1,18 @@
-//! The table of elementwise operations: the only list of them there is.
+//! The table of element-wise operations: the only list of them.
 //!
-//! A row holds the operation's name, the dtypes it takes, its meaning as a Rust expression (expanded for `f64`, the
-//! reference, and for `f32`, the CPU executor), its WGSL expression, the range samples are drawn from, the error a
-//! correct implementation may make (in units of the dtype's epsilon, from the WGSL specification's accuracy table),
-//! and its gradient in graph operations. The planner, both executors, the parity suite and gradcheck read these rows;
-//! adding an elementwise operation is adding a row.
+//! A row holds the operation's name, the dtypes it accepts, its definition as a Rust expression (expanded for `f64`,
+//! the reference, and for `f32`, the CPU executor), its WGSL expression, the range from which samples are drawn, the
+//! error that a correct implementation may make (in units of the dtype's epsilon, from the WGSL specification's
+//! accuracy table), and its gradient in graph operations. The planner, both executors, the parity suite and gradcheck
+//! read these rows: adding an element-wise operation means adding a row.
 //!
-//! `wgsl` is an expression in `x` (unary) or `a` and `b` (binary); helpers such as `tanh_guarded` stand in
-//! `shaders/elementwise.wgsl`.
+//! `wgsl` is an expression in `x` (unary) or `a` and `b` (binary). Helper functions such as `tanh_guarded` are
+//! defined in `shaders/elementwise.wgsl`.
 
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
-/// Which dtypes an operation takes.
+/// The dtypes that an operation accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Domain {
     /// `f32` and `f16`.
@@ -26,7 +26,7 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// Whether `dtype` belongs to it.
+    /// Whether `dtype` is one of them.
     pub fn contains(self, dtype: DType) -> bool {
         match self {
             Domain::Float => dtype.is_float(),
@@ -35,7 +35,7 @@ impl Domain {
             Domain::Any => true,
         }
     }
-    /// In words, for messages.
+    /// The dtypes in words, for messages.
     pub fn describe(self) -> &'static str {
         match self {
             Domain::Float => "f32 or f16",
@@ -46,20 +46,20 @@ impl Domain {
     }
 }
 
-/// The parts of a row that unary and binary operations share.
+/// The columns that the rows of unary and binary operations share.
 #[derive(Debug)]
 pub struct Row<F, G> {
     /// The operation's name.
     pub name: &'static str,
-    /// The dtypes it takes.
+    /// The dtypes it accepts.
     pub domain: Domain,
-    /// The reference.
+    /// The reference implementation.
     pub f64: F,
     /// The WGSL expression.
     pub wgsl: &'static str,
-    /// Samples are drawn from this range.
+    /// The range from which samples are drawn.
     pub range: (f64, f64),
-    /// The vector-Jacobian product: upstream gradient to input gradients.
+    /// The vector-Jacobian product: input gradients from the upstream gradient.
     pub grad: G,
 }
 
@@ -104,7 +104,7 @@ macro_rules! unary_table {
     ($($doc:literal $variant:ident $name:literal $domain:ident
        f: |$x:ident| $rust:expr; wgsl: $wgsl:literal; range: $range:expr;
        error: |$ex:pat_param, $ey:pat_param| $error:expr; grad: |$gx:pat_param, $gy:pat_param, $g:pat_param| $grad:expr;)*) => {
-        /// A unary elementwise operation.
+        /// A unary element-wise operation.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum Unary { $(#[doc = $doc] $variant),* }
 
@@ -119,7 +119,7 @@ macro_rules! unary_table {
                 }),*];
                 &ROWS[self as usize]
             }
-            /// The error allowed at input `x` and output `y`, in units of the dtype's epsilon.
+            /// The error allowed for input `x` and output `y`, in units of the dtype's epsilon.
             pub fn error(self, x: f64, y: f64) -> f64 {
                 match self { $(Unary::$variant => { let ($ex, $ey) = (x, y); $error })* }
             }
@@ -139,7 +139,7 @@ macro_rules! binary_table {
        f: |$a:ident, $b:ident| $rust:expr; wgsl: $wgsl:literal; range: $range:expr;
        error: |$ea:pat_param, $eb:pat_param, $ey:pat_param| $error:expr;
        grad: |$ga:pat_param, $gb:pat_param, $gy:pat_param, $g:pat_param| $grad:expr;)*) => {
-        /// A binary elementwise operation.
+        /// A binary element-wise operation.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum Binary { $(#[doc = $doc] $variant),* }
 
@@ -154,7 +154,7 @@ macro_rules! binary_table {
                 }),*];
                 &ROWS[self as usize]
             }
-            /// The error allowed at inputs `a`, `b` and output `y`, in units of the dtype's epsilon.
+            /// The error allowed for inputs `a`, `b` and output `y`, in units of the dtype's epsilon.
             pub fn error(self, a: f64, b: f64, y: f64) -> f64 {
                 match self { $(Binary::$variant => { let ($ea, $eb, $ey) = (a, b, y); $error })* }
             }
@@ -221,20 +221,20 @@ binary_table! {
         f: |a, b| a.powf(b); wgsl: "power(a, b)"; range: (0.2, 3.0);
         error: |a, b, y| y.abs() * (8.0 + 4.0 * (b * a.abs().max(1e-30).log2()).abs() + 4.0 * b.abs());
         grad: |a, b, y, g| [Some(b.eq(0.0).select(0.0, g * b * a.pow(b - 1.0))), Some(a.gt(0.0).select(g * y * a.maximum(f64::from(f32::MIN_POSITIVE)).log(), 0.0))];
-    "the larger; ties share the gradient" Max "maximum" Any
+    "the maximum; equal operands share the gradient" Max "maximum" Any
         f: |a, b| if a.is_nan() || a > b { a } else { b }; wgsl: "max(a, b)"; range: (-3.0, 3.0); error: |_, _, _| 0.0; grad: |a, b, _, g| [Some(share(g, a.gt(b), a.eq(b))), Some(share(g, b.gt(a), a.eq(b)))];
-    "the smaller; ties share the gradient" Min "minimum" Any
+    "the minimum; equal operands share the gradient" Min "minimum" Any
         f: |a, b| if a.is_nan() || a < b { a } else { b }; wgsl: "min(a, b)"; range: (-3.0, 3.0); error: |_, _, _| 0.0; grad: |a, b, _, g| [Some(share(g, a.lt(b), a.eq(b))), Some(share(g, b.lt(a), a.eq(b)))];
 }
 
-/// All of `g` where `wins`, half of it where the operands tie, none elsewhere.
+/// All of `g` where `wins` is 1, half of it where the operands are equal (`ties`), else 0.
 fn share<'g>(g: Tensor<'g>, wins: Tensor<'g>, ties: Tensor<'g>) -> Tensor<'g> {
     g * (wins.cast(g.dtype()) + ties.cast(g.dtype()) * 0.5)
 }
 
 macro_rules! compare_table {
     ($($doc:literal $variant:ident $name:literal $op:tt $text:literal;)*) => {
-        /// An elementwise comparison; the result is `u32`, 0 or 1. It has no gradient.
+        /// An element-wise comparison; the result is `u32`, 0 or 1. It has no gradient.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum Compare { $(#[doc = $doc] $variant),* }
 
@@ -249,7 +249,7 @@ macro_rules! compare_table {
             pub fn wgsl(self) -> &'static str {
                 match self { $(Compare::$variant => $text),* }
             }
-            /// Whether it holds.
+            /// Whether the comparison holds.
             pub fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {
                 match self { $(Compare::$variant => a $op b),* }
             }
@@ -273,14 +273,14 @@ compare_table! {
     "`a ≥ b`" Ge "ge" >= "u32(a >= b)";
 }
 
-/// Integer semantics, equal on every device: wrapping arithmetic; division truncates; `x / 0 = x`, `x rem 0 = 0`
-/// (WGSL's rule).
+/// Integer semantics, equal on every device: arithmetic wraps; division truncates; `x / 0 = x`, `x rem 0 = 0` (WGSL's
+/// rules).
 pub mod integer {
     use super::{Binary, Unary};
 
     /// A 32-bit integer type.
     pub trait Int: Copy + Ord {
-        /// Applies a unary operation. Operations that only take floats return `x`; shape rules refuse them earlier.
+        /// Applies a unary operation. Float-only operations return `x`: shape rules reject them earlier.
         fn unary(op: Unary, x: Self) -> Self;
         /// Applies a binary operation.
         fn binary(op: Binary, a: Self, b: Self) -> Self;

@@ -1,6 +1,6 @@
-//! Elements along an axis, picked by an index of the same rank: `y[…, k, …] = x[…, index[…, k, …], …]`.
+//! Elements along an axis, picked by an index tensor of the same rank: `y[…, k, …] = x[…, index[…, k, …], …]`.
 //!
-//! A device cannot stop to report an index out of range, so it is clamped to the last element.
+//! A kernel cannot report an index out of range, so it is clamped to the last element.
 
 use super::{GradContext, Operation};
 use crate::dtype::DType;
@@ -9,10 +9,10 @@ use crate::reference::RefTensor;
 use crate::shape::{TensorType, View};
 use crate::tensor::Tensor;
 
-/// Takes elements along an axis; the operands are the values and the `u32` index, whose other axes are the values'.
+/// Picks elements along an axis. The operands are the values and the `u32` index; its other axes equal the values'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Take {
-    /// The axis.
+    /// The indexed axis.
     pub axis: usize,
 }
 
@@ -30,15 +30,16 @@ impl Operation for Take {
         let same = x.shape.rank() == index.shape.rank()
             && x.shape.iter().zip(index.shape.iter()).enumerate().all(|(k, (a, b))| k == self.axis || a == b);
         if index.dtype != DType::U32 || !same || self.axis >= x.shape.rank() {
-            return Err(format!("an index {index} does not go with {x} along axis {}", self.axis));
+            return Err(format!("an index {index} does not match {x} along axis {}", self.axis));
         }
         if x.shape[self.axis] == 0 && index.shape.elements() > 0 {
-            return Err(format!("axis {} of {} holds nothing to pick", self.axis, x.shape));
+            return Err(format!("axis {} of {} is empty, so there is nothing to pick", self.axis, x.shape));
         }
         Ok(TensorType::new(&index.shape, x.dtype))
     }
 
-    /// An element gets the sum over the axis of what was picked at its place, line by line: no atomics.
+    /// The gradient is a scatter-add, one line along the axis at a time: each element gets the sum of the upstream
+    /// elements that picked it. No atomics.
     fn grad<'g>(&self, cx: &GradContext<'_, 'g>) -> Vec<Option<Tensor<'g>>> {
         let (x, index, g) = (cx.inputs[0], cx.inputs[1], cx.upstream);
         let (shape, axis) = (x.shape(), self.axis);

@@ -1,6 +1,7 @@
-//! Where the `k` largest (or smallest) elements of each row of the last axis are, in order.
+//! The indices of the `k` largest (or smallest) elements of each row of the last axis, sorted by value.
 //!
-//! As in PyTorch a NaN counts as larger than any number; among equal elements the first comes first.
+//! As in PyTorch, a NaN counts as larger than any number. Among equal elements the one with the smaller index comes
+//! first.
 
 use super::{GradContext, Operation};
 use crate::dtype::DType;
@@ -10,16 +11,16 @@ use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use std::cmp::Ordering;
 
-/// The indices of the first `k` elements of each row, sorted.
+/// The sorted indices of the `k` largest or smallest elements of each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TopK {
-    /// How many.
+    /// Number of elements per row.
     pub k: usize,
-    /// The largest first; else the smallest.
+    /// Whether the largest are selected; else the smallest.
     pub largest: bool,
 }
 
-/// Numbers in order, with NaN above all.
+/// The total order of numbers, with NaN above all others.
 fn order(a: f64, b: f64) -> Ordering {
     a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
@@ -36,7 +37,7 @@ impl Operation for TopK {
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
         let [x] = inputs else { return Err(format!("takes one operand, but {} were given", inputs.len())) };
         let Some((&size, lead)) = x.shape.split_last() else {
-            return Err("takes a tensor with an axis or more".into());
+            return Err("takes a tensor of rank 1 or more".into());
         };
         if self.k > size {
             return Err(format!("k = {} is more than the {size} elements of the axis", self.k));
@@ -54,7 +55,7 @@ impl Operation for TopK {
         let mut data = Vec::with_capacity(output.shape.elements());
         for row in x.data.chunks_exact(size) {
             let mut indices: Vec<usize> = (0..row.len()).collect();
-            // A stable sort keeps equal elements in order.
+            // The sort is stable, so equal elements keep their order.
             indices.sort_by(|&a, &b| {
                 let order = order(row[a], row[b]);
                 if self.largest { order.reverse() } else { order }

@@ -4,15 +4,15 @@ use super::{Rule, RuleContext, penalised};
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
-/// `torch.optim.Adagrad` (Duchi et al. 2011): `s ← s + g²`, `p ← p − lr/(1 + t·lr_decay) · g/(√s + ε)` with `t` the number
-/// of updates done before.
+/// `torch.optim.Adagrad` (Duchi et al. 2011): `s ← s + g²`, `p ← p − lr/(1 + t·lr_decay) · g/(√s + ε)`, where `t` is
+/// the number of previous updates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adagrad {
-    /// How the learning rate falls with the updates.
+    /// Decay of the learning rate with the number of updates.
     pub lr_decay: f64,
     /// L2 penalty.
     pub weight_decay: f64,
-    /// What the sum of squares starts with.
+    /// Initial value of the sum of squares.
     pub initial_accumulator_value: f64,
     /// Added to the denominator.
     pub eps: f64,
@@ -44,9 +44,9 @@ impl Rule for Adagrad {
 /// `p ← p − lr·d`. PyTorch's default learning rate is 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adadelta {
-    /// The averages' decay.
+    /// Decay of the running averages.
     pub rho: f64,
-    /// Added under both roots.
+    /// Added under both square roots.
     pub eps: f64,
     /// L2 penalty.
     pub weight_decay: f64,

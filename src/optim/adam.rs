@@ -4,22 +4,22 @@ use super::{Rule, RuleContext, penalised};
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
-/// `torch.optim.Adam`, and with `decoupled` weight decay `torch.optim.AdamW` (Kingma & Ba 2015; Loshchilov & Hutter
+/// `torch.optim.Adam`; with `decoupled` weight decay `torch.optim.AdamW` (Kingma & Ba 2015; Loshchilov & Hutter
 /// 2019):
 ///
-/// `m ← β₁m + (1 − β₁)g`, `v ← β₂v + (1 − β₂)g²`, `p ← p − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)`; with `amsgrad`
-/// (Reddi et al. 2018) the largest `v` so far takes the place of `v` in the denominator.
+/// `m ← β₁m + (1 − β₁)g`, `v ← β₂v + (1 − β₂)g²`, `p ← p − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)`. With `amsgrad`
+/// (Reddi et al. 2018) the denominator uses the largest `v` so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adam {
     /// `(β₁, β₂)`.
     pub betas: (f64, f64),
     /// Added to the denominator.
     pub eps: f64,
-    /// Added to the gradient (Adam), or taken off the parameter directly (AdamW).
+    /// Weight decay: added to the gradient (Adam), or subtracted from the parameter directly (AdamW).
     pub weight_decay: f64,
-    /// AdamW.
+    /// Whether the weight decay is decoupled (AdamW).
     pub decoupled: bool,
-    /// AMSGrad.
+    /// Whether to use AMSGrad.
     pub amsgrad: bool,
 }
 
@@ -36,7 +36,7 @@ impl Adam {
     }
 }
 
-/// `1 − βᵗ` without cancellation: with `h = tanh(−t·ln β / 2)` it is `2h/(1 + h)`.
+/// `1 − βᵗ` without cancellation: it equals `2h/(1 + h)` with `h = tanh(−t·ln β / 2)`.
 fn correction<'g>(beta: f64, t: Tensor<'g>) -> Tensor<'g> {
     if beta == 0.0 {
         return t * 0.0 + 1.0;

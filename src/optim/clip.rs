@@ -1,18 +1,18 @@
-//! Limits on gradients.
+//! Gradient clipping.
 
 use crate::tensor::Tensor;
 
-/// A limit on gradients.
+/// How gradients are clipped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
-    /// Of the Euclidean norm of all of them: [`clip_grad_norm`].
+    /// By the Euclidean norm of all gradients together: [`clip_grad_norm`].
     Norm(f64),
-    /// Of each element's size: [`clip_grad_value`].
+    /// By the absolute value of each element: [`clip_grad_value`].
     Value(f64),
 }
 
 impl Clip {
-    /// The limited gradients.
+    /// The clipped gradients.
     #[track_caller]
     pub fn apply<'g>(self, gradients: &[Tensor<'g>]) -> Vec<Tensor<'g>> {
         match self {
@@ -22,8 +22,9 @@ impl Clip {
     }
 }
 
-/// Scales gradients so that their Euclidean norm, taken as of one vector, is at most `max_norm`: all of them times
-/// `min(1, max_norm/(norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_` does. Gives them and the norm there was (a scalar).
+/// Scales the gradients so that their Euclidean norm, as one vector, is at most `max_norm`: multiplies all of them by
+/// `min(1, max_norm/(norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_` does. Returns them and the norm before
+/// clipping (a scalar).
 #[track_caller]
 pub fn clip_grad_norm<'g>(gradients: &[Tensor<'g>], max_norm: f64) -> (Vec<Tensor<'g>>, Option<Tensor<'g>>) {
     let squares = gradients.iter().map(|g| g.square().sum(..));
@@ -36,7 +37,7 @@ pub fn clip_grad_norm<'g>(gradients: &[Tensor<'g>], max_norm: f64) -> (Vec<Tenso
     (gradients.iter().map(|g| *g * factor).collect(), Some(norm))
 }
 
-/// Limits each element to `[−clip_value, clip_value]`: `torch.nn.utils.clip_grad_value_`.
+/// Clamps each element to `[−clip_value, clip_value]`: `torch.nn.utils.clip_grad_value_`.
 #[track_caller]
 pub fn clip_grad_value<'g>(gradients: &[Tensor<'g>], clip_value: f64) -> Vec<Tensor<'g>> {
     gradients.iter().map(|g| g.clamp(-clip_value, clip_value)).collect()

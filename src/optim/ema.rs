@@ -1,14 +1,14 @@
-//! Averages of the weights.
+//! Exponential moving averages of the weights.
 
 use crate::graph::Graph;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
 
-/// An exponential moving average of parameters, `a ← decay·a + (1 − decay)·p` after each update; the first update is a
-/// copy: `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`.
+/// An exponential moving average of parameters: `a ← decay·a + (1 − decay)·p` after each update; the first update
+/// copies the parameters. This is `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`.
 ///
-/// A network's layers read the parameters' own variables. To use the averages in their place, run a program of
-/// [`Ema::swap`], which exchanges the two, and run it once more to go on training.
+/// A network's layers read the parameters' own variables. To evaluate with the averages, run a program with
+/// [`Ema::swap`], which exchanges the two; run it again before training continues.
 ///
 /// ```
 /// use wgrad::optim::{Ema, Optimizer, Sgd};
@@ -37,7 +37,7 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Averages of named parameters. `decay` lies in `[0, 1]`; 0.99 to 0.9999 are usual.
+    /// Averages of named parameters. `decay` must lie in `[0, 1]`; 0.99 to 0.9999 are usual.
     pub fn new(decay: f64, parameters: impl IntoIterator<Item = (String, Variable)>) -> Self {
         let parameters: Vec<(String, Variable)> = parameters.into_iter().collect();
         let average = |(name, v): &(String, Variable)| Variable::new(format!("ema.{name}"), v.initial().clone());
@@ -45,15 +45,15 @@ impl Ema {
         Ema { decay, parameters, averages }
     }
 
-    /// Adds the averages' update to the graph: `values` are the parameters' new values in their order (what
-    /// [`Optimizer::minimize`](super::Optimizer::minimize) gives), `step` the number of updates done before.
+    /// Adds the update of the averages to the graph. `values` are the parameters' new values in their order (as
+    /// [`Optimizer::minimize`](super::Optimizer::minimize) returns them), `step` the number of previous updates.
     #[track_caller]
     pub fn update<'g>(&self, values: &[Tensor<'g>], step: Tensor<'g>) {
         let graph = step.graph();
         if values.len() != self.averages.len() || !(0.0..=1.0).contains(&self.decay) {
             let (count, given) = (self.averages.len(), values.len());
             let message = format!(
-                "the decay must lie in [0, 1] and is {}; {count} averages take as many values and are given {given}",
+                "the decay must lie in [0, 1] and is {}; {count} averages need {count} values, but {given} were given",
                 self.decay
             );
             graph.fail("ema", message);
@@ -66,7 +66,7 @@ impl Ema {
         }
     }
 
-    /// Adds updates that exchange the parameters and their averages.
+    /// Adds updates that exchange the parameters with their averages.
     #[track_caller]
     pub fn swap(&self, graph: &Graph) {
         for ((_, parameter), average) in self.parameters.iter().zip(&self.averages) {

@@ -1,15 +1,15 @@
-//! Lion.
+//! The Lion optimiser.
 
 use super::{Rule, RuleContext};
 use crate::tensor::Tensor;
 
 /// Lion (Chen et al. 2023, algorithm 2): `p ← p − lr·(sign(β₁m + (1 − β₁)g) + weight_decay·p)`, `m ← β₂m + (1 − β₂)g`.
-/// Every element moves by the learning rate, so it should be three to ten times smaller than Adam's.
+/// Every element changes by about the learning rate, so use a rate three to ten times smaller than Adam's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lion {
     /// `(β₁, β₂)`.
     pub betas: (f64, f64),
-    /// Taken off the parameter directly, as in AdamW.
+    /// Weight decay, subtracted from the parameter directly, as in AdamW.
     pub weight_decay: f64,
 }
 

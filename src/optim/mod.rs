@@ -1,7 +1,7 @@
 //! Optimisers and learning-rate schedules, with PyTorch's semantics.
 //!
-//! An optimiser adds variable updates to the graph that holds the loss: forward, backward and optimiser are one
-//! program.
+//! An optimiser adds variable updates to the graph that holds the loss: forward pass, backward pass and update are
+//! one program.
 //!
 //! ```
 //! use wgrad::optim::{Optimizer, Sgd};
@@ -42,38 +42,37 @@ use crate::array::Array;
 use crate::tensor::{Operand, Tensor};
 use crate::variable::Variable;
 
-/// An update rule.
+/// An update rule: SGD, Adam and so on.
 pub trait Rule: std::fmt::Debug {
-    /// Names of the state each parameter needs, and the value all elements of each start with.
+    /// The name of each state tensor that a parameter needs, and the value that all its elements start with.
     fn state(&self) -> Vec<(&'static str, f64)>;
-    /// The parameter's new value, and the new values of its state.
-    ///
-    /// `lr` is a scalar of the parameter's dtype; `step` the number of updates done before this one (a `u32` scalar).
+    /// Returns the parameter's new value, and the new values of its state.
     fn update<'g>(&self, cx: RuleContext<'_, 'g>) -> (Tensor<'g>, Vec<Tensor<'g>>);
 }
 
-/// What a [`Rule`] works with.
+/// The arguments of a [`Rule`].
 #[derive(Debug)]
 pub struct RuleContext<'a, 'g> {
-    /// The parameter's value.
+    /// The parameter's value at the start of the run.
     pub parameter: Tensor<'g>,
-    /// The loss's gradient with respect to it.
+    /// The gradient of the loss with respect to the parameter.
     pub gradient: Tensor<'g>,
-    /// The state's values, in the order of [`Rule::state`].
+    /// The values of the state, in the order of [`Rule::state`].
     pub state: &'a [Tensor<'g>],
-    /// The learning rate.
+    /// The learning rate, a scalar of the parameter's dtype.
     pub lr: Tensor<'g>,
-    /// Updates done before this one.
+    /// The number of previous updates, a `u32` scalar.
     pub step: Tensor<'g>,
 }
 
-/// The gradient with an L2 penalty's, as the rules with coupled weight decay use it.
+/// The gradient plus that of an L2 penalty, for rules with coupled weight decay.
 #[track_caller]
 fn penalised<'g>(cx: &RuleContext<'_, 'g>, weight_decay: f64) -> Tensor<'g> {
     if weight_decay == 0.0 { cx.gradient } else { cx.gradient + cx.parameter * weight_decay }
 }
 
-/// Parameters with a rule, and so a weight decay, of their own, and a learning rate relative to the optimiser's.
+/// A parameter group: parameters with their own rule (and so their own weight decay), and a learning rate relative to
+/// the optimiser's.
 #[derive(Debug)]
 pub struct ParamGroup {
     rule: Box<dyn Rule>,
@@ -86,18 +85,18 @@ impl ParamGroup {
     pub fn new(rule: impl Rule + 'static, parameters: impl IntoIterator<Item = (String, Variable)>) -> Self {
         ParamGroup::boxed(Box::new(rule), parameters)
     }
-    /// As [`ParamGroup::new`], of a boxed rule.
+    /// As [`ParamGroup::new`], with a boxed rule.
     pub fn boxed(rule: Box<dyn Rule>, parameters: impl IntoIterator<Item = (String, Variable)>) -> Self {
         ParamGroup { rule, lr_factor: 1.0, parameters: parameters.into_iter().collect() }
     }
-    /// Multiplies the optimiser's learning rate by `factor` for this group.
+    /// Sets the factor by which this group multiplies the optimiser's learning rate.
     pub fn lr_factor(mut self, factor: f64) -> Self {
         self.lr_factor = factor;
         self
     }
 }
 
-/// Rules with the parameters they move and the state they keep for them.
+/// An optimiser: parameter groups, each with its update rule, and the state of the rules.
 ///
 /// ```
 /// use wgrad::nn::{Generator, Linear, Module, Relu, Sequential};
@@ -114,7 +113,7 @@ impl ParamGroup {
 #[derive(Debug)]
 pub struct Optimizer {
     groups: Vec<ParamGroup>,
-    /// By group, parameter and the rule's list.
+    /// Indexed by group, parameter, and the rule's list of states.
     state: Vec<Vec<Vec<Variable>>>,
     clip: Option<Clip>,
 }
@@ -125,13 +124,14 @@ impl Optimizer {
         Optimizer::of_groups([ParamGroup::new(rule, parameters)])
     }
 
-    /// An optimiser of groups of parameters. One that is in two groups makes [`Optimizer::apply`] record an error.
+    /// An optimiser with several parameter groups. If a parameter is in two groups, [`Optimizer::apply`] records an
+    /// error.
     pub fn of_groups(groups: impl IntoIterator<Item = ParamGroup>) -> Self {
         let empty = Optimizer { groups: Vec::new(), state: Vec::new(), clip: None };
         groups.into_iter().fold(empty, Optimizer::add_param_group)
     }
 
-    /// Adds a group of parameters.
+    /// Adds a parameter group.
     pub fn add_param_group(mut self, group: ParamGroup) -> Self {
         let names = group.rule.state();
         let filled = |v: &Variable, value: f64| {
@@ -149,19 +149,20 @@ impl Optimizer {
         self
     }
 
-    /// Limits the gradients before they are used. The norm is that of all groups' gradients together.
+    /// Sets gradient clipping. A norm is taken over the gradients of all groups together.
     pub fn clip(mut self, clip: Clip) -> Self {
         self.clip = Some(clip);
         self
     }
 
-    /// The parameters with their names, group by group: the order [`Optimizer::apply`] takes gradients in.
+    /// The parameters with their names, group by group. [`Optimizer::apply`] takes gradients in this order.
     pub fn parameters(&self) -> impl Iterator<Item = &(String, Variable)> {
         self.groups.iter().flat_map(|group| &group.parameters)
     }
 
-    /// Adds the gradient of `loss` and one update of every parameter to the loss's graph, and gives the parameters' new
-    /// values. `lr` is a number or a scalar tensor. The number of updates done before is taken to be the run's step index.
+    /// Adds the gradient of `loss` and one update of every parameter to the graph of the loss. Returns the
+    /// parameters' new values. `lr` is a number or a scalar tensor. The number of previous updates is taken to be the
+    /// run's step index.
     #[track_caller]
     pub fn minimize<'g>(&self, loss: Tensor<'g>, lr: impl Operand<'g>) -> Vec<Tensor<'g>> {
         let parameters: Vec<Tensor<'g>> = self.parameters().map(|(_, v)| loss.graph().variable(v)).collect();
@@ -169,13 +170,17 @@ impl Optimizer {
         self.apply(&gradients, lr, loss.graph().step())
     }
 
-    /// Adds one update of every parameter, given its gradients in the parameters' order, and gives their new values.
+    /// Adds one update of every parameter, from gradients in the order of [`Optimizer::parameters`]. Returns the new
+    /// values.
     #[track_caller]
     pub fn apply<'g>(&self, gradients: &[Tensor<'g>], lr: impl Operand<'g>, step: Tensor<'g>) -> Vec<Tensor<'g>> {
         let graph = step.graph();
         let count = self.parameters().count();
         if gradients.len() != count {
-            graph.fail("optimizer", format!("{count} parameters cannot take {} gradients", gradients.len()));
+            graph.fail(
+                "optimizer",
+                format!("{count} parameters need {count} gradients, but {} were given", gradients.len()),
+            );
             return Vec::new();
         }
         let lr = lr.operand(graph.scalar(0.0, crate::DType::F32));

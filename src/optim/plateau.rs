@@ -1,43 +1,43 @@
-//! A learning rate that falls when training stalls.
+//! Learning-rate reduction when a metric stops improving.
 
-/// Whether a metric should fall or rise.
+/// Whether the metric should decrease or increase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PlateauMode {
-    /// A smaller one is better.
+    /// Smaller is better.
     #[default]
     Min,
-    /// A larger one is better.
+    /// Larger is better.
     Max,
 }
 
-/// How a metric is compared with the best so far.
+/// How the threshold is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ThresholdMode {
-    /// It must be better by the threshold times the best.
+    /// Relative: the metric must improve on the best by `threshold` times the best.
     #[default]
     Rel,
-    /// It must be better by the threshold.
+    /// Absolute: the metric must improve on the best by `threshold`.
     Abs,
 }
 
 /// The settings of `torch.optim.lr_scheduler.ReduceLROnPlateau`, with its defaults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReduceOnPlateau {
-    /// Whether the metric should fall or rise.
+    /// Whether the metric should decrease or increase.
     pub mode: PlateauMode,
-    /// What the learning rate is multiplied by.
+    /// The factor that the learning rate is multiplied by.
     pub factor: f64,
-    /// After how many epochs without a better metric: the next such one reduces.
+    /// The number of epochs without improvement that are tolerated: the next one reduces the learning rate.
     pub patience: u32,
-    /// By how much a metric must be better to count as better.
+    /// How much a metric must improve to count as an improvement.
     pub threshold: f64,
-    /// Of what that is a part.
+    /// Whether the threshold is relative or absolute.
     pub threshold_mode: ThresholdMode,
-    /// For how many epochs after a reduction none are counted.
+    /// The number of epochs after a reduction in which epochs without improvement are not counted.
     pub cooldown: u32,
-    /// The least learning rate.
+    /// The minimum learning rate.
     pub min_lr: f64,
-    /// A reduction by less than this is not made.
+    /// A reduction smaller than this is skipped.
     pub eps: f64,
 }
 
@@ -56,7 +56,7 @@ impl Default for ReduceOnPlateau {
     }
 }
 
-/// The learning rate of a run under [`ReduceOnPlateau`]: a decision after each epoch, by the host.
+/// The learning rate of a training run under [`ReduceOnPlateau`]: the host decides after each epoch.
 ///
 /// ```
 /// use wgrad::optim::{Plateau, ReduceOnPlateau};
@@ -74,18 +74,18 @@ pub struct Plateau {
 }
 
 impl Plateau {
-    /// A run that starts with the learning rate `lr`.
+    /// Starts with the learning rate `lr`.
     pub fn new(lr: f64, settings: ReduceOnPlateau) -> Self {
         let best = if settings.mode == PlateauMode::Min { f64::INFINITY } else { f64::NEG_INFINITY };
         Plateau { settings, lr, best, bad_epochs: 0, cooling: 0 }
     }
 
-    /// The present learning rate.
+    /// The current learning rate.
     pub fn lr(&self) -> f64 {
         self.lr
     }
 
-    /// Takes an epoch's metric and gives the next epoch's learning rate.
+    /// Takes an epoch's metric and returns the learning rate for the next epoch.
     pub fn step(&mut self, metric: f64) -> f64 {
         let s = &self.settings;
         if self.is_better(metric) {

@@ -1,14 +1,14 @@
-//! RMSprop.
+//! The RMSprop optimiser.
 
 use super::{Rule, RuleContext, penalised};
 use crate::tensor::Tensor;
 
-/// `torch.optim.RMSprop` (Hinton's lecture 6e; centred as in Graves 2013): `s ← αs + (1 − α)g²`, and the step is
-/// `p ← p − lr·g/(√s + ε)`. If centred, `a ← αa + (1 − α)g` and `s − a²` takes the place of `s` under the root; with
-/// momentum, `b ← momentum·b + g/(√s + ε)` is the step's direction.
+/// `torch.optim.RMSprop` (Hinton's lecture 6e; centred as in Graves 2013): `s ← αs + (1 − α)g²`, `p ← p − lr·g/(√s +
+/// ε)`. If centred, `a ← αa + (1 − α)g`, and `s − a²` replaces `s` under the square root. With momentum, `b ←
+/// momentum·b + g/(√s + ε)` and `p ← p − lr·b`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RmsProp {
-    /// The averages' decay.
+    /// Decay of the running averages.
     pub alpha: f64,
     /// Added to the denominator.
     pub eps: f64,
@@ -16,7 +16,7 @@ pub struct RmsProp {
     pub weight_decay: f64,
     /// Momentum; 0 for none.
     pub momentum: f64,
-    /// Whether the gradient is divided by its standard deviation and not by its root mean square.
+    /// Whether the gradient is divided by its standard deviation instead of its root mean square.
     pub centered: bool,
 }
 
@@ -43,7 +43,7 @@ impl Rule for RmsProp {
         if self.centered {
             let mean = average(cx.state[1], g);
             state.push(mean);
-            // No variance is negative, whatever the rounding.
+            // A variance is not negative; rounding could make it so.
             spread = (square - mean * mean).maximum(0.0);
         }
         let mut direction = g / (spread.sqrt() + self.eps);

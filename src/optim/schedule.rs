@@ -2,18 +2,19 @@
 
 use std::f64::consts::PI;
 
-/// How a [`Schedule::OneCycle`] gets from one learning rate to the next.
+/// How a [`Schedule::OneCycle`] interpolates between learning rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Anneal {
-    /// Along half a cosine.
+    /// Half a cosine.
     #[default]
     Cos,
-    /// Along a line.
+    /// Linear.
     Linear,
 }
 
-/// What the base learning rate is multiplied by at `t = 0, 1, 2, …` (epochs or steps, as its user decides): the schedulers
-/// of `torch.optim.lr_scheduler` in closed form. (The one that depends on how training goes is [`Plateau`](super::Plateau).)
+/// The factor on the base learning rate at `t = 0, 1, 2, …` (epochs or steps, as the caller chooses): the schedulers
+/// of `torch.optim.lr_scheduler` in closed form. (For the one that depends on a metric, see
+/// [`Plateau`](super::Plateau).)
 ///
 /// ```
 /// use wgrad::optim::Schedule;
@@ -26,95 +27,95 @@ pub enum Anneal {
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Schedule {
-    /// 1.
+    /// Always 1.
     #[default]
     Constant,
     /// `gamma^⌊t/step_size⌋`: `StepLR`.
     Step {
-        /// How long each level lasts.
+        /// The length of each level.
         step_size: u32,
-        /// The factor from one level to the next.
+        /// The factor between levels.
         gamma: f64,
     },
-    /// `gamma` to the number of milestones at or before `t`: `MultiStepLR`.
+    /// `gamma` to the power of the number of milestones at or before `t`: `MultiStepLR`.
     MultiStep {
         /// Where the levels begin, in any order.
         milestones: Vec<u32>,
-        /// The factor from one level to the next.
+        /// The factor between levels.
         gamma: f64,
     },
     /// `gamma^t`: `ExponentialLR`.
     Exponential {
-        /// The factor from one `t` to the next.
+        /// The factor between consecutive `t`.
         gamma: f64,
     },
-    /// From 1 to `min_factor` along half a cosine over `t_max`, and, like `CosineAnnealingLR`, up again if it goes on.
+    /// From 1 to `min_factor` along half a cosine over `t_max`; afterwards it rises again, like `CosineAnnealingLR`.
     Cosine {
-        /// How long the descent takes.
+        /// The length of the descent.
         t_max: u32,
-        /// Where it ends.
+        /// The factor at the end of the descent.
         min_factor: f64,
     },
-    /// Descents like [`Schedule::Cosine`]'s that start anew, each `t_mult` times as long as the one before:
+    /// Repeated descents like [`Schedule::Cosine`]'s, each `t_mult` times as long as the one before:
     /// `CosineAnnealingWarmRestarts`.
     CosineRestarts {
-        /// The first descent's length.
+        /// The length of the first descent.
         t_0: u32,
-        /// How much longer each is than the one before.
+        /// The ratio of the lengths of consecutive descents.
         t_mult: u32,
-        /// Where they end.
+        /// The factor at the end of each descent.
         min_factor: f64,
     },
-    /// A line from `start_factor` to `end_factor` over `total_iters`, then level: `LinearLR`.
+    /// Linear from `start_factor` to `end_factor` over `total_iters`, then constant: `LinearLR`.
     Linear {
-        /// Where it starts.
+        /// The factor at `t = 0`.
         start_factor: f64,
-        /// Where it ends.
+        /// The factor at `total_iters` and later.
         end_factor: f64,
-        /// How long it takes.
+        /// The length of the interpolation.
         total_iters: u32,
     },
     /// `factor` for `total_iters`, then 1: `ConstantLR`.
     Held {
-        /// The factor at first.
+        /// The initial factor.
         factor: f64,
-        /// For how long.
+        /// How long it is held.
         total_iters: u32,
     },
     /// `(1 − t/total_iters)^power`, then 0: `PolynomialLR`.
     Polynomial {
-        /// How long the descent takes.
+        /// The length of the descent.
         total_iters: u32,
-        /// Its power.
+        /// The exponent.
         power: f64,
     },
-    /// Up to 1 and down again within `total_steps` (Smith & Topin 2017): `OneCycleLR`, whose `max_lr` is the base learning
-    /// rate here.
+    /// Up to 1 and down again within `total_steps` (Smith & Topin 2017): `OneCycleLR`, whose `max_lr` is the base
+    /// learning rate here.
     OneCycle {
-        /// The cycle's length.
+        /// The length of the cycle.
         total_steps: u32,
-        /// The part of it that goes up.
+        /// The fraction of the cycle that rises.
         pct_start: f64,
-        /// Along what.
+        /// How it interpolates.
         anneal: Anneal,
-        /// It starts at `1/div_factor`.
+        /// The factor at the start is `1/div_factor`.
         div_factor: f64,
-        /// It ends at the start over this.
+        /// The factor at the end is the initial factor divided by this.
         final_div_factor: f64,
-        /// Whether it goes down as long as it went up, and then further down to the end.
+        /// Whether it descends over the same length as it rose, and then further down to the end.
         three_phase: bool,
     },
     /// One schedule after another: `SequentialLR`.
     Sequential {
-        /// The schedules.
+        /// The schedules, in order.
         schedules: Vec<Schedule>,
-        /// Where each but the first begins; it counts from there. Ascending.
+        /// The start of each schedule except the first, ascending; each schedule counts `t` from its start.
         milestones: Vec<u32>,
     },
 }
 
 impl Schedule {
-    /// This schedule up to `milestone`, and then `next`, counting from there.
+    /// This schedule up to `milestone`, then `next`, which counts `t` from there.
     pub fn then(self, milestone: u32, next: Schedule) -> Self {
         match self {
             Schedule::Sequential { mut schedules, mut milestones } => {
@@ -188,7 +189,7 @@ fn cosine(from: f64, to: f64, progress: f64) -> f64 {
     to + (from - to) * (1.0 + (PI * progress).cos()) / 2.0
 }
 
-/// Phases are (end, from, to).
+/// Each phase is (end, from, to).
 fn one_cycle(t: f64, phases: &[(f64, f64, f64)], anneal: Anneal) -> f64 {
     let mut start = 0.0;
     let mut factor = 1.0;

@@ -3,15 +3,16 @@
 use super::{Rule, RuleContext, penalised};
 use crate::tensor::Tensor;
 
-/// `torch.optim.SGD`: with `g ← g + weight_decay·p` and, if there is momentum, `b ← momentum·b + (1 − dampening)·g`
-/// (in the first step `b ← g`), the step is `p ← p − lr·b`, or `p ← p − lr·(g + momentum·b)` with Nesterov.
+/// `torch.optim.SGD`: `g ← g + weight_decay·p`, then with momentum `b ← momentum·b + (1 − dampening)·g` (`b ← g` in
+/// the first step) and `p ← p − lr·b`, or with Nesterov `p ← p − lr·(g + momentum·b)`. Without momentum, `p ← p −
+/// lr·g`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Sgd {
     /// Momentum; 0 for none.
     pub momentum: f64,
     /// Dampening of the momentum.
     pub dampening: f64,
-    /// Nesterov's variant; needs momentum.
+    /// Nesterov momentum; needs momentum.
     pub nesterov: bool,
     /// L2 penalty.
     pub weight_decay: f64,

@@ -1,4 +1,4 @@
-//! Simplification of elementwise operations.
+//! Simplification of element-wise operations.
 
 use super::fold::fill_value;
 use super::simplify::{Rewrite, fill};
@@ -8,7 +8,7 @@ use crate::ops::Op;
 use crate::ops::elementwise::Elementwise;
 use crate::ops::table::{Binary, Compare, Unary};
 
-/// The operand of a node, if it is this unary operation.
+/// The operand of a node that is this unary operation; else `None`.
 fn operand_of(nodes: &[Node], id: NodeId, op: Unary) -> Option<NodeId> {
     match nodes[id.index()].op {
         Op::Elementwise(Elementwise::Unary(found)) if found == op => Some(nodes[id.index()].inputs[0]),
@@ -24,14 +24,14 @@ fn binary(op: Binary, a: NodeId, b: NodeId) -> Option<Rewrite> {
     Some(Rewrite::As(Op::Elementwise(Elementwise::Binary(op)), vec![a, b]))
 }
 
-/// A simpler form of an elementwise node.
+/// A simpler form of an element-wise node, if there is one.
 pub(super) fn rewrite(nodes: &[Node], node: &Node, op: Elementwise) -> Option<Rewrite> {
     let inputs = &node.inputs;
     match op {
         Elementwise::Unary(op) => rewrite_unary(nodes, op, inputs[0]),
         Elementwise::Binary(op) => rewrite_binary(nodes, op, node.ty.dtype, inputs[0], inputs[1]),
         Elementwise::Compare(op) => {
-            // A NaN does not equal itself.
+            // A NaN does not equal itself, so this holds for integers only.
             let same = inputs[0] == inputs[1] && !nodes[inputs[0].index()].ty.dtype.is_float();
             same.then(|| fill(f64::from(u8::from(matches!(op, Compare::Eq | Compare::Le | Compare::Ge)))))
         }
@@ -49,7 +49,7 @@ fn rewrite_unary(nodes: &[Node], op: Unary, x: NodeId) -> Option<Rewrite> {
     match op {
         Unary::Neg => of(Unary::Neg).map(Rewrite::Is),
         Unary::Abs if of(Unary::Neg).is_some() => unary(Unary::Abs, of(Unary::Neg)?),
-        // What they give, they leave as it is.
+        // These are idempotent: applied to their own result they change nothing.
         Unary::Abs | Unary::Sign | Unary::Relu | Unary::Floor | Unary::Ceil | Unary::Round => {
             of(op).map(|_| Rewrite::Is(x))
         }
@@ -60,7 +60,7 @@ fn rewrite_unary(nodes: &[Node], op: Unary, x: NodeId) -> Option<Rewrite> {
 fn rewrite_binary(nodes: &[Node], op: Binary, dtype: DType, a: NodeId, b: NodeId) -> Option<Rewrite> {
     let value = |id: NodeId| fill_value(&nodes[id.index()]);
     let negated = |id: NodeId| operand_of(nodes, id, Unary::Neg);
-    // Floats have two zeros. Adding -0 or subtracting +0 changes nothing; the other zero turns -0 into +0.
+    // Floats have two zeros. Adding -0 or subtracting +0 changes nothing; the other zero would turn -0 into +0.
     let zero = |id: NodeId, negative: bool| {
         value(id).is_some_and(|v| v == 0.0 && (!dtype.is_float() || v.is_sign_negative() == negative))
     };
@@ -81,16 +81,17 @@ fn rewrite_binary(nodes: &[Node], op: Binary, dtype: DType, a: NodeId, b: NodeId
         Binary::Mul if is(a, 1.0) => Some(Rewrite::Is(b)),
         Binary::Mul if is(b, -1.0) => unary(Unary::Neg, a),
         Binary::Mul if is(a, -1.0) => unary(Unary::Neg, b),
-        // Of floats, infinity times 0 is a NaN, and a negative number times 0 is -0.
+        // For floats, infinity times 0 is NaN, and a negative number times 0 is -0: this rewrite is for integers
+        // only.
         Binary::Mul if !dtype.is_float() && (is(a, 0.0) || is(b, 0.0)) => Some(fill(0.0)),
         Binary::Mul => binary(Binary::Mul, negated(a)?, negated(b)?),
         Binary::Div if is(b, 1.0) => Some(Rewrite::Is(a)),
         Binary::Div if is(b, -1.0) => unary(Unary::Neg, a),
-        // Of integers, x / 0 is x: the signs do not cancel.
+        // For integers x / 0 is x, so the signs do not cancel.
         Binary::Div if dtype.is_float() => binary(Binary::Div, negated(a)?, negated(b)?),
         Binary::Pow if is(b, 0.0) => Some(fill(1.0)),
         Binary::Pow if is(b, 1.0) => Some(Rewrite::Is(a)),
-        // Rounded once, where a device's power rounds several times.
+        // A multiplication rounds once, while a device's power function rounds several times.
         Binary::Pow if is(b, 2.0) => binary(Binary::Mul, a, a),
         Binary::Max | Binary::Min if a == b => Some(Rewrite::Is(a)),
         _ => None,
@@ -105,7 +106,7 @@ fn rewrite_cast(nodes: &[Node], to: DType, x: NodeId) -> Option<Rewrite> {
     let Op::Elementwise(Elementwise::Cast(through)) = node.op else { return None };
     let from = nodes[node.inputs[0].index()].ty.dtype;
     match (from, through, to) {
-        // `f32` holds every `f16`, and the integers exchange their bits.
+        // `f32` represents every `f16` value exactly, and casts between the integer types keep the bits.
         (DType::F16, DType::F32, DType::F16)
         | (DType::U32, DType::I32, DType::U32)
         | (DType::I32, DType::U32, DType::I32) => Some(Rewrite::Is(node.inputs[0])),

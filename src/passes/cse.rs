@@ -1,4 +1,4 @@
-//! Common subexpressions: nodes that do the same to the same values become one.
+//! Common subexpression elimination: nodes with the same operation and the same operands become one.
 
 use super::program::{Program, append};
 use crate::graph::{Node, NodeId};
@@ -9,8 +9,8 @@ use crate::ops::table::{Binary, Compare};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Merges equal nodes. Draws of random numbers are equal if their streams are: two calls never share one. A user's own
-/// operation is never merged, for nothing says that two are the same.
+/// Merges equal nodes. Random leaves are equal only if their streams are, and two calls never share a stream. A
+/// user's custom operation is never merged: nothing shows that two of them are the same.
 pub(super) fn merge(program: &Program) -> Program {
     let mut known: HashMap<u64, Vec<NodeId>> = HashMap::new();
     program.rebuild(|_, node, nodes| {
@@ -24,7 +24,7 @@ pub(super) fn merge(program: &Program) -> Program {
     })
 }
 
-/// A node's inputs, in one order if theirs does not matter. (It does for `maximum`: of 0 and -0 it gives either.)
+/// A node's operands, sorted if the operation is commutative. (`maximum` is not: of 0 and -0 it may return either.)
 fn operands(node: &Node) -> Vec<NodeId> {
     let mut inputs = node.inputs.clone();
     if let Op::Elementwise(
@@ -64,7 +64,7 @@ fn hash(node: &Node) -> u64 {
 fn hash_leaf(leaf: &Leaf, state: &mut DefaultHasher) {
     std::mem::discriminant(leaf).hash(state);
     match leaf {
-        // The beginning tells most constants apart; the rest is compared.
+        // The first bytes distinguish most constants; the comparison looks at all.
         Leaf::Constant(array) => array.bytes()[..array.bytes().len().min(64)].hash(state),
         Leaf::Fill(bits) => bits.hash(state),
         Leaf::Input { name } => name.hash(state),
@@ -97,7 +97,7 @@ fn is_same(a: &Node, b: &Node) -> bool {
 
 fn is_same_leaf(a: &Leaf, b: &Leaf) -> bool {
     match (a, b) {
-        // By their bytes: 0 equals -0 and a NaN nothing, as numbers.
+        // Compared as bytes: as numbers, 0 equals -0 and a NaN equals nothing.
         (Leaf::Constant(a), Leaf::Constant(b)) => std::sync::Arc::ptr_eq(a, b) || a.bytes() == b.bytes(),
         (Leaf::Fill(a), Leaf::Fill(b)) => a == b,
         (Leaf::Input { name: a }, Leaf::Input { name: b }) => a == b,

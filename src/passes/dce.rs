@@ -1,11 +1,11 @@
-//! Leaving out nodes that nothing needs.
+//! Dead code elimination: removes nodes that no output and no update needs.
 
 use super::program::{Program, append};
 use crate::ops::Op;
 use crate::ops::leaf::Leaf;
 
-/// The program without the nodes that neither an output nor an update needs, if `dead_code` is asked for; else without
-/// those of them that cannot be computed: a run is not asked for the value of an input that only they use.
+/// With `dead_code`, removes all nodes that neither an output nor an update needs. Without it, removes only the
+/// inputs and poisoned leaves among them: a run must not require a value for an input that no result needs.
 pub(super) fn prune(program: &Program, dead_code: bool) -> Program {
     let live = program.live();
     program.rebuild(|index, node, nodes| {

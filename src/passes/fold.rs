@@ -1,4 +1,4 @@
-//! Constant folding: what can be computed once is not computed in every run.
+//! Constant folding: values that do not change between runs are computed once.
 
 use super::simplify::{Rewrite, fill};
 use crate::array::Array;
@@ -13,10 +13,10 @@ use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use std::sync::Arc;
 
-/// Arrays with more elements are not folded: they would take memory, and time to compile.
+/// Larger arrays are not folded: they would take memory, and time to compile.
 const MAX_ELEMENTS: usize = 4096;
 
-/// The number nearest to `value` that `dtype` holds; an integer stays as it is.
+/// The value of `dtype` that is nearest to `value`; integers are unchanged.
 pub(super) fn rounded(value: f64, dtype: DType) -> f64 {
     match dtype {
         DType::F32 => f64::from(value as f32),
@@ -25,7 +25,7 @@ pub(super) fn rounded(value: f64, dtype: DType) -> f64 {
     }
 }
 
-/// The value of a leaf of one value, as a device holds it.
+/// The value of a fill leaf, as a device would hold it.
 pub(super) fn fill_value(node: &Node) -> Option<f64> {
     match node.op {
         Op::Leaf(Leaf::Fill(bits)) => Some(rounded(f64::from_bits(bits), node.ty.dtype)),
@@ -33,18 +33,18 @@ pub(super) fn fill_value(node: &Node) -> Option<f64> {
     }
 }
 
-/// A leaf in the place of a node that depends on leaves of fixed values only.
+/// A leaf that replaces a node whose operands are constants.
 pub(super) fn rewrite(nodes: &[Node], node: &Node) -> Option<Rewrite> {
     match &node.op {
         Op::Leaf(Leaf::Constant(array)) => uniform(array),
         Op::Elementwise(_) => fold_fills(nodes, node).or_else(|| fold_constants(nodes, node)),
-        // A broadcast costs nothing as a view, and memory as an array.
+        // A broadcast is free as a view, but takes memory as an array.
         Op::Movement(op) if !matches!(op, Movement::Broadcast(_)) => fold_constants(nodes, node),
         _ => None,
     }
 }
 
-/// A small array whose elements are one finite number needs no memory.
+/// A small array whose elements all equal one finite number becomes a fill, which needs no memory.
 fn uniform(array: &Array) -> Option<Rewrite> {
     let size = array.dtype().size();
     let first = array.bytes().get(..size).filter(|_| array.len() <= MAX_ELEMENTS)?;
@@ -53,8 +53,8 @@ fn uniform(array: &Array) -> Option<Rewrite> {
     (same && value.is_finite()).then(|| fill(value))
 }
 
-/// An elementwise operation on leaves of one value each. Functions such as `exp` are rounded once, and so are nearer the
-/// truth than a device's own; a result that is not finite is left to the device.
+/// Folds an element-wise operation on fills. Functions such as `exp` are rounded once, so the folded value is more
+/// accurate than a device's own. A result that is not finite is left to the device.
 fn fold_fills(nodes: &[Node], node: &Node) -> Option<Rewrite> {
     let inputs: Option<Vec<RefTensor>> = node
         .inputs
@@ -72,7 +72,7 @@ fn fold_fills(nodes: &[Node], node: &Node) -> Option<Rewrite> {
     value.is_finite().then(|| fill(value))
 }
 
-/// Movement, and elementwise operations that are exact or correctly rounded, on small constants.
+/// Folds movement operations, and element-wise operations that are exact or correctly rounded, on small constants.
 fn fold_constants(nodes: &[Node], node: &Node) -> Option<Rewrite> {
     if node.ty.shape.elements() > MAX_ELEMENTS || !is_exact(node) {
         return None;
@@ -84,8 +84,8 @@ fn fold_constants(nodes: &[Node], node: &Node) -> Option<Rewrite> {
     finite.then(|| Rewrite::As(Op::Leaf(Leaf::Constant(Arc::new(array))), Vec::new()))
 }
 
-/// Whether every device computes a node to the last bit as the reference does, once that is rounded to the dtype.
-/// (Computing `a + b`, `a - b`, `a · b` or `a / b` in `f64` and rounding the result to `f32` or `f16` rounds correctly.)
+/// Whether every device computes a node to the same bits as the reference rounded to the dtype. (Computing `a + b`,
+/// `a - b`, `a · b` or `a / b` in `f64` and rounding the result to `f32` or `f16` is correctly rounded.)
 fn is_exact(node: &Node) -> bool {
     match node.op {
         Op::Movement(_) => true,
@@ -103,7 +103,7 @@ fn is_exact(node: &Node) -> bool {
     }
 }
 
-/// The elements of a fixed value, as a device holds them.
+/// The elements of a constant, as a device would hold them.
 fn constant(nodes: &[Node], id: NodeId) -> Option<RefTensor> {
     let node = &nodes[id.index()];
     if node.ty.shape.elements() > MAX_ELEMENTS {

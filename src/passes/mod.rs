@@ -1,8 +1,8 @@
-//! Rewrites that make a program faster and leave its meaning alone, each of which can be switched off.
+//! Rewrites that make a program faster without changing its meaning. Each can be switched off.
 //!
-//! Those of the graph are in this module: [`run`] copies a graph into a [`Program`], plain data, and rewrites that. The
-//! graph itself stays as it was written, for the reference to run. Those of the plan are in [`plan`](crate::plan), beside
-//! what they rewrite.
+//! This module has the rewrites of the graph: [`run`] copies a graph into a [`Program`], plain data, and rewrites
+//! that. The graph itself stays as it was written: the reference evaluates it. Rewrites of the plan are in
+//! [`plan`](crate::plan), next to the code they rewrite.
 
 mod algebra;
 mod cse;
@@ -18,7 +18,7 @@ use crate::graph::{Graph, NodeId};
 
 macro_rules! passes {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Which rewrites are made. All are by default.
+        /// The set of enabled rewrites. All are enabled by default.
         ///
         /// ```
         /// use wgrad::passes::Passes;
@@ -32,20 +32,20 @@ macro_rules! passes {
         }
 
         impl Passes {
-            /// Their names.
+            /// The names of all rewrites.
             pub const NAMES: &[&str] = &[$(stringify!($name)),*];
 
-            /// All of them.
+            /// All rewrites enabled.
             pub const fn all() -> Self {
                 Passes { $($name: true),* }
             }
 
-            /// None of them.
+            /// All rewrites disabled.
             pub const fn none() -> Self {
                 Passes { $($name: false),* }
             }
 
-            /// The same without the one named; `None` if there is none of that name.
+            /// The same set without the rewrite named `name`; `None` if no rewrite has that name.
             pub fn without(mut self, name: &str) -> Option<Self> {
                 match name {
                     $(stringify!($name) => self.$name = false,)*
@@ -58,27 +58,28 @@ macro_rules! passes {
 }
 
 passes! {
-    /// Algebraic simplification of the graph: `x + 0`, `1·x`, a movement undone by the next, the transpose of a matmul.
+    /// Algebraic simplification of the graph: `x + 0`, `1·x`, a movement that undoes another, the transpose of a
+    /// matmul.
     simplify,
-    /// Equal nodes of the graph are computed once.
+    /// Common subexpression elimination: equal nodes of the graph are computed once.
     common_subexpressions,
-    /// Nodes of the graph that nothing needs are not computed.
+    /// Dead code elimination: nodes of the graph that no result needs are not computed.
     dead_code,
-    /// Elementwise chains are computed by one launch, and by reductions as they read.
+    /// Element-wise chains are fused: one launch computes a chain, and a reduction computes it as it reads.
     elementwise,
-    /// Elementwise operations after a matmul, a convolution or a reduction become its epilogue.
+    /// Element-wise operations after a matmul, a convolution or a reduction are fused into its epilogue.
     epilogues,
-    /// Look-ups by computed indices are done where their values are used.
+    /// Gathers (look-ups by computed indices) are fused into the launch that uses their values.
     gathers,
-    /// A bias's gradient is computed with its weight's.
+    /// A bias's gradient is computed by the launch of the weight's gradient.
     bias_gradients,
-    /// A loss is computed with its gradient.
+    /// A loss and its gradient are computed by one launch.
     losses,
-    /// Parameters, gradients and moments lie side by side, and one launch updates all of them.
+    /// Parameters, gradients and moments lie next to each other in arenas, and one launch updates all of them.
     arenas,
-    /// On the CPU, values between convolutions lie with their channels innermost.
+    /// On the CPU, values between convolutions are stored channels-last.
     channels_last,
-    /// Values that are never needed at the same time share memory.
+    /// Values that are never live at the same time share memory.
     sharing,
 }
 
@@ -88,7 +89,7 @@ impl Default for Passes {
     }
 }
 
-/// What computes `outputs` and the graph's updates, after the passes asked for.
+/// The program that computes `outputs` and the graph's updates, after the enabled passes.
 ///
 /// ```
 /// use wgrad::passes::{Passes, run};
@@ -101,7 +102,7 @@ impl Default for Passes {
 /// ```
 pub fn run(graph: &Graph, outputs: &[NodeId], passes: &Passes) -> Program {
     let mut program = Program::new(graph, outputs);
-    // First of all, so that the others do not work in vain, and count only the users that matter.
+    // Dead code goes first: the other passes then do no useless work, and count only live users.
     program = dce::prune(&program, passes.dead_code);
     if passes.common_subexpressions {
         program = cse::merge(&program);

@@ -1,4 +1,4 @@
-//! Simplification of movement operations, and of reductions that only move.
+//! Simplification of movement operations, and of reductions that only move elements.
 
 use super::fold::fill_value;
 use super::simplify::{Rewrite, fill};
@@ -7,7 +7,7 @@ use crate::ops::Op;
 use crate::ops::movement::Movement;
 use crate::ops::reduce::{Reduce, ReduceKind};
 
-/// A simpler form of a movement.
+/// A simpler form of a movement, if there is one.
 pub(super) fn rewrite(nodes: &[Node], node: &Node, op: &Movement) -> Option<Rewrite> {
     let x = &nodes[node.inputs[0].index()];
     if changes_nothing(node, op, x) {
@@ -36,7 +36,7 @@ pub(super) fn rewrite(nodes: &[Node], node: &Node, op: &Movement) -> Option<Rewr
     }
 }
 
-/// Whether the result is the first operand, element by element.
+/// Whether the result equals the first operand, element by element.
 fn changes_nothing(node: &Node, op: &Movement, x: &Node) -> bool {
     match op {
         Movement::Detach => true,
@@ -48,7 +48,7 @@ fn changes_nothing(node: &Node, op: &Movement, x: &Node) -> bool {
     }
 }
 
-/// The value of the result, if all that goes into it is the same.
+/// The value of every element of the result, if all operands are fills of that value.
 fn fill_of_all(nodes: &[Node], node: &Node, op: &Movement) -> Option<f64> {
     let value = fill_value(&nodes[node.inputs[0].index()])?;
     let same = |id: &NodeId| fill_value(&nodes[id.index()]).map(f64::to_bits) == Some(value.to_bits());
@@ -59,7 +59,7 @@ fn fill_of_all(nodes: &[Node], node: &Node, op: &Movement) -> Option<f64> {
     fits.then_some(value)
 }
 
-/// A reduction over nothing but axes of size 1, and one of equal elements.
+/// Simplifies a reduction over axes of size 1 only, or of elements that are all equal.
 pub(super) fn reduction(nodes: &[Node], node: &Node, op: &Reduce) -> Option<Rewrite> {
     let x = &nodes[node.inputs[0].index()];
     let count: usize = op.axes.iter().map(|&a| x.ty.shape[a]).product();

@@ -1,32 +1,32 @@
-//! The program the passes rewrite: a graph's nodes as plain data.
+//! The program that the passes rewrite: a graph's nodes as plain data.
 
 use crate::graph::{Graph, Node, NodeId};
 use crate::variable::Variable;
 use std::fmt;
 
-/// What a run computes: nodes in topological order, which of them are given back, and which are stored in variables.
+/// What a run computes: nodes in topological order, the outputs, and the variable updates.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// The nodes; inputs precede their users.
+    /// The nodes; operands precede their users.
     pub nodes: Vec<Node>,
-    /// What a run gives back.
+    /// The nodes whose values a run returns.
     pub outputs: Vec<NodeId>,
-    /// What a run stores. Every value is computed from the variables' values before the run.
+    /// The variables a run updates. All new values are computed from the variables' values before the run.
     pub updates: Vec<(Variable, NodeId)>,
 }
 
 impl Program {
-    /// The graph as it was written, with all its nodes.
+    /// The graph as written, with all its nodes.
     pub fn new(graph: &Graph, outputs: &[NodeId]) -> Self {
         Program { nodes: graph.nodes().clone(), outputs: outputs.to_vec(), updates: graph.updates() }
     }
 
-    /// The nodes whose values are given back or stored.
+    /// The nodes that are outputs or updates.
     pub fn wanted(&self) -> impl Iterator<Item = NodeId> {
         self.outputs.iter().copied().chain(self.updates.iter().map(|(_, id)| *id))
     }
 
-    /// Which nodes the outputs and updates need, indexed by node.
+    /// Whether an output or an update needs each node, indexed by node.
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.nodes.len()];
         self.wanted().for_each(|id| live[id.index()] = true);
@@ -38,7 +38,7 @@ impl Program {
         live
     }
 
-    /// How often live nodes, outputs and updates use each node.
+    /// The number of uses of each node by live nodes, outputs and updates.
     pub fn uses(&self) -> Vec<usize> {
         let live = self.live();
         let mut uses = vec![0; self.nodes.len()];
@@ -58,7 +58,7 @@ impl Program {
             let inputs: Option<Vec<NodeId>> = node.inputs.iter().map(|id| moved[id.index()]).collect();
             moved.push(inputs.and_then(|inputs| place(index, Node { inputs, ..node.clone() }, &mut nodes)));
         }
-        let new = |id: &NodeId| moved[id.index()].unwrap_or_else(|| unreachable!("wanted nodes stay"));
+        let new = |id: &NodeId| moved[id.index()].unwrap_or_else(|| unreachable!("wanted nodes are kept"));
         Program {
             nodes,
             outputs: self.outputs.iter().map(new).collect(),
@@ -67,13 +67,13 @@ impl Program {
     }
 }
 
-/// Appends a node; where it is.
+/// Appends a node and returns its id.
 pub(super) fn append(nodes: &mut Vec<Node>, node: Node) -> NodeId {
     nodes.push(node);
     NodeId::from_index(nodes.len() - 1)
 }
 
-/// A line a node, then the outputs and updates; as a [`Graph`] prints.
+/// One line per node, then the outputs and updates, in the format of a printed [`Graph`].
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, node) in self.nodes.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! Algebraic simplification: nodes whose value is another node's, and nodes that can be said more simply.
+//! Algebraic simplification: replaces nodes by other nodes of equal value, or by simpler nodes.
 //!
-//! Every rewrite is exact: no finite input gives another value, signs of zeros included, but for roundings that become
-//! smaller. So `x + 0` stays (for `x = -0` it is `+0`), while `x + -0` and `x - 0` are `x`. What each family's rules
-//! are is in [`algebra`](super::algebra), [`movement`](super::movement) and [`fold`](super::fold).
+//! Every rewrite is exact: results for finite inputs do not change, signs of zeros included, except where a rewrite
+//! makes a rounding error smaller. So `x + 0` stays (for `x = -0` it is `+0`), while `x + -0` and `x - 0` become `x`.
+//! The rules are in [`algebra`](super::algebra), [`movement`](super::movement) and [`fold`](super::fold).
 
 use super::program::{Program, append};
 use super::{algebra, fold, movement};
@@ -13,23 +13,23 @@ use crate::ops::matmul::Matmul;
 use crate::ops::movement::Movement;
 use crate::shape::TensorType;
 
-/// What to put in a node's place.
+/// What replaces a node.
 pub(super) enum Rewrite {
-    /// A node that is already there.
+    /// An existing node.
     Is(NodeId),
-    /// A node of the same type.
+    /// A new node of the same type.
     As(Op, Vec<NodeId>),
 }
 
-/// A leaf of one value.
+/// A fill: a leaf whose elements all have one value.
 pub(super) fn fill(value: f64) -> Rewrite {
     Rewrite::As(Op::Leaf(Leaf::Fill(value.to_bits())), Vec::new())
 }
 
-/// Simplifies until nothing changes. A node that a rewrite leaves without users stays; leaving out dead nodes is
-/// another pass.
+/// Simplifies until nothing changes. A node that a rewrite leaves without users stays: dead code elimination removes
+/// it.
 pub(super) fn simplify(mut program: Program) -> Program {
-    // A sweep carries most rewrites to their end; what a later node's rewrite makes possible takes another.
+    // One sweep completes most rewrites; what a later node's rewrite enables needs another sweep.
     for _ in 0..8 {
         let mut changed = false;
         program = sweep(&program, &mut changed);
@@ -47,8 +47,9 @@ fn sweep(program: &Program, changed: &mut bool) -> Program {
     let (uses, live) = (program.uses(), program.live());
     program.rebuild(|index, node, nodes| {
         let transposed = match program.nodes[index].inputs[..] {
-            // The old matmul stays without users; only a live one is worth rewriting.
-            [product] if live[index] && uses[product.index()] == 1 => transposed_product(&node, nodes),
+            // The untransposed matmul stays behind without users, so only a live matmul with one use is worth
+            // rewriting.
+            [matmul] if live[index] && uses[matmul.index()] == 1 => transposed_matmul(&node, nodes),
             _ => None,
         };
         if let Some(id) = transposed {
@@ -91,12 +92,12 @@ fn swap_last_two(rank: usize) -> Vec<usize> {
     axes
 }
 
-/// The transpose of a matmul as the matmul of the transposes: `(a·b)ᵀ = bᵀ·aᵀ`. A transposed operand costs nothing,
-/// and a weight's gradient comes out in the weight's own layout.
-fn transposed_product(node: &Node, nodes: &mut Vec<Node>) -> Option<NodeId> {
+/// Rewrites the transpose of a matmul as the matmul of the transposes, `(a·b)ᵀ = bᵀ·aᵀ`. A transposed operand is a
+/// view and costs nothing, and a weight's gradient gets the layout of the weight.
+fn transposed_matmul(node: &Node, nodes: &mut Vec<Node>) -> Option<NodeId> {
     let Op::Movement(Movement::Permute(axes)) = &node.op else { return None };
-    let product = nodes[node.inputs[0].index()].clone();
-    if !matches!(product.op, Op::Matmul(_)) || *axes != swap_last_two(axes.len()) {
+    let matmul = nodes[node.inputs[0].index()].clone();
+    if !matches!(matmul.op, Op::Matmul(_)) || *axes != swap_last_two(axes.len()) {
         return None;
     }
     let mut transpose = |id: NodeId| {
@@ -106,6 +107,6 @@ fn transposed_product(node: &Node, nodes: &mut Vec<Node>) -> Option<NodeId> {
         let op = Op::Movement(Movement::Permute(axes.clone()));
         add(nodes, Node { op, inputs: vec![id], ty, location: node.location }, &mut false)
     };
-    let inputs = vec![transpose(product.inputs[1]), transpose(product.inputs[0])];
+    let inputs = vec![transpose(matmul.inputs[1]), transpose(matmul.inputs[0])];
     Some(append(nodes, Node { op: Op::Matmul(Matmul), inputs, ..node.clone() }))
 }

@@ -1,28 +1,28 @@
-//! Activations, with the names and meaning of `torch.nn.functional`.
+//! Activation functions, with the names and meaning of `torch.nn.functional`.
 //!
-//! Every one, and its gradient, is finite for any finite input: a branch that is not taken gets an argument in which it
-//! neither overflows nor sends a NaN back.
+//! Every function and its gradient are finite for any finite input: a branch that is not selected gets a clamped
+//! argument, so it neither overflows nor puts a NaN into the gradient.
 
 use super::Tensor;
 use crate::shape::resolve_axis;
 
-/// Beyond it `eˣ` is 0 and `e⁻ˣ` negligible in every format, the reference's included.
+/// For larger `x`, `e⁻ˣ` is 0 or negligible in every format, including the reference's `f64`.
 const FAR: f64 = 1e4;
 
 impl<'g> Tensor<'g> {
-    /// `x` where negative, else 0.
+    /// `x` where negative, otherwise 0.
     #[track_caller]
     fn negative_part(self) -> Tensor<'g> {
         self.gt(0.0).select(0.0, self)
     }
 
-    /// `x` where positive, else `slope·x`.
+    /// `x` where positive, otherwise `slope·x`.
     #[track_caller]
     pub fn leaky_relu(self, slope: f64) -> Tensor<'g> {
         self.gt(0.0).select(self, self.negative_part() * slope)
     }
 
-    /// `x` where positive, else `weight·x`, with one weight for all or one for each channel (axis 1).
+    /// `x` where positive, otherwise `weight·x`, with one weight in all or one per channel (axis 1).
     #[track_caller]
     pub fn prelu(self, weight: Tensor<'g>) -> Tensor<'g> {
         if self.is_poisoned() || weight.is_poisoned() {
@@ -31,7 +31,7 @@ impl<'g> Tensor<'g> {
         let (shape, count) = (self.shape(), weight.shape().elements());
         let channels = shape.get(1).copied().unwrap_or(1);
         if weight.shape().rank() > 1 || (count != 1 && count != channels) {
-            let message = format!("a weight {} does not go with {channels} channels of {shape}", weight.shape());
+            let message = format!("a weight {} does not match the {channels} channels of {shape}", weight.shape());
             return self.graph.fail("prelu", message);
         }
         let mut sizes = vec![1; shape.rank()];
@@ -41,13 +41,13 @@ impl<'g> Tensor<'g> {
         self.gt(0.0).select(self, self.negative_part() * weight.reshape(sizes))
     }
 
-    /// `x` where positive, else `alpha·(eˣ − 1)`.
+    /// `x` where positive, otherwise `alpha·(eˣ − 1)`.
     #[track_caller]
     pub fn elu(self, alpha: f64) -> Tensor<'g> {
         self.gt(0.0).select(self, (self.negative_part().exp() - 1.0) * alpha)
     }
 
-    /// `x` where positive, else `alpha·(e^(x/alpha) − 1)`; `alpha` is positive.
+    /// `x` where positive, otherwise `alpha·(e^(x/alpha) − 1)`; `alpha` must be positive.
     #[track_caller]
     pub fn celu(self, alpha: f64) -> Tensor<'g> {
         if alpha.is_nan() || alpha <= 0.0 {
@@ -63,14 +63,14 @@ impl<'g> Tensor<'g> {
         self.elu(1.673_263_242_354_377_2) * 1.050_700_987_355_480_5
     }
 
-    /// `x·Φ(x)`, by the error function.
+    /// `x·Φ(x)`, where `Φ` is the standard normal distribution function, computed with the error function.
     #[track_caller]
     pub fn gelu(self) -> Tensor<'g> {
         let inner = (self * std::f64::consts::FRAC_1_SQRT_2).clamp(-12.0, 12.0);
         self * 0.5 * (inner.erf() + 1.0)
     }
 
-    /// `x·Φ(x)` with the approximation by a hyperbolic tangent: `gelu(approximate="tanh")`.
+    /// `x·Φ(x)` with the tanh approximation: PyTorch's `gelu(approximate="tanh")`.
     #[track_caller]
     pub fn gelu_tanh(self) -> Tensor<'g> {
         let x = self.clamp(-20.0, 20.0);
@@ -81,7 +81,7 @@ impl<'g> Tensor<'g> {
     /// `x/(1 + e⁻ˣ)`.
     #[track_caller]
     pub fn silu(self) -> Tensor<'g> {
-        // `x` itself where large, 0 where negative and large.
+        // Where `|x|` is large, `silu(x)` is `x` or 0.
         let x = self.clamp(-FAR, FAR);
         self.gt(FAR).select(self, x * x.sigmoid())
     }
@@ -93,7 +93,7 @@ impl<'g> Tensor<'g> {
         self.gt(FAR).select(self, x * x.softplus(1.0, 20.0).tanh())
     }
 
-    /// `log(1 + e^(beta·x))/beta`, and `x` itself where `beta·x` is above `threshold`; `beta` is positive.
+    /// `log(1 + e^(beta·x))/beta`, and `x` where `beta·x` is above `threshold`; `beta` must be positive.
     #[track_caller]
     pub fn softplus(self, beta: f64, threshold: f64) -> Tensor<'g> {
         if beta.is_nan() || beta <= 0.0 || threshold.is_nan() {
@@ -112,7 +112,7 @@ impl<'g> Tensor<'g> {
         self.minimum(0.0) - ((-self.abs()).exp() + 1.0).log()
     }
 
-    /// `x` limited to `[low, high]`; at the bounds the gradient is 0.
+    /// `x` clamped to `[low, high]`; at the bounds the gradient is 0.
     #[track_caller]
     pub fn hardtanh(self, low: f64, high: f64) -> Tensor<'g> {
         if low.is_nan() || high.is_nan() || low > high {
@@ -123,13 +123,13 @@ impl<'g> Tensor<'g> {
         self.ge(high).select(high, self.le(low).select(low, self))
     }
 
-    /// `x` limited to `[0, 6]`.
+    /// `x` clamped to `[0, 6]`.
     #[track_caller]
     pub fn relu6(self) -> Tensor<'g> {
         self.hardtanh(0.0, 6.0)
     }
 
-    /// `x/6 + 1/2` limited to `[0, 1]`.
+    /// `x/6 + 1/2` clamped to `[0, 1]`.
     #[track_caller]
     pub fn hardsigmoid(self) -> Tensor<'g> {
         self.hardtanh(-3.0, 3.0) * (1.0 / 6.0) + 0.5
@@ -154,25 +154,25 @@ impl<'g> Tensor<'g> {
         self - self.tanh()
     }
 
-    /// `x` brought nearer to 0 by `lambda`, and 0 within that.
+    /// `x − lambda·sign(x)` where `|x|` is above `lambda`, otherwise 0.
     #[track_caller]
     pub fn softshrink(self, lambda: f64) -> Tensor<'g> {
         self.gt(lambda).select(self - lambda, self.lt(-lambda).select(self + lambda, 0.0))
     }
 
-    /// `x` where `|x|` is above `lambda`, else 0.
+    /// `x` where `|x|` is above `lambda`, otherwise 0.
     #[track_caller]
     pub fn hardshrink(self, lambda: f64) -> Tensor<'g> {
         self.abs().gt(lambda).select(self, 0.0)
     }
 
-    /// `x` where above `threshold`, else `value`.
+    /// `x` where above `threshold`, otherwise `value`.
     #[track_caller]
     pub fn threshold(self, threshold: f64, value: f64) -> Tensor<'g> {
         self.gt(threshold).select(self, value)
     }
 
-    /// The first half of `axis` times the sigmoid of the second.
+    /// Gated linear unit: the first half of `axis` times the sigmoid of the second half.
     #[track_caller]
     pub fn glu(self, axis: isize) -> Tensor<'g> {
         if self.is_poisoned() {

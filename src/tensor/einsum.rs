@@ -1,9 +1,9 @@
-//! Contractions of two tensors in Einstein's notation.
+//! Einstein summation of two tensors.
 
 use super::Tensor;
 use crate::shape::Shape;
 
-/// The letters of a specification.
+/// A parsed specification: the letters of each operand and of the output.
 struct Spec {
     operands: [Vec<char>; 2],
     output: Vec<char>,
@@ -29,7 +29,7 @@ fn parse(spec: &str) -> Result<Spec, String> {
     }
     let output = match output {
         Some(output) => letters(output),
-        // As in NumPy: the letters that appear once, in alphabetical order.
+        // As in NumPy, the output has the letters that appear once, in alphabetical order.
         None => {
             let mut once: Vec<char> =
                 all.iter().copied().filter(|c| all.iter().filter(|d| *d == c).count() == 1).collect();
@@ -48,7 +48,7 @@ fn parse(spec: &str) -> Result<Spec, String> {
     Ok(Spec { operands, output })
 }
 
-/// The diagonal over axes that share a letter, and the letters that are left.
+/// Takes the diagonal over axes that share a letter, and returns the remaining letters.
 fn diagonal<'g>(mut t: Tensor<'g>, letters: &[char]) -> (Tensor<'g>, Vec<char>) {
     let mut letters = letters.to_vec();
     let repeated = |letters: &[char]| {
@@ -68,11 +68,11 @@ fn diagonal<'g>(mut t: Tensor<'g>, letters: &[char]) -> (Tensor<'g>, Vec<char>) 
     (t, letters)
 }
 
-/// The sum over products of two tensors' elements whose axes are named by letters: `torch.einsum` of two operands.
+/// Einstein summation over two tensors whose axes are named by letters: `torch.einsum` with two operands.
 ///
-/// A letter of both operands that is not in the output is summed over, and so is a letter of one operand alone; a letter twice
-/// in one operand takes the diagonal. Without `->` the output has the letters that appear once, in alphabetical order. The
-/// contraction is one matmul. An error names the specification and the shapes.
+/// The sum runs over every letter of the operands that is not in the output. A letter that appears twice in one operand
+/// takes the diagonal. Without `->` the output has the letters that appear once, in alphabetical order. The contraction
+/// is one matmul. An error names the specification and the shapes.
 ///
 /// ```
 /// use wgrad::{DType, Graph, einsum};
@@ -117,7 +117,7 @@ pub fn einsum<'g>(spec: &str, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     graph.scope("einsum", || contract(&parsed, &sizes, a, b))
 }
 
-/// The contraction, once the specification is known to fit.
+/// The contraction for a specification that has been checked against the shapes.
 fn contract<'g>(parsed: &Spec, sizes: &[(char, usize)], a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     let size_of = |letters: &[char]| -> Vec<usize> {
         let size = |c: &char| sizes.iter().find(|(known, _)| known == c).map_or(1, |&(_, size)| size);
@@ -142,8 +142,8 @@ fn contract<'g>(parsed: &Spec, sizes: &[(char, usize)], a: Tensor<'g>, b: Tensor
     };
     let a = arrange(a, &in_a, &pick(&in_a, false, false, &in_b), [&batch, &rows, &summed]);
     let b = arrange(b, &in_b, &pick(&in_b, false, false, &in_a), [&batch, &summed, &columns]);
-    let product = if summed.is_empty() { a * b } else { a.matmul(b) };
+    let result = if summed.is_empty() { a * b } else { a.matmul(b) };
     let letters = [batch, rows, columns].concat();
     let order: Vec<isize> = output.iter().map(|c| letters.iter().position(|d| d == c).unwrap_or(0) as isize).collect();
-    product.reshape(Shape::from(size_of(&letters))).permute(&order)
+    result.reshape(Shape::from(size_of(&letters))).permute(&order)
 }

@@ -1,4 +1,4 @@
-//! The handle users write programs with.
+//! [`Tensor`], the handle that programs are written with.
 
 mod activation;
 mod einsum;
@@ -22,11 +22,11 @@ use crate::ops::{Op, Operation};
 use crate::shape::{Axes, Shape, TensorType, resolve_axis};
 use crate::variable::Variable;
 
-/// A value in a [`Graph`]: a handle that is `Copy`, with the operators and methods people expect.
+/// A value in a [`Graph`]: a `Copy` handle with operators and methods named as in PyTorch and NumPy.
 ///
-/// Binary operations broadcast by NumPy's rule. A number on either side of an operator takes the tensor's dtype.
-/// Errors (shapes that do not meet, axes out of range) are recorded and returned by
-/// [`Session::compile`](crate::Session::compile) with the caller's file and line.
+/// Binary operations broadcast by NumPy's rule. A number on either side of an operator takes the tensor's dtype. Errors
+/// (incompatible shapes, axes out of range) are recorded with the caller's file and line and returned by
+/// [`Session::compile`](crate::Session::compile).
 #[derive(Clone, Copy)]
 pub struct Tensor<'g> {
     pub(crate) graph: &'g Graph,
@@ -41,9 +41,9 @@ impl std::fmt::Debug for Tensor<'_> {
 
 /// A tensor, or a number that becomes a scalar of the other operand's dtype.
 pub trait Operand<'g> {
-    /// The tensor.
+    /// The operand as a tensor; a number takes the dtype of `like`.
     fn operand(self, like: Tensor<'g>) -> Tensor<'g>;
-    /// The tensor, if it is not a number.
+    /// The tensor, or `None` for a number.
     fn tensor(&self) -> Option<Tensor<'g>> {
         None
     }
@@ -92,7 +92,7 @@ unary_methods! {
     sqrt Sqrt;
     /// `1/√x`.
     rsqrt Rsqrt;
-    /// `1/x`.
+    /// `1/x`, PyTorch's `reciprocal`.
     recip Recip;
     /// Sine.
     sin Sin;
@@ -108,7 +108,7 @@ unary_methods! {
     floor Floor;
     /// The smallest integer not below `x`.
     ceil Ceil;
-    /// The nearest integer; ties go to the even one.
+    /// The nearest integer; ties round to even.
     round Round;
     /// `max(x, 0)`.
     relu Relu;
@@ -126,11 +126,11 @@ macro_rules! binary_methods {
     };
 }
 binary_methods! {
-    /// `selfᵒᵗʰᵉʳ`. A negative base needs a whole exponent.
+    /// `selfᵒᵗʰᵉʳ`. A negative base gives NaN unless the exponent is an integer.
     pow Pow;
-    /// The larger of the two.
+    /// The element-wise maximum.
     maximum Max;
-    /// The smaller of the two.
+    /// The element-wise minimum.
     minimum Min;
 }
 
@@ -146,22 +146,22 @@ macro_rules! compare_methods {
     };
 }
 compare_methods! {
-    /// 1 where equal, else 0 (`u32`).
+    /// 1 where equal, otherwise 0 (`u32`).
     eq Eq;
-    /// 1 where different, else 0 (`u32`).
+    /// 1 where different, otherwise 0 (`u32`).
     ne Ne;
-    /// 1 where less, else 0 (`u32`).
+    /// 1 where less, otherwise 0 (`u32`).
     lt Lt;
-    /// 1 where less or equal, else 0 (`u32`).
+    /// 1 where less or equal, otherwise 0 (`u32`).
     le Le;
-    /// 1 where greater, else 0 (`u32`).
+    /// 1 where greater, otherwise 0 (`u32`).
     gt Gt;
-    /// 1 where greater or equal, else 0 (`u32`).
+    /// 1 where greater or equal, otherwise 0 (`u32`).
     ge Ge;
 }
 
 impl<'g> Tensor<'g> {
-    /// The graph this belongs to.
+    /// The graph this tensor belongs to.
     pub fn graph(self) -> &'g Graph {
         self.graph
     }
@@ -169,7 +169,7 @@ impl<'g> Tensor<'g> {
     pub fn id(self) -> NodeId {
         self.id
     }
-    /// Shape and dtype.
+    /// The shape and dtype.
     pub fn tensor_type(&self) -> TensorType {
         self.graph.nodes()[self.id.index()].ty.clone()
     }
@@ -181,12 +181,12 @@ impl<'g> Tensor<'g> {
     pub fn dtype(&self) -> DType {
         self.graph.nodes()[self.id.index()].ty.dtype
     }
-    /// Gives the node a name that printouts and messages use.
+    /// Names the node; printouts and messages show the name.
     pub fn named(self, name: impl Into<String>) -> Self {
         self.graph.set_name(self.id, name.into());
         self
     }
-    /// Whether an earlier error made this tensor meaningless.
+    /// Whether the call that made this tensor, or an operand, was in error.
     pub(crate) fn is_poisoned(&self) -> bool {
         matches!(self.graph.nodes()[self.id.index()].op, Op::Leaf(Leaf::Poison))
     }
@@ -210,10 +210,11 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// Where this is non-zero `on_true`, else `on_false`: `torch.where`. All three broadcast together.
+    /// Element-wise `self ≠ 0 ? on_true : on_false`: `torch.where` with this `u32` tensor as the condition. All three
+    /// broadcast together.
     #[track_caller]
     pub fn select(self, on_true: impl Operand<'g>, on_false: impl Operand<'g>) -> Tensor<'g> {
-        // A number takes the dtype of the other branch; two numbers are f32.
+        // A number takes the dtype of the other branch; two numbers are `f32`.
         let like = on_true.tensor().or(on_false.tensor()).unwrap_or_else(|| self.graph.scalar(0.0, DType::F32));
         let (a, b) = (on_true.operand(like), on_false.operand(like));
         let shape = a.shape().broadcast(&b.shape()).and_then(|s| s.broadcast(&self.shape()));
@@ -229,16 +230,17 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// Limits to `[low, high]`.
+    /// Clamps to `[low, high]`. At the bounds the gradient is passed on, as in PyTorch.
     #[track_caller]
     pub fn clamp(self, low: f64, high: f64) -> Tensor<'g> {
         if low.is_nan() || high.is_nan() || low > high {
             return self.graph.fail("clamp", format!("the bounds must be ordered numbers, but are {low} and {high}"));
         }
-        // Not maximum and minimum: at a bound those would share the gradient, and the value there is the tensor's own.
+        // Not maximum and minimum: at a bound those would split the gradient between the operands, but all of it
+        // belongs to this tensor.
         self.lt(low).select(low, self.gt(high).select(high, self))
     }
-    /// Converts the elements. Float to integer truncates and saturates.
+    /// Converts the elements to `dtype`. Floats are truncated to integers, with saturation.
     #[track_caller]
     pub fn cast(self, dtype: DType) -> Tensor<'g> {
         if self.dtype() == dtype {
@@ -262,8 +264,8 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail(kind.name(), message),
         }
     }
-    /// The matmul of the last two axes, `[…, m, k] × […, k, n] → […, m, n]`; leading axes broadcast. A 1-D
-    /// operand is a row on the left and a column on the right, as in NumPy.
+    /// Matrix multiplication over the last two axes, `[…, m, k] × […, k, n] → […, m, n]`; leading axes broadcast. A 1-D
+    /// operand is a row vector on the left and a column vector on the right, as in NumPy.
     #[track_caller]
     pub fn matmul(self, other: Tensor<'g>) -> Tensor<'g> {
         if self.is_poisoned() || other.is_poisoned() {
@@ -274,25 +276,25 @@ impl<'g> Tensor<'g> {
         let b = if rb == 1 { other.unsqueeze(1) } else { other };
         let (sa, sb) = (a.shape(), b.shape());
         if sa.rank() < 2 || sb.rank() < 2 {
-            return self.graph.fail("matmul", format!("operands need one axis or more, but are {sa} and {sb}"));
+            return self.graph.fail("matmul", format!("operands need at least one axis, but are {sa} and {sb}"));
         }
         let (la, lb) = (Shape::from(&sa[..sa.rank() - 2]), Shape::from(&sb[..sb.rank() - 2]));
         let Some(lead) = la.broadcast(&lb) else {
             return self.graph.fail("matmul", format!("leading axes of {sa} and {sb} do not broadcast together"));
         };
         let with = |s: &Shape| Shape::from([&lead[..], &s[s.rank() - 2..]].concat());
-        let product = self.graph.apply(Op::Matmul(Matmul), &[a.broadcast_to(with(&sa)), b.broadcast_to(with(&sb))]);
-        let product = if rb == 1 { product.squeeze(-1) } else { product };
-        if ra == 1 { product.squeeze(if rb == 1 { -1 } else { -2 }) } else { product }
+        let result = self.graph.apply(Op::Matmul(Matmul), &[a.broadcast_to(with(&sa)), b.broadcast_to(with(&sb))]);
+        let result = if rb == 1 { result.squeeze(-1) } else { result };
+        if ra == 1 { result.squeeze(if rb == 1 { -1 } else { -2 }) } else { result }
     }
-    /// Convolution (cross-correlation, as in PyTorch): `[n, c, …] ⋆ [o, c/groups, …] → [n, o, …]` with one (1-D) or
-    /// two (2-D) spatial axes; see [`ConvOptions`].
+    /// Convolution (cross-correlation, as in PyTorch): `[n, c, …] ⋆ [o, c/groups, …] → [n, o, …]` with one (1-D) or two
+    /// (2-D) spatial axes; see [`ConvOptions`].
     #[track_caller]
     pub fn conv(self, weight: Tensor<'g>, options: &ConvOptions) -> Tensor<'g> {
         self.graph.apply(Op::Conv(Conv { kind: ConvKind::Forward, options: options.clone() }), &[self, weight])
     }
 
-    /// An operation of the last axis along any.
+    /// Applies an operation that works on the last axis to any axis, by transposing.
     #[track_caller]
     fn along_last(self, op: Op, axis: isize) -> Tensor<'g> {
         if self.is_poisoned() {
@@ -308,18 +310,19 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail(op.definition().name(), message),
         }
     }
-    /// `eˣ / Σ eˣ` along `axis`, shifted by the maximum.
+    /// `eˣ / Σ eˣ` along `axis`, computed after subtraction of the maximum.
     #[track_caller]
     pub fn softmax(self, axis: isize) -> Tensor<'g> {
         self.along_last(Op::Softmax(Softmax { log: false }), axis)
     }
-    /// `x − log Σ eˣ` along `axis`, shifted by the maximum.
+    /// `x − log Σ eˣ` along `axis`, computed after subtraction of the maximum.
     #[track_caller]
     pub fn log_softmax(self, axis: isize) -> Tensor<'g> {
         self.along_last(Op::Softmax(Softmax { log: true }), axis)
     }
-    /// Cross-entropy of logits `[n, classes]` against integer `labels` `[n]`, one value a row: `[n]`. With smoothing
-    /// `s` the target distribution is `(1 − s)·one_hot + s/classes`, as in PyTorch.
+    /// The cross-entropy loss of logits `[n, classes]` and integer class `labels` `[n]`, without reduction: one value
+    /// per row, `[n]`. With label smoothing `s` the target distribution is `(1 − s)·one_hot + s/classes`, as in
+    /// PyTorch.
     #[track_caller]
     pub fn cross_entropy(self, labels: Tensor<'g>, label_smoothing: f64) -> Tensor<'g> {
         if !(0.0..=1.0).contains(&label_smoothing) {
@@ -328,7 +331,7 @@ impl<'g> Tensor<'g> {
                 .fail("cross_entropy", format!("label smoothing must lie in [0, 1], but is {label_smoothing}"));
         }
         let op = CrossEntropy::Loss { smoothing: label_smoothing.to_bits() };
-        // The operation itself refuses labels that are not integers.
+        // The operation itself rejects labels that are not integers.
         self.graph.apply(Op::CrossEntropy(op), &[self, labels.as_index()])
     }
 }
@@ -342,7 +345,7 @@ macro_rules! reduce_methods {
                 self.reduce(ReduceKind::$variant, axes.into(), false)
             }
             $(#[$doc])*
-            /// The reduced axes stay, with size 1.
+            /// As above; the reduced axes are kept, with size 1.
             #[track_caller]
             pub fn $keep(self, axes: impl Into<Axes>) -> Tensor<'g> {
                 self.reduce(ReduceKind::$variant, axes.into(), true)
@@ -351,17 +354,17 @@ macro_rules! reduce_methods {
     };
 }
 reduce_methods! {
-    /// Sum over `axes` (`..` for all).
+    /// The sum over `axes` (`..` for all).
     sum sum_keepdim Sum;
-    /// Mean over `axes` (`..` for all). Floats only.
+    /// The mean over `axes` (`..` for all). `f32` and `f16` only.
     mean mean_keepdim Mean;
-    /// Maximum over `axes`; ties share the gradient, as in `torch.amax`.
+    /// The maximum over `axes`; equal maxima share the gradient equally, as in `torch.amax`.
     max max_keepdim Max;
-    /// Minimum over `axes`; ties share the gradient, as in `torch.amin`.
+    /// The minimum over `axes`; equal minima share the gradient equally, as in `torch.amin`.
     min min_keepdim Min;
-    /// Index of the first maximum, as `u32`; over several axes the row-major index into them.
+    /// The index of the first maximum, as `u32`; over several axes, the row-major index into them.
     argmax argmax_keepdim ArgMax;
-    /// Index of the first minimum, as `u32`; over several axes the row-major index into them.
+    /// The index of the first minimum, as `u32`; over several axes, the row-major index into them.
     argmin argmin_keepdim ArgMin;
 }
 

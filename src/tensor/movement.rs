@@ -1,4 +1,4 @@
-//! Methods that move elements: shapes, slices, concatenation, indexing.
+//! Methods that rearrange elements: reshaping, slicing, concatenation, indexing.
 
 use super::Tensor;
 use crate::dtype::DType;
@@ -13,7 +13,7 @@ impl<'g> Tensor<'g> {
     fn movement(self, movement: Movement) -> Tensor<'g> {
         self.graph.apply(Op::Movement(movement), &[self])
     }
-    /// The same elements in another shape of the same size.
+    /// The same elements, row-major, in another shape with the same number of elements.
     #[track_caller]
     pub fn reshape(self, shape: impl Into<Shape>) -> Tensor<'g> {
         let shape = shape.into();
@@ -53,12 +53,12 @@ impl<'g> Tensor<'g> {
             (Err(message), _) | (_, Err(message)) => self.graph.fail("transpose", message),
         }
     }
-    /// The transpose of a matrix (of the last two axes).
+    /// The transpose of a matrix; with more axes, of the last two.
     #[track_caller]
     pub fn t(self) -> Tensor<'g> {
         self.transpose(-2, -1)
     }
-    /// Stretches axes of size 1 and adds leading axes.
+    /// Broadcasts to `shape`: stretches axes of size 1 and adds leading axes.
     #[track_caller]
     pub fn broadcast_to(self, shape: impl Into<Shape>) -> Tensor<'g> {
         let shape = shape.into();
@@ -83,16 +83,16 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("squeeze", message),
         }
     }
-    /// Elements `range.start, range.start + 1, …` of `axis`.
+    /// The elements of `axis` in `range`: NumPy's `x[start:end]`.
     #[track_caller]
     pub fn slice(self, axis: isize, range: std::ops::Range<usize>) -> Tensor<'g> {
         self.slice_step(axis, range, 1)
     }
-    /// Every `step`-th element of `axis` in `range`.
+    /// Every `step`-th element of `axis` in `range`: NumPy's `x[start:end:step]`.
     #[track_caller]
     pub fn slice_step(self, axis: isize, range: std::ops::Range<usize>, step: usize) -> Tensor<'g> {
         match resolve_axis(axis, self.shape().rank()) {
-            // A step beyond the axis picks one element, as the axis's own length does.
+            // A step larger than the axis selects one element, as a step of the axis's length does.
             Ok(axis) => {
                 let step = step.min(self.shape()[axis].max(1));
                 self.movement(Movement::Slice { axis, start: range.start, end: range.end, step })
@@ -100,7 +100,7 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("slice", message),
         }
     }
-    /// Puts `before` and `after` elements of `value` around `axis`.
+    /// Pads `axis` with `before` and `after` elements equal to `value`.
     #[track_caller]
     pub fn pad(self, axis: isize, before: usize, after: usize, value: f64) -> Tensor<'g> {
         match resolve_axis(axis, self.shape().rank()) {
@@ -116,7 +116,7 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("flip", message),
         }
     }
-    /// Joins this and `others` along `axis`; the other axes must agree.
+    /// Concatenates this tensor and `others` along `axis`; all other axes must agree: `torch.cat`.
     #[track_caller]
     pub fn concat(self, others: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
         match resolve_axis(axis, self.shape().rank()) {
@@ -127,17 +127,17 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("concat", message),
         }
     }
-    /// Joins this and `others`, all of one shape, along a new axis: `torch.stack`.
+    /// Joins this tensor and `others`, all of one shape, along a new axis: `torch.stack`.
     #[track_caller]
     pub fn stack(self, others: &[Tensor<'g>], axis: isize) -> Tensor<'g> {
-        // No closure: an error belongs to the caller's line.
+        // A loop rather than a closure, so that errors are attributed to the caller's line.
         let mut parts = Vec::with_capacity(others.len());
         for other in others {
             parts.push(other.unsqueeze(axis));
         }
         self.unsqueeze(axis).concat(&parts, axis)
     }
-    /// Slices of `size` along `axis`, the last of which may be smaller.
+    /// Slices of length `size` along `axis`; the last one may be shorter: `torch.split`.
     #[track_caller]
     pub fn split(self, size: usize, axis: isize) -> Vec<Tensor<'g>> {
         let shape = self.shape();
@@ -150,17 +150,17 @@ impl<'g> Tensor<'g> {
             Err(message) => vec![self.graph.fail("split", message)],
         }
     }
-    /// At most `chunks` slices of equal size along `axis`, but for the last, which may be smaller: `torch.chunk`.
+    /// At most `chunks` slices along `axis`, of equal size except that the last may be shorter: `torch.chunk`.
     #[track_caller]
     pub fn chunk(self, chunks: usize, axis: isize) -> Vec<Tensor<'g>> {
         match resolve_axis(axis, self.shape().rank()) {
             Ok(k) if chunks > 0 => self.split(self.shape()[k].div_ceil(chunks).max(1), axis),
-            Ok(_) => vec![self.graph.fail("chunk", "there must be a chunk or more")],
+            Ok(_) => vec![self.graph.fail("chunk", "the number of chunks must not be 0")],
             Err(message) => vec![self.graph.fail("chunk", message)],
         }
     }
-    /// The tensor again and again, `repeats[k]` times along axis `k`; more numbers than axes add leading axes, as in
-    /// `torch.Tensor.repeat`.
+    /// The tensor repeated `repeats[k]` times along axis `k`, as `torch.Tensor.repeat`. More numbers than axes add
+    /// leading axes.
     #[track_caller]
     pub fn repeat(self, repeats: &[usize]) -> Tensor<'g> {
         if self.is_poisoned() {
@@ -169,7 +169,7 @@ impl<'g> Tensor<'g> {
         let shape = self.shape();
         let Some(lead) = repeats.len().checked_sub(shape.rank()) else {
             let message =
-                format!("{repeats:?} has fewer numbers than {shape} has axes; write 1 for those not repeated");
+                format!("{repeats:?} has fewer numbers than {shape} has axes; use 1 for axes that are not repeated");
             return self.graph.fail("repeat", message);
         };
         let mut sizes = [vec![1; lead], shape.to_vec()].concat();
@@ -181,13 +181,13 @@ impl<'g> Tensor<'g> {
         }
         t
     }
-    /// As [`Tensor::repeat`], but fewer numbers than axes are those of the last axes: `torch.tile`.
+    /// As [`Tensor::repeat`], but missing leading numbers are 1: `torch.tile`.
     #[track_caller]
     pub fn tile(self, repeats: &[usize]) -> Tensor<'g> {
         let lead = self.shape().rank().saturating_sub(repeats.len());
         self.repeat(&[&vec![1; lead], repeats].concat())
     }
-    /// Each element `count` times in a row along `axis`.
+    /// Each element repeated `count` times in a row along `axis`: `torch.repeat_interleave`.
     #[track_caller]
     pub fn repeat_interleave(self, count: usize, axis: isize) -> Tensor<'g> {
         let mut sizes = self.shape().to_vec();
@@ -200,7 +200,7 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("repeat_interleave", message),
         }
     }
-    /// The outer product with `other`: `[n]`, `[m]` → `[n, m]`.
+    /// The outer product of two vectors: `[n]`, `[m]` → `[n, m]`.
     #[track_caller]
     pub fn outer(self, other: Tensor<'g>) -> Tensor<'g> {
         if self.is_poisoned() || other.is_poisoned() {
@@ -212,14 +212,14 @@ impl<'g> Tensor<'g> {
         }
         self.unsqueeze(1) * other.unsqueeze(0)
     }
-    /// The same value, through which no gradient flows.
+    /// The same value, cut off from the gradient: no gradient flows to this tensor.
     #[track_caller]
     pub fn detach(self) -> Tensor<'g> {
         self.movement(Movement::Detach)
     }
 
-    /// Slices of `axis` picked by a 1-D integer `index`: `torch.index_select`. An index out of range is clamped to the
-    /// last slice (a device cannot stop to report it).
+    /// Slices along `axis` selected by a 1-D integer `index`: `torch.index_select`. An index out of range is clamped to
+    /// the last slice, because a kernel cannot raise an error.
     #[track_caller]
     pub fn index_select(self, axis: isize, index: Tensor<'g>) -> Tensor<'g> {
         match resolve_axis(axis, self.shape().rank()) {
@@ -227,14 +227,14 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("index_select", message),
         }
     }
-    /// Integers as `u32`, negative ones as 0: how indices and labels are clamped from below. Others are left for the
-    /// operation to refuse.
+    /// Integers as `u32`, with negative ones clamped to 0; used for indices and labels. Other dtypes are left
+    /// unchanged, for the operation to reject.
     #[track_caller]
     pub(crate) fn as_index(self) -> Tensor<'g> {
         if self.dtype() == DType::I32 { self.maximum(0).cast(DType::U32) } else { self }
     }
-    /// Elements along `axis` picked by an integer `index` of this tensor's rank: `torch.gather`. Element `[i, j, k]` of
-    /// the result is `self[i, index[i, j, k], k]` for axis 1; the other axes of `index` may be shorter than this
+    /// Elements along `axis` selected by an integer `index` of this tensor's rank: `torch.gather`. Element `[i, j, k]`
+    /// of the result is `self[i, index[i, j, k], k]` for axis 1; the other axes of `index` may be shorter than this
     /// tensor's. An index out of range is clamped.
     #[track_caller]
     pub fn gather(self, axis: isize, index: Tensor<'g>) -> Tensor<'g> {
@@ -248,7 +248,7 @@ impl<'g> Tensor<'g> {
         };
         let fits = shape.rank() == picked.rank() && (0..shape.rank()).all(|k| k == axis || picked[k] <= shape[k]);
         if !fits || index.dtype().is_float() || shape[axis] == 0 {
-            let message = format!("an index {} does not go with a tensor of shape {shape}", index.tensor_type());
+            let message = format!("an index {} does not match a tensor of shape {shape}", index.tensor_type());
             return self.graph.fail("gather", message);
         }
         let mut values = self;
@@ -257,8 +257,8 @@ impl<'g> Tensor<'g> {
         }
         self.graph.apply(Op::Take(Take { axis }), &[values, index.as_index()])
     }
-    /// Zeros of `size` slices along `axis`, with slice `k` of this added to slice `index[k]`; the adjoint of
-    /// [`Tensor::index_select`]. Reproducible: each output is summed in the order of `k`.
+    /// A tensor of zeros with `size` slices along `axis`, to which slice `k` of this tensor is added at `index[k]`; the
+    /// adjoint of [`Tensor::index_select`]. Deterministic: each output is summed in the order of `k`.
     #[track_caller]
     pub fn scatter_add(self, axis: isize, index: Tensor<'g>, size: usize) -> Tensor<'g> {
         match resolve_axis(axis, self.shape().rank()) {
@@ -266,7 +266,7 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail("scatter_add", message),
         }
     }
-    /// `[…] → […, classes]`: 1 at the index, else 0, as `f32`.
+    /// One-hot encoding, `[…] → […, classes]`: 1 at the index, otherwise 0, as `f32`.
     #[track_caller]
     pub fn one_hot(self, classes: usize) -> Tensor<'g> {
         let shape = Shape::from([&self.shape()[..], &[classes]].concat());

@@ -1,4 +1,4 @@
-//! Reductions made of others, and what goes along an axis: variance, norms, products, cumulative sums, the largest few.
+//! Reductions built from other operations: variance, norms, products, cumulative sums, the `k` largest elements.
 
 use super::Tensor;
 use crate::dtype::DType;
@@ -8,14 +8,15 @@ use crate::ops::topk::TopK;
 use crate::shape::{Axes, Shape};
 
 impl<'g> Tensor<'g> {
-    /// `√x` whose gradient is 0, not infinite, where `x` is 0: PyTorch's for standard deviations and norms.
+    /// `√x` whose gradient is 0 rather than infinite where `x` is 0, as PyTorch's standard deviations and norms have
+    /// it.
     #[track_caller]
     fn sqrt_of_sum(self) -> Tensor<'g> {
         let zero = self.eq(0.0);
         zero.select(0.0, zero.select(1.0, self).sqrt())
     }
 
-    /// The sorted axes, unless the call is already an error.
+    /// The sorted axes, or the poisoned tensor if the call is in error.
     #[track_caller]
     fn axes(self, name: &str, axes: &Axes) -> Result<Vec<usize>, Tensor<'g>> {
         if self.is_poisoned() {
@@ -27,7 +28,7 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// Drops axes that a reduction has kept; an error stays one.
+    /// Removes axes that a reduction has kept; a poisoned tensor stays poisoned.
     #[track_caller]
     fn without(self, axes: &[usize]) -> Tensor<'g> {
         if self.is_poisoned() {
@@ -38,8 +39,8 @@ impl<'g> Tensor<'g> {
         self.reshape(sizes)
     }
 
-    /// The variance over `axes`: `Σ (x − mean)²/(n − correction)`, as in `torch.var`. Correction 1 estimates the variance of
-    /// what was sampled, 0 is that of the values themselves.
+    /// The variance over `axes`, `Σ (x − mean)²/(n − correction)`, as `torch.var`. Correction 1 gives the unbiased
+    /// sample variance, 0 the population variance.
     #[track_caller]
     pub fn var(self, axes: impl Into<Axes>, correction: f64) -> Tensor<'g> {
         let axes = match self.axes("var", &axes.into()) {
@@ -49,7 +50,7 @@ impl<'g> Tensor<'g> {
         self.var_keepdim(&axes[..], correction).without(&axes)
     }
 
-    /// [`Tensor::var`]; the reduced axes stay, with size 1.
+    /// [`Tensor::var`] with the reduced axes kept, with size 1.
     #[track_caller]
     pub fn var_keepdim(self, axes: impl Into<Axes>, correction: f64) -> Tensor<'g> {
         let axes = match self.axes("var", &axes.into()) {
@@ -65,19 +66,19 @@ impl<'g> Tensor<'g> {
         (self - self.mean_keepdim(&axes[..])).square().sum_keepdim(&axes[..]) * (1.0 / (count - correction))
     }
 
-    /// The standard deviation over `axes`: the root of [`Tensor::var`]. Where it is 0, so is its gradient.
+    /// The standard deviation over `axes`: the square root of [`Tensor::var`]. Where it is 0, its gradient is 0 too.
     #[track_caller]
     pub fn std(self, axes: impl Into<Axes>, correction: f64) -> Tensor<'g> {
         self.var(axes, correction).sqrt_of_sum()
     }
 
-    /// [`Tensor::std`]; the reduced axes stay, with size 1.
+    /// [`Tensor::std`] with the reduced axes kept, with size 1.
     #[track_caller]
     pub fn std_keepdim(self, axes: impl Into<Axes>, correction: f64) -> Tensor<'g> {
         self.var_keepdim(axes, correction).sqrt_of_sum()
     }
 
-    /// `log Σ eˣ` over `axes`, shifted by the maximum.
+    /// `log Σ eˣ` over `axes`, computed after subtraction of the maximum.
     #[track_caller]
     pub fn logsumexp(self, axes: impl Into<Axes>) -> Tensor<'g> {
         let axes = match self.axes("logsumexp", &axes.into()) {
@@ -87,18 +88,18 @@ impl<'g> Tensor<'g> {
         self.logsumexp_keepdim(&axes[..]).without(&axes)
     }
 
-    /// [`Tensor::logsumexp`]; the reduced axes stay, with size 1.
+    /// [`Tensor::logsumexp`] with the reduced axes kept, with size 1.
     #[track_caller]
     pub fn logsumexp_keepdim(self, axes: impl Into<Axes>) -> Tensor<'g> {
         let axes: Axes = axes.into();
-        // An infinite maximum would leave a difference of infinities.
+        // An infinite maximum is clamped: otherwise the subtraction would be ∞ − ∞.
         let largest = if self.dtype() == DType::F16 { half::f16::MAX.to_f64() } else { f64::from(f32::MAX) };
         let max = self.detach().max_keepdim(axes.clone()).clamp(-largest, largest);
         (self - max).exp().sum_keepdim(axes).log() + max
     }
 
-    /// The `p`-norm over `axes`, `(Σ |x|ᵖ)^(1/p)`; infinite `p` gives the largest (or smallest) size, 0 the number of elements
-    /// other than 0. Where the norm is 0, so is its gradient.
+    /// The `p`-norm over `axes`, `(Σ |x|ᵖ)^(1/p)`. For infinite `p` it is the largest (`-∞`: the smallest) absolute
+    /// value, for 0 the number of non-zero elements. Where the norm is 0, its gradient is 0 too.
     #[track_caller]
     pub fn norm(self, p: f64, axes: impl Into<Axes>) -> Tensor<'g> {
         let axes = match self.axes("norm", &axes.into()) {
@@ -108,7 +109,7 @@ impl<'g> Tensor<'g> {
         self.norm_keepdim(p, &axes[..]).without(&axes)
     }
 
-    /// [`Tensor::norm`]; the reduced axes stay, with size 1.
+    /// [`Tensor::norm`] with the reduced axes kept, with size 1.
     #[track_caller]
     pub fn norm_keepdim(self, p: f64, axes: impl Into<Axes>) -> Tensor<'g> {
         let axes: Axes = axes.into();
@@ -123,7 +124,7 @@ impl<'g> Tensor<'g> {
             f64::INFINITY => self.abs().max_keepdim(axes),
             f64::NEG_INFINITY => self.abs().min_keepdim(axes),
             _ => {
-                // The power of 0 has no slope in some formats of p; nor has the root of 0.
+                // At 0 neither the power (for some `p`) nor the root has a finite derivative.
                 let zero = self.eq(0.0);
                 let power = zero.select(1.0, self.abs()).pow(p);
                 let at_zero = if p > 0.0 { 0.0 } else { f64::INFINITY };
@@ -134,7 +135,7 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// The product over `axes`; its gradient is exact where factors are 0, too. Multiplied as a tree.
+    /// The product over `axes`, multiplied pairwise as a tree. The gradient is exact where factors are 0, too.
     #[track_caller]
     pub fn prod(self, axes: impl Into<Axes>) -> Tensor<'g> {
         let axes = match self.axes("prod", &axes.into()) {
@@ -163,7 +164,7 @@ impl<'g> Tensor<'g> {
         odd.map_or(factors, |odd| factors * odd).reshape(outer)
     }
 
-    /// [`Tensor::prod`]; the reduced axes stay, with size 1.
+    /// [`Tensor::prod`] with the reduced axes kept, with size 1.
     #[track_caller]
     pub fn prod_keepdim(self, axes: impl Into<Axes>) -> Tensor<'g> {
         let axes = match self.axes("prod", &axes.into()) {
@@ -175,13 +176,13 @@ impl<'g> Tensor<'g> {
         self.prod(&axes[..]).reshape(kept)
     }
 
-    /// The sums up to each element along `axis`.
+    /// The cumulative sum along `axis`: `torch.cumsum`.
     #[track_caller]
     pub fn cumsum(self, axis: isize) -> Tensor<'g> {
         self.along_last(Op::Scan(Scan { reverse: false }), axis)
     }
 
-    /// The `k` largest elements along `axis` (the smallest if not `largest`), in order, and their indices as `u32`. Among
+    /// The `k` largest elements along `axis` (the smallest if not `largest`), sorted, and their indices as `u32`. Among
     /// equal elements the first comes first; a NaN counts as larger than any number.
     ///
     /// ```
@@ -205,7 +206,7 @@ impl<'g> Tensor<'g> {
         (self.gather(axis, indices), indices)
     }
 
-    /// How many elements over `axes` are not 0, as `u32`.
+    /// The number of non-zero elements over `axes`, as `u32`.
     #[track_caller]
     pub fn count_nonzero(self, axes: impl Into<Axes>) -> Tensor<'g> {
         self.ne(0.0).cast(DType::U32).sum(axes)

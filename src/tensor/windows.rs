@@ -1,4 +1,4 @@
-//! Convolution's transpose and pooling.
+//! Transposed convolution and pooling.
 
 use super::Tensor;
 use crate::ops::Op;
@@ -6,10 +6,10 @@ use crate::ops::conv::{Conv, ConvKind, ConvOptions, PerAxis, per_axis};
 use crate::ops::pool::{Pool, PoolKind, PoolOptions, Windows};
 
 impl<'g> Tensor<'g> {
-    /// Transposed convolution, `[n, c, …] → [n, o, …]` with a weight `[c, o/groups, …]`: the adjoint of a convolution with
-    /// these options, as in `torch.nn.functional.conv_transpose1d` and `conv_transpose2d`. `output_padding` adds to the
-    /// result's size where several inputs of the convolution would give this shape; it is smaller than the stride or the
-    /// dilation.
+    /// Transposed convolution, `[n, c, …] → [n, o, …]` with a weight `[c, o/groups, …]`: the adjoint of a convolution
+    /// with these options, as `torch.nn.functional.conv_transpose1d` and `conv_transpose2d`. Several input sizes of the
+    /// convolution may give this tensor's size; `output_padding` selects among them by adding to the smallest. It must
+    /// be less than the stride or the dilation.
     ///
     /// ```
     /// use wgrad::{ConvOptions, DType, Graph};
@@ -47,7 +47,7 @@ impl<'g> Tensor<'g> {
         };
         let (mut size, mut padded) = (Vec::new(), self);
         for axis in 0..rank {
-            // Of two numbers the second is that of a 1-D operand's only axis.
+            // For a 1-D operand the second number is that of its only axis.
             let [stride, padding, dilation, more] = [stride, padding, dilation, more].map(|each| each[axis + 2 - rank]);
             if more >= stride.max(dilation) {
                 let message = format!(
@@ -61,7 +61,8 @@ impl<'g> Tensor<'g> {
                 let message = format!("nothing is left of axis {} of {x} with a padding of {padding}", 2 + axis);
                 return self.graph.fail(NAME, message);
             };
-            // A larger input of the convolution may give more outputs than there are: those count as 0.
+            // The convolution may have more outputs for this input size than there are elements: the missing ones are
+            // zeros.
             let outputs = (length + 2 * padding - reach) / stride + 1;
             padded = padded.pad(2 + axis as isize, 0, outputs - x[2 + axis], 0.0);
             size.push(length);
@@ -74,14 +75,14 @@ impl<'g> Tensor<'g> {
         self.graph.apply(Op::Pool(Pool { kind, windows }), &[self])
     }
 
-    /// The largest element of each window of the spatial axes, `[n, c, l]` or `[n, c, h, w]`; see [`PoolOptions`]. The first
-    /// of equal elements gets the gradient; a NaN counts as larger than any number.
+    /// The largest element of each window of the spatial axes, `[n, c, l]` or `[n, c, h, w]`; see [`PoolOptions`]. Of
+    /// equal elements the first gets the gradient; a NaN counts as larger than any number.
     #[track_caller]
     pub fn max_pool(self, options: &PoolOptions) -> Tensor<'g> {
         self.pool(PoolKind::Max, Windows::Sliding(options.clone()))
     }
 
-    /// Where in its plane (row-major) the element is that [`Tensor::max_pool`] picks, as `u32`.
+    /// The row-major index, within its plane, of the element that [`Tensor::max_pool`] selects, as `u32`.
     #[track_caller]
     pub fn max_pool_indices(self, options: &PoolOptions) -> Tensor<'g> {
         self.pool(PoolKind::ArgMax, Windows::Sliding(options.clone()))
@@ -93,7 +94,8 @@ impl<'g> Tensor<'g> {
         self.pool(PoolKind::Average, Windows::Sliding(options.clone()))
     }
 
-    /// Averages over as many windows as `output_size` says along each spatial axis, of nearly equal sizes that cover it.
+    /// Averages over `output_size` windows along each spatial axis. The windows have nearly equal sizes and cover the
+    /// axis.
     #[track_caller]
     pub fn adaptive_avg_pool(self, output_size: impl PerAxis) -> Tensor<'g> {
         let output_size = output_size.list();
@@ -101,14 +103,14 @@ impl<'g> Tensor<'g> {
             && output_size.iter().all(|&n| n == 1)
             && (1..=self.shape().rank() - 2).contains(&output_size.len())
         {
-            // One window: a mean, for which many threads work together.
+            // A single window is a mean, which many threads compute together.
             let axes: Vec<isize> = (2..self.shape().rank() as isize).collect();
             return self.mean_keepdim(axes);
         }
         self.pool(PoolKind::Average, Windows::Adaptive(output_size))
     }
 
-    /// The largest of each of as many windows as `output_size` says along each spatial axis.
+    /// The maximum over `output_size` windows along each spatial axis, laid out as in [`Tensor::adaptive_avg_pool`].
     #[track_caller]
     pub fn adaptive_max_pool(self, output_size: impl PerAxis) -> Tensor<'g> {
         self.pool(PoolKind::Max, Windows::Adaptive(output_size.list()))

@@ -1,6 +1,7 @@
-//! What evaluates a run's sets, compiled when the training step has been made once: nothing before needs it.
+//! The evaluation of a run's sets. Its programs are compiled after the first training step, so that training need not
+//! wait.
 //!
-//! It runs in the run's own session, or in a second one while the first trains on.
+//! Evaluation runs in the run's own session, or in a second session while the first one trains on.
 
 use super::config::LossConfig;
 use super::model::Model;
@@ -12,13 +13,13 @@ use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::session::Session;
 
-/// A set's mean loss and the per cent misclassified.
+/// A set's mean loss and the percentage of misclassified samples.
 pub(super) type Score = (f64, f64);
 
-/// A set, and the programs of a pass over it once they are compiled.
+/// A set, and the programs that evaluate it once they are compiled.
 #[derive(Debug)]
 struct Set {
-    /// For messages.
+    /// The set's name, for messages.
     name: &'static str,
     split: DeviceSplit,
     programs: Option<EvalPrograms>,
@@ -42,7 +43,7 @@ impl Set {
     }
 }
 
-/// The sets of a run.
+/// The sets of a run: training, validation, test.
 #[derive(Debug)]
 pub(super) struct Evaluation {
     train: Set,
@@ -51,7 +52,7 @@ pub(super) struct Evaluation {
 }
 
 impl Evaluation {
-    /// `train` is the set that is trained on; `input` is the shape of a sample as the model sees it.
+    /// `train` is the training set; `input` is the shape of a sample as the model takes it.
     pub(super) fn new(train: DeviceSplit, data: &Dataset, input: &[usize]) -> Result<Self> {
         let held_out = |variable: &str, name: &'static str, split: &Option<Split>| {
             let on_device = |split| DeviceSplit::new(variable, split, input);
@@ -64,13 +65,13 @@ impl Evaluation {
         })
     }
 
-    /// The same sets, for another session.
+    /// The same sets, not compiled, for another session.
     fn uncompiled(&self) -> Self {
         let again = |set: &Set| Set::new(set.name, set.split.clone());
         Evaluation { train: again(&self.train), val: self.val.as_ref().map(again), test: self.test.as_ref().map(again) }
     }
 
-    /// Compiles what has not been compiled, and puts the held-out sets on the device.
+    /// Compiles the programs that are not compiled yet, and uploads the held-out sets to the device.
     pub(super) fn compile(&mut self, session: &mut Session, loss: &LossConfig, model: &Model) -> Result<()> {
         let sets = std::iter::once(&mut self.train).chain(&mut self.val).chain(&mut self.test);
         sets.into_iter().try_for_each(|set| set.compile(session, loss, model))
@@ -81,19 +82,19 @@ impl Evaluation {
         self.test.is_some()
     }
 
-    /// The training set's score, and the validation set's if there is one.
+    /// The scores of the training set and, if there is one, of the validation set.
     pub(super) fn epoch(&self, session: &mut Session) -> Result<(Score, Option<Score>)> {
         let train = self.train.evaluate(session)?;
         Ok((train, self.val.as_ref().map(|set| set.evaluate(session)).transpose()?))
     }
 
-    /// The test set's score, if there is one.
+    /// The score of the test set, if there is one.
     pub(super) fn test(&self, session: &mut Session) -> Result<Option<Score>> {
         self.test.as_ref().map(|set| set.evaluate(session)).transpose()
     }
 }
 
-/// A session with copies of the weights, and of the sets, that evaluates while the run's own session trains on.
+/// A session with copies of the weights and of the sets: it evaluates while the run's own session trains on.
 #[derive(Debug)]
 pub(super) struct SecondSession {
     session: Session,
@@ -105,7 +106,7 @@ impl SecondSession {
         Ok(SecondSession { session: Session::new(device)?, evaluation: sets.uncompiled() })
     }
 
-    /// Takes over the state of `model`'s network, as its `state_dict` orders it.
+    /// Copies the state of `model`'s network, given in the order of its `state_dict`.
     pub(super) fn load(&mut self, loss: &LossConfig, model: &Model, state: &[(String, Array)]) -> Result<()> {
         for ((_, variable), (_, value)) in model.network.state_dict().iter().zip(state) {
             self.session.write(variable, value)?;
@@ -113,7 +114,7 @@ impl SecondSession {
         self.evaluation.compile(&mut self.session, loss, model)
     }
 
-    /// As [`Evaluation::epoch`], on a thread of its own, while `train` runs on the caller's.
+    /// As [`Evaluation::epoch`], on another thread, while `train` runs on the caller's thread.
     pub(super) fn epoch_during<T>(&mut self, train: impl FnOnce() -> T) -> (Result<(Score, Option<Score>)>, T) {
         let SecondSession { session, evaluation } = self;
         let place = session.place_beside();
@@ -127,7 +128,7 @@ impl SecondSession {
             let scores = match thread.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(scores)) => scores,
                 Ok(Err(_)) => Err(Error::Internal("the evaluation's thread panicked".into())),
-                Err(e) => Err(Error::Internal(format!("no thread to evaluate on: {e}"))),
+                Err(e) => Err(Error::Internal(format!("could not start the evaluation's thread: {e}"))),
             };
             (scores, trained)
         })
@@ -138,7 +139,7 @@ impl SecondSession {
         self.evaluation.test(&mut self.session)
     }
 
-    /// The bytes its session holds.
+    /// The bytes that its session has allocated.
     pub(super) fn allocated_bytes(&self) -> u64 {
         self.session.allocated_bytes()
     }

@@ -1,4 +1,4 @@
-//! From settings to layers, checking that the shapes meet.
+//! Builds layers from settings, checking that their shapes match.
 
 use super::config::{
     Approximate, AvgPoolConfig, ConvTransposeConfig, KernelSize, LayerConfig, MaxPoolConfig, RecurrentOutput,
@@ -18,7 +18,8 @@ use crate::ops::conv::{Conv, ConvKind, ConvOptions};
 use crate::ops::pool::PoolOptions;
 use crate::shape::Shape;
 
-/// Layers one after another for samples of `shape`, and the shape the last one gives; or which of them is wrong, and how.
+/// Builds a sequence of layers for samples of `shape`. Returns it with the last layer's output shape, or says which
+/// layer is wrong and why.
 pub(super) fn build_layers(
     layers: &[LayerConfig],
     shape: &[usize],
@@ -39,7 +40,7 @@ macro_rules! batch_norm {
     ($type:ident, $config:expr, $channels:expr) => {{
         let (config, channels) = ($config, $channels);
         if let Some(wanted) = config.num_features.filter(|&wanted| wanted != channels) {
-            return Err(format!("takes {wanted} channels, but the layer before gives {channels}"));
+            return Err(format!("takes {wanted} channels, but the previous layer outputs {channels}"));
         }
         let layer = $type::new(channels).eps(config.eps).momentum(config.momentum);
         let layer = if config.affine { layer } else { layer.without_affine() };
@@ -48,23 +49,23 @@ macro_rules! batch_norm {
 }
 
 impl LayerConfig {
-    /// The layer's `type`.
+    /// The layer's `type` in the configuration.
     pub fn name(&self) -> String {
         let kind = toml::Value::try_from(self).ok().and_then(|value| Some(value.get("type")?.as_str()?.to_string()));
         kind.unwrap_or_default()
     }
 
-    /// The layer for samples of `shape`, and the shape it gives.
+    /// Builds the layer for samples of `shape`. Returns it with its output shape.
     fn build(&self, shape: &[usize], rng: &mut Generator) -> Result<(Box<dyn Module>, Vec<usize>), String> {
         match *self {
             LayerConfig::Dropout { p } if !(0.0..=1.0).contains(&p) => Err(format!("p must lie in [0, 1], but is {p}")),
             LayerConfig::Linear { in_features, out_features, bias, weight_init, bias_init } => {
                 let Some((&features, lead)) = shape.split_last() else {
-                    return Err("takes samples of one axis or more, but the layer before gives single numbers".into());
+                    return Err("takes samples of rank 1 or more, but the previous layer outputs scalars".into());
                 };
                 if in_features.is_some_and(|wanted| wanted != features) {
                     let wanted = in_features.unwrap_or_default();
-                    return Err(format!("takes [{wanted}], but the layer before gives {shape:?}"));
+                    return Err(format!("takes [{wanted}], but the previous layer outputs {shape:?}"));
                 }
                 check_size("out_features", &[out_features, features])?;
                 let (weight, bias) = (weight_init.initializer(), bias.then(|| bias_init.initializer()));
@@ -119,10 +120,10 @@ impl LayerConfig {
         }
     }
 
-    /// A layer whose output's shape is found by tracing it.
+    /// A layer whose output shape is found by tracing it.
     fn module(&self, shape: &[usize], rng: &mut Generator) -> Result<Box<dyn Module>, String> {
-        let channels = || shape.first().copied().ok_or("takes samples with an axis of channels".to_string());
-        let width = || shape.last().copied().ok_or("takes samples of one axis or more".to_string());
+        let channels = || shape.first().copied().ok_or("takes samples with a channel axis".to_string());
+        let width = || shape.last().copied().ok_or("takes samples of rank 1 or more".to_string());
         let normalized = |axes: &Option<Vec<usize>>| axes.clone().map_or_else(|| width().map(|n| vec![n]), Ok);
         Ok(match self {
             LayerConfig::ConvTranspose1d(c) => {
@@ -215,7 +216,7 @@ impl LayerConfig {
             LayerConfig::Flatten {} => Box::new(Flatten),
             LayerConfig::Dropout { p } => Box::new(Dropout::new(*p)),
             LayerConfig::Linear { .. } | LayerConfig::Conv1d { .. } | LayerConfig::Conv2d { .. } => {
-                return Err("is built with its own checks".into());
+                return Err("is built by another function".into());
             }
         })
     }
@@ -225,7 +226,7 @@ type Sizes = fn(KernelSize) -> Result<Vec<usize>, String>;
 
 fn transposed_options(c: &ConvTransposeConfig, channels: usize, sizes: Sizes) -> Result<ConvOptions, String> {
     if let Some(wanted) = c.in_channels.filter(|&wanted| wanted != channels) {
-        return Err(format!("takes {wanted} channels, but the layer before gives {channels}"));
+        return Err(format!("takes {wanted} channels, but the previous layer outputs {channels}"));
     }
     if c.groups == 0 || !channels.is_multiple_of(c.groups) || !c.out_channels.is_multiple_of(c.groups) {
         let (groups, outputs) = (c.groups, c.out_channels);
@@ -253,14 +254,14 @@ fn recurrent(num_layers: usize, bias: bool, bidirectional: bool) -> RecurrentOpt
     RecurrentOptions { num_layers, bias, bidirectional, batch_first: true }
 }
 
-/// The shape a layer gives for samples of `shape`, or what it says it cannot do.
+/// The output shape of a layer for samples of `shape`, or the error it records.
 fn traced(module: &dyn Module, shape: &[usize]) -> Result<Vec<usize>, String> {
     let graph = Graph::new();
     let y = module.forward(graph.input("x", [&[1], shape].concat(), DType::F32), Mode::Eval);
     match graph.check() {
         Ok(()) => match y.shape().split_first() {
             Some((1, sample)) => Ok(sample.to_vec()),
-            _ => Err(format!("makes {} of one sample of {shape:?}", y.shape())),
+            _ => Err(format!("outputs {} for a batch of one sample of shape {shape:?}", y.shape())),
         },
         Err(Error::Op { op, message, .. }) => Err(format!("{op}: {message}")),
         Err(other) => Err(other.to_string()),
@@ -269,12 +270,12 @@ fn traced(module: &dyn Module, shape: &[usize]) -> Result<Vec<usize>, String> {
 
 fn check_size(name: &str, sizes: &[usize]) -> Result<(), String> {
     if sizes.contains(&0) {
-        return Err(format!("{name} and the sizes it meets must be 1 or more"));
+        return Err(format!("{name} and the sizes of its input must be 1 or more"));
     }
     Shape::from(sizes).check()
 }
 
-/// The shape a convolution gives for samples of `shape`, by the operation's own shape rule.
+/// The output shape of a convolution for samples of `shape`, by the operation's own shape rule.
 fn conv_output(
     shape: &[usize],
     in_channels: Option<usize>,
@@ -285,11 +286,13 @@ fn conv_output(
     let rank = kernel.len();
     if shape.len() != rank + 1 {
         let axes = if rank == 1 { "[channels, length]" } else { "[channels, height, width]" };
-        return Err(format!("takes samples of shape {axes}, but the layer before gives {shape:?}; set `model.input`?"));
+        return Err(format!(
+            "takes samples of shape {axes}, but the previous layer outputs {shape:?}; set `model.input`?"
+        ));
     }
     if in_channels.is_some_and(|wanted| wanted != shape[0]) {
         let wanted = in_channels.unwrap_or_default();
-        return Err(format!("takes {wanted} channels, but the layer before gives {shape:?}"));
+        return Err(format!("takes {wanted} channels, but the previous layer outputs {shape:?}"));
     }
     if options.groups == 0 || !shape[0].is_multiple_of(options.groups) || !out_channels.is_multiple_of(options.groups) {
         let (groups, channels) = (options.groups, shape[0]);

@@ -1,79 +1,83 @@
-//! What a run reports: one record an epoch, and the final document.
+//! The results of a run: one record per epoch, and the final summary.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
-/// One epoch. Losses and errors are those of a whole pass over each set after the epoch; errors are in percent.
+/// The record of one epoch. Losses and errors come from a full pass over each set after the epoch; errors are in
+/// percent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// Counted from 1.
+    /// The epoch's number, from 1.
     pub epoch: u32,
-    /// Mean over the epoch's batches of the loss each had when the parameters moved: dropout and all.
+    /// The mean of the training losses of the epoch's batches, each computed before that batch's update, in training
+    /// mode (with dropout).
     #[serde(default)]
     pub running_loss: f64,
     /// Mean loss over the training set.
     pub train_loss: f64,
-    /// Per cent of the training set that is misclassified.
+    /// Percentage of the training set that is misclassified.
     pub train_error: f64,
     /// Mean loss over the validation set, if there is one.
     pub val_loss: Option<f64>,
-    /// Per cent of the validation set that is misclassified.
+    /// Percentage of the validation set that is misclassified.
     pub val_error: Option<f64>,
     /// The learning rate of the epoch's last step.
     pub lr: f64,
-    /// Wall time of the epoch's training and evaluation; of a run that [trains ahead](super::Trainer::train_ahead), of the
-    /// evaluation and the next epoch's training, so that their sum is the run's.
+    /// Wall time in seconds of the epoch's training and evaluation. For a run that [trains
+    /// ahead](super::Trainer::train_ahead): of the evaluation and the next epoch's training, so that the sum over all
+    /// epochs is the run's time.
     pub seconds: f64,
 }
 
-/// `metrics.json`.
+/// The content of `metrics.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// The device's name.
     pub device: String,
     /// The run's seed.
     pub seed: u64,
-    /// Epochs completed.
+    /// Number of epochs completed.
     pub epochs: u32,
-    /// Steps completed.
+    /// Number of training steps completed.
     pub steps: u64,
-    /// The network's parameters.
+    /// The network's number of parameters.
     pub parameters: usize,
-    /// The last epoch's.
+    /// Mean training loss after the last epoch.
     pub train_loss: f64,
-    /// The last epoch's, in percent.
+    /// Training error after the last epoch, in percent.
     pub train_error: f64,
-    /// The last epoch's.
+    /// Mean validation loss after the last epoch.
     pub val_loss: Option<f64>,
-    /// The last epoch's, in percent.
+    /// Validation error after the last epoch, in percent.
     pub val_error: Option<f64>,
-    /// Of the test set at the end of the run, if there is one.
+    /// Mean test loss at the end of the run, if there is a test set.
     pub test_loss: Option<f64>,
-    /// Of the test set at the end of the run, in percent.
+    /// Test error at the end of the run, in percent.
     pub test_error: Option<f64>,
-    /// The fit loop: training and per-epoch evaluation.
+    /// Wall time of the fit loop: training and the evaluation of each epoch.
     pub train_seconds: f64,
-    /// Compiling and uploading: the device opened and the training step made ready before the first step, the evaluation
-    /// after it.
+    /// Wall time of setup: opening the device, compiling and uploading. It includes compiling the evaluation, which
+    /// is done after the first step.
     pub setup_seconds: f64,
-    /// From the start of [`Trainer::new`](super::Trainer::new), the data at hand, until the first epoch's first step was
-    /// complete on the device; what the caller did between `new` and the first epoch is not counted. Absent in files of
-    /// earlier versions.
+    /// Wall time from the start of [`Trainer::new`](super::Trainer::new), with the data loaded, until the first
+    /// training step has completed on the device. The time that the caller spends between `new` and the first epoch
+    /// is not counted. Absent in files of earlier versions.
     #[serde(default)]
     pub first_step_seconds: Option<f64>,
-    /// Kernel launches of a training step; absent on the reference.
+    /// Dispatches per training step; absent on the reference.
     pub dispatches_per_step: Option<usize>,
     /// Bytes allocated on the device.
     pub peak_bytes: u64,
-    /// One record an epoch.
+    /// One record per epoch.
     pub history: Vec<EpochRecord>,
 }
 
 impl Metrics {
-    /// As JSON.
+    /// Serialises as JSON.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string_pretty(self).map_err(|e| Error::Internal(format!("metrics as JSON: {e}")))
+        serde_json::to_string_pretty(self)
+            .map_err(|e| Error::Internal(format!("could not write the metrics as JSON: {e}")))
     }
 
     /// The history as CSV with a header line.

@@ -1,4 +1,4 @@
-//! Training runs: settings, the fit loop, and the folder a run leaves behind.
+//! Training runs: configuration, the fit loop, and the run folder.
 //!
 //! ```
 //! use wgrad::train::{Config, Trainer};

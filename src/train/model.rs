@@ -1,4 +1,4 @@
-//! From a configuration to a network.
+//! Builds a network from a configuration.
 
 use super::config::Config;
 use super::layers::build_layers;
@@ -6,36 +6,36 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::{Generator, Module, Sequential};
 
-/// A network with the shapes of its samples.
+/// A network with the shape of its samples.
 #[derive(Debug)]
 pub struct Model {
     /// The layers.
     pub network: Sequential,
-    /// The shape of one sample as the first layer sees it.
+    /// The shape of one sample, as the first layer takes it.
     pub input: Vec<usize>,
-    /// Classes it tells apart: the size of its output.
+    /// The number of classes: the size of the output.
     pub classes: usize,
 }
 
 impl Model {
-    /// Builds the network of `config` for samples and classes like those of `data`, with fresh parameters.
+    /// Builds the network of `config` for samples and classes like those of `data`, with newly drawn parameters.
     pub fn for_data(config: &Config, data: &Dataset) -> Result<Self> {
         let model = Model::build(config, &data.train.sample_shape)?;
         if model.classes < data.classes {
             let message =
-                format!("gives {} numbers a sample, but the data have {} classes", model.classes, data.classes);
+                format!("outputs {} numbers per sample, but the data have {} classes", model.classes, data.classes);
             return Err(Error::config("model: the last layer", message));
         }
         Ok(model)
     }
 
-    /// Builds the network of `config` for samples of the given shape, with fresh parameters.
+    /// Builds the network of `config` for samples of the given shape, with newly drawn parameters.
     pub fn build(config: &Config, sample: &[usize]) -> Result<Self> {
         let features: usize = sample.iter().product();
         let input = config.model.input.clone().unwrap_or_else(|| sample.to_vec());
-        let product = input.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
-        if product != Some(features) {
-            let message = format!("{input:?} does not hold the {features} numbers of a sample of shape {sample:?}");
+        let size = input.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+        if size != Some(features) {
+            let message = format!("{input:?} does not match the {features} numbers of a sample of shape {sample:?}");
             return Err(Error::config("model.input", message));
         }
         let mut rng = Generator::new(config.seed);
@@ -45,7 +45,7 @@ impl Model {
             [classes] if classes > 0 => Ok(Model { network, input, classes }),
             _ => {
                 let message =
-                    format!("gives samples of shape {shape:?}, but must give one number a class; add `flatten`?");
+                    format!("outputs samples of shape {shape:?}, but must output one number per class; add `flatten`?");
                 Err(Error::config("model: the last layer", message))
             }
         }

@@ -1,4 +1,4 @@
-//! The programs of a run: a training step, and an evaluation pass. All data stay on the device.
+//! The programs of a run: a training step and an evaluation pass. All data stay on the device.
 
 use super::config::{Config, LossConfig};
 use super::model::Model;
@@ -14,12 +14,12 @@ use crate::session::{Program, Session};
 use crate::tensor::Tensor;
 use crate::variable::Variable;
 
-/// Rows an evaluation program takes at once; bounds the memory of its activations.
+/// The batch size of evaluation on a GPU; it bounds the memory of the activations.
 const EVAL_ROWS: usize = 4096;
-/// The same off a GPU: activations stay in the cache.
+/// The batch size of evaluation elsewhere: small enough that activations stay in the cache.
 const EVAL_ROWS_CPU: usize = 200;
 
-/// A set's samples and labels on the device.
+/// The samples and labels of a set, on the device.
 #[derive(Debug, Clone)]
 pub(super) struct DeviceSplit {
     x: Variable,
@@ -28,7 +28,7 @@ pub(super) struct DeviceSplit {
 }
 
 impl DeviceSplit {
-    /// `input` is the shape of a sample as the model sees it.
+    /// `input` is the shape of a sample as the model takes it.
     pub(super) fn new(name: &str, split: &Split, input: &[usize]) -> Result<Self> {
         let shape = [&[split.rows], input].concat();
         Ok(DeviceSplit {
@@ -59,21 +59,21 @@ impl LossConfig {
     }
 }
 
-/// The training programs: one for full batches, one for the smaller last batch.
+/// The training programs: one for full batches, and one for a smaller last batch.
 #[derive(Debug)]
 pub(super) struct TrainPrograms {
     full: Program,
     tail: Option<Program>,
-    /// The graphs of the two, to look closer at.
+    /// The graphs of the two programs, kept for inspection.
     graphs: Vec<Graph>,
     order: Variable,
-    /// The sum, over the epoch's batches so far, of each one's mean loss times its part of the samples.
+    /// The running sum, over the epoch's batches, of each batch's mean loss times its fraction of the samples.
     running_loss: Variable,
     rows: usize,
     batch: usize,
 }
 
-/// What moves the parameters.
+/// Everything that determines the updates of the parameters.
 #[derive(Debug)]
 pub(super) struct Moves {
     pub(super) optimizer: Optimizer,
@@ -99,7 +99,7 @@ impl TrainPrograms {
         let mut graphs = Vec::new();
         let mut program = |first: usize, size: usize| {
             let g = Graph::new();
-            // `first` is where the batch starts if it is the last, smaller one; full batches follow the step index.
+            // A smaller last batch starts at the fixed position `first`; full batches follow the step index.
             let step = g.step();
             let number = |n: usize| g.scalar(n as f64, DType::U32);
             let epoch = step / number(steps);
@@ -135,17 +135,17 @@ impl TrainPrograms {
         Ok(TrainPrograms { full, tail, graphs, order, running_loss, rows: split.rows, batch })
     }
 
-    /// Samples of an epoch.
+    /// Number of samples per epoch.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Steps of an epoch.
+    /// Number of training steps per epoch.
     pub(super) fn steps(&self) -> u32 {
         self.rows.div_ceil(self.batch) as u32
     }
 
-    /// Begins an epoch over the samples in `order`, or in the order of the last one.
+    /// Starts an epoch over the samples in `order`, or in the previous epoch's order.
     pub(super) fn begin(&self, session: &mut Session, order: Option<Vec<u32>>) -> Result<()> {
         match order {
             Some(order) => session.write(&self.order, &Array::new([self.rows], order)?),
@@ -153,8 +153,8 @@ impl TrainPrograms {
         }
     }
 
-    /// Makes the steps of epoch `epoch` (counted from 0) but the first `done`, which have been made; gives the mean of the
-    /// losses of all its samples, each as it was when the parameters moved.
+    /// Runs the steps of epoch `epoch` (counted from 0), except for the first `done`, which have already run. Returns
+    /// the mean training loss over all samples of the epoch, each computed before its batch's update.
     pub(super) fn finish(&self, session: &mut Session, epoch: u32, done: u32) -> Result<f64> {
         let first = epoch * self.steps();
         let full = (self.rows / self.batch) as u32;
@@ -167,35 +167,35 @@ impl TrainPrograms {
         session.read(&self.running_loss)?.item()
     }
 
-    /// Whether a step has the last, smaller batch.
+    /// Whether a step has the smaller last batch.
     fn is_tail(&self, step: u32) -> bool {
         self.tail.is_some() && step % self.steps() == self.steps() - 1
     }
 
-    /// The graph of the step of this index.
+    /// The graph of the step with this index.
     pub(super) fn graph(&self, step: u32) -> Graph {
         self.graphs[usize::from(self.is_tail(step))].clone()
     }
 
-    /// Makes the step of this index.
+    /// Runs the step with this index.
     pub(super) fn run_step(&self, session: &mut Session, step: u32) -> Result<()> {
         let program = self.tail.as_ref().filter(|_| self.is_tail(step)).unwrap_or(&self.full);
         session.set_step(program, step)?;
         session.run_steps(program, &[], 1)
     }
 
-    /// Kernel launches of a full step; `None` on the reference.
+    /// Number of dispatches of a full step; `None` on the reference.
     pub(super) fn launches(&self, session: &Session) -> Option<usize> {
         session.plan(&self.full).map(crate::plan::Plan::launch_count)
     }
 
-    /// The full step's program.
+    /// The program of a full step.
     pub(super) fn program(&self) -> &Program {
         &self.full
     }
 }
 
-/// A pass over a whole set.
+/// The programs of a pass over a whole set.
 #[derive(Debug)]
 pub(super) struct EvalPrograms {
     chunk: Program,
@@ -236,7 +236,7 @@ impl EvalPrograms {
         Ok(EvalPrograms { chunk, chunks: chunks as u32, tail, totals, rows: split.rows })
     }
 
-    /// The mean loss, and the per cent misclassified.
+    /// The mean loss, and the percentage of misclassified samples.
     pub(super) fn evaluate(&self, session: &mut Session, set: &str) -> Result<(f64, f64)> {
         session.set_step(&self.chunk, 0)?;
         session.run_steps(&self.chunk, &[], self.chunks)?;

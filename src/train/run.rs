@@ -1,4 +1,4 @@
-//! The folder a run leaves behind, and using a finished run.
+//! The run folder: saving a run, and loading a finished one.
 
 use super::config::{Config, LossConfig};
 use super::metrics::Metrics;
@@ -18,14 +18,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A run's folder: `config.toml`, `metrics.json`, `metrics.csv`, `model.safetensors`. Every file is written under a
-/// temporary name and renamed, so an interrupted run leaves the last complete one.
+/// temporary name and then renamed, so an interrupted run leaves the last complete version.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
 }
 
 impl RunFolder {
-    /// Creates the folder if need be and checks that it can be written to.
+    /// Creates the folder if it is missing, and checks that it is writable.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         std::fs::create_dir_all(&path).map_err(|e| Error::file(&path, format!("cannot be created: {e}")))?;
@@ -36,7 +36,7 @@ impl RunFolder {
         Ok(RunFolder { path })
     }
 
-    /// The first of `runs/NAME-1`, `runs/NAME-2`, … under `parent` that does not exist yet, created.
+    /// Creates the first of `runs/NAME-1`, `runs/NAME-2`, … under `parent` that does not exist yet.
     pub fn create_next(parent: impl AsRef<Path>, name: &str) -> Result<Self> {
         let parent = parent.as_ref();
         std::fs::create_dir_all(parent).map_err(|e| Error::file(parent, format!("cannot be created: {e}")))?;
@@ -48,10 +48,10 @@ impl RunFolder {
                 Err(e) => return Err(Error::file(&path, format!("cannot be created: {e}"))),
             }
         }
-        Err(Error::file(parent, "holds too many runs"))
+        Err(Error::file(parent, "has too many runs"))
     }
 
-    /// The folder.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -65,7 +65,7 @@ impl RunFolder {
         self.write("config.toml", config.to_toml()?.as_bytes())
     }
 
-    /// Writes the metrics so far and the present parameters.
+    /// Writes the metrics so far and the current parameters.
     pub fn save(&self, trainer: &mut Trainer) -> Result<Metrics> {
         let metrics = trainer.metrics()?;
         let parameters = trainer.state_dict()?;
@@ -80,7 +80,7 @@ impl RunFolder {
         Ok(metrics)
     }
 
-    /// Writes `metrics.json` and `metrics.csv` alone: what is left to save of a run whose parameters are broken.
+    /// Writes only `metrics.json` and `metrics.csv`, for a run whose parameters are no longer finite.
     pub fn save_metrics(&self, metrics: &Metrics) -> Result<()> {
         self.write("metrics.csv", metrics.to_csv().as_bytes())?;
         self.write("metrics.json", metrics.to_json()?.as_bytes())
@@ -92,7 +92,8 @@ fn is_finite(array: &Array) -> bool {
 }
 
 fn to_safetensors(parameters: &[(String, Array)], sample: &[usize]) -> Result<Vec<u8>> {
-    let problem = |e: safetensors::SafeTensorError| Error::Internal(format!("model as safetensors: {e}"));
+    let problem =
+        |e: safetensors::SafeTensorError| Error::Internal(format!("could not write the model as safetensors: {e}"));
     let mut views = Vec::new();
     for (name, array) in parameters {
         let dtype = match array.dtype() {
@@ -103,36 +104,37 @@ fn to_safetensors(parameters: &[(String, Array)], sample: &[usize]) -> Result<Ve
         };
         views.push((name, TensorView::new(dtype, array.shape().to_vec(), array.bytes()).map_err(problem)?));
     }
-    // What a finished run needs to rebuild the network without the data.
+    // The sample's shape: a finished run needs it to rebuild the network without the data.
     let shape = sample.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    // One entry only: a `HashMap` of two is written in an order that differs from run to run.
+    // Only one entry, so that files are reproducible: a `HashMap` with more is written in a different order each
+    // time.
     let metadata = HashMap::from([("input".to_string(), shape)]);
     safetensors::serialize(views, Some(metadata)).map_err(problem)
 }
 
-/// The most classes a confusion matrix is made for.
+/// The largest number of classes for which a confusion matrix is computed.
 const MAX_CONFUSION: usize = 4096;
 
-/// A finished run, ready for use on a device.
+/// A finished run, loaded on a device.
 #[derive(Debug)]
 pub struct Run {
-    /// Its settings.
+    /// The run's configuration.
     pub config: Config,
     model: Model,
     session: Session,
 }
 
-/// What [`Run::predict`] gives.
+/// The result of [`Run::predict`].
 #[derive(Debug, Clone)]
 pub struct Prediction {
-    /// The network's output, `[rows, classes]`.
+    /// The network's output, row-major, `[rows, classes]`.
     pub logits: Vec<f32>,
     /// The number of classes.
     pub classes: usize,
 }
 
 impl Prediction {
-    /// The class of the largest logit of each row; of equals, the first.
+    /// The class with the largest logit in each row; the first of equal ones.
     pub fn labels(&self) -> Vec<usize> {
         let best = |row: &[f32]| (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
         self.logits.chunks_exact(self.classes).map(best).collect()
@@ -150,14 +152,14 @@ impl Prediction {
 }
 
 impl Run {
-    /// Loads a run's folder.
+    /// Loads a run folder.
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self> {
         let path = path.as_ref();
         let (config_path, model_path) = (path.join("config.toml"), path.join("model.safetensors"));
         for file in [&config_path, &model_path] {
             if !file.is_file() {
                 let missing = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                return Err(Error::file(path, format!("is not a run's folder: it holds no {missing}")));
+                return Err(Error::file(path, format!("is not a run folder: it has no {missing}")));
             }
         }
         let config = Config::from_file(&config_path)?;
@@ -175,7 +177,7 @@ impl Run {
         let mut session = Session::new(device)?;
         let parameters = model.network.state_dict();
         for (name, variable) in &parameters {
-            let view = tensors.tensor(name).map_err(|_| wrong(format!("holds no parameter `{name}`")))?;
+            let view = tensors.tensor(name).map_err(|_| wrong(format!("has no parameter `{name}`")))?;
             let ty: TensorType = variable.tensor_type();
             if view.shape() != &ty.shape[..] || view.dtype() != Dtype::F32 {
                 let found = Shape::from(view.shape());
@@ -186,21 +188,21 @@ impl Run {
             }
             let value = Array::from_bytes(&ty, view.data())?;
             if !is_finite(&value) {
-                return Err(wrong(format!("parameter `{name}` holds a NaN or an infinity")));
+                return Err(wrong(format!("parameter `{name}` has a NaN or an infinity")));
             }
             session.write(variable, &value)?;
         }
         if let Some(extra) = tensors.names().into_iter().find(|n| !parameters.iter().any(|(name, _)| name == n)) {
-            return Err(wrong(format!("holds a parameter `{extra}` that the network does not have")));
+            return Err(wrong(format!("has a parameter `{extra}` that the network does not have")));
         }
         Ok(Run { config, model, session })
     }
 
-    /// Numbers in a sample.
+    /// The number of values in a sample.
     pub fn features(&self) -> usize {
         self.model.input.iter().product()
     }
-    /// Classes the network tells apart.
+    /// The number of classes.
     pub fn classes(&self) -> usize {
         self.model.classes
     }
@@ -209,7 +211,7 @@ impl Run {
         self.session.device_name()
     }
 
-    /// The network's output for samples given row by row, in batches.
+    /// The network's output for samples in row-major order, computed in batches.
     pub fn predict(&mut self, x: &[f32]) -> Result<Prediction> {
         let features = self.features();
         if !x.len().is_multiple_of(features) {
@@ -234,7 +236,7 @@ impl Run {
         Ok(Prediction { logits, classes: self.classes() })
     }
 
-    /// Mean loss over a set, and its confusion matrix: `matrix[label][prediction]`.
+    /// The mean loss over a set, and its confusion matrix, `matrix[label][prediction]`.
     pub fn evaluate(&mut self, split: &Split) -> Result<(f64, Vec<Vec<u64>>)> {
         if split.features != self.features() {
             let message = format!("samples have {} numbers, but the network takes {}", split.features, self.features());

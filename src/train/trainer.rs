@@ -18,7 +18,7 @@ use crate::session::{Program, Session};
 use crate::variable::Variable;
 use std::time::Instant;
 
-/// The longest table of learning rates.
+/// The largest table of learning rates.
 const MAX_RATES: u32 = 1 << 24;
 
 /// A run in progress: the network, the optimiser and the data on one device.
@@ -29,13 +29,13 @@ pub struct Trainer {
     model: Model,
     // Holds the optimiser's state variables, which the programs update.
     moves: Moves,
-    /// Exchanges the weights and their averages, if there are any.
+    /// Exchanges the weights with their averages, if averages are kept.
     swap: Option<Program>,
     train: TrainPrograms,
     evaluation: Evaluation,
     ahead: Option<Ahead>,
     rates: Vec<f64>,
-    /// The rates on the device.
+    /// The learning rates on the device.
     table: Variable,
     plateau: Option<(Monitor, Plateau)>,
     shuffler: RandomState,
@@ -46,19 +46,19 @@ pub struct Trainer {
     test: Option<(f64, f64)>,
 }
 
-/// What [`Trainer::train_ahead`] needs.
+/// The state of [`Trainer::train_ahead`].
 #[derive(Debug)]
 struct Ahead {
     second: SecondSession,
-    /// The state after the last epoch that has a record.
+    /// The network's state after the last epoch that has a record.
     state: Vec<(String, Array)>,
-    /// The running loss of the epoch after that one, if its steps have been made.
+    /// The running loss of the epoch after that one, if its steps have run.
     next: Option<Result<f64>>,
 }
 
 impl Trainer {
-    /// Checks the settings, draws the parameters, puts the training set on the device and compiles the training step. What
-    /// evaluates is compiled after the first epoch's first step, which need not wait for it.
+    /// Checks the settings, draws the parameters, uploads the training set and compiles the training step. The
+    /// evaluation is compiled after the first step of the first epoch, so that the first step need not wait for it.
     pub fn new(config: &Config, data: &Dataset, device: Device) -> Result<Self> {
         let start = Instant::now();
         config.check()?;
@@ -78,8 +78,9 @@ impl Trainer {
         let per_step = config.schedule.unit() == Unit::Step;
         let moments = if per_step { total } else { config.epochs };
         if moments > MAX_RATES {
-            let message =
-                format!("by step needs {moments} learning rates, and {MAX_RATES} are the most; use unit = \"epoch\"");
+            let message = format!(
+                "by step needs {moments} learning rates, but at most {MAX_RATES} are supported; use unit = \"epoch\""
+            );
             return Err(Error::config("schedule", message));
         }
         let schedule = config.schedule.schedule(moments);
@@ -117,7 +118,7 @@ impl Trainer {
         })
     }
 
-    /// Compiles what evaluates, if that has not been done.
+    /// Compiles the evaluation, if it is not compiled yet.
     fn compile_evaluation(&mut self) -> Result<()> {
         let start = Instant::now();
         self.evaluation.compile(&mut self.session, &self.config.loss, &self.model)?;
@@ -125,8 +126,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Makes the run's first step on its own, and what is to be done after it; gives the number of steps made. `start` is
-    /// when the epoch began.
+    /// Runs the first step of the run on its own, and the work that was left for after it. Returns the number of
+    /// steps run. `start` is the time at which the epoch began.
     fn first_step(&mut self, epoch: u32, start: Instant) -> Result<u32> {
         if self.first_step_seconds.is_some() {
             return Ok(0);
@@ -140,7 +141,7 @@ impl Trainer {
         Ok(1)
     }
 
-    /// The session the run lives in.
+    /// The run's session.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session
     }
@@ -148,11 +149,11 @@ impl Trainer {
     pub fn model(&self) -> &Model {
         &self.model
     }
-    /// The settings.
+    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
-    /// Epochs done.
+    /// Number of epochs completed.
     pub fn epochs_done(&self) -> u32 {
         self.history.len() as u32
     }
@@ -161,13 +162,13 @@ impl Trainer {
         self.session.plan(self.train.program())
     }
 
-    /// The plan of a full training step for people; `None` on the reference. See [`Session::explain`].
+    /// The plan of a full training step as text; `None` on the reference. See [`Session::explain`].
     pub fn explain(&self) -> Result<Option<String>> {
         self.session.explain(self.train.program())
     }
 
-    /// The seconds each dispatch of a training step takes on its own, by launch, the least of `repeats` runs. Like any steps these
-    /// move the parameters.
+    /// The seconds of each dispatch of a training step, measured on its own, by launch: the minimum of `repeats`
+    /// runs. These steps update the parameters like any others.
     pub fn profile(&mut self, repeats: u32) -> Result<Vec<LaunchSeconds>> {
         let mut least = self.session.profile(self.train.program())?;
         for _ in 1..repeats {
@@ -179,51 +180,54 @@ impl Trainer {
         Ok(least)
     }
 
-    /// Makes `count` training steps of full batches and evaluates nothing; they may still be under way on return. For timing:
-    /// they move the parameters, and no record tells of them.
+    /// Runs `count` training steps of full batches without evaluation; they may still be in flight on return. For
+    /// timing: the steps update the parameters, but are not recorded.
     pub fn steps(&mut self, count: u32) -> Result<()> {
         self.session.run_steps(self.train.program(), &[], count)
     }
 
-    /// Steps of an epoch.
+    /// Number of training steps per epoch.
     pub fn steps_per_epoch(&self) -> u32 {
         self.train.steps()
     }
 
-    /// The graph of the training step of this index, for looking closer at it; see [`Trainer::state`] for what it reads.
+    /// The graph of the training step with this index, for inspection; see [`Trainer::state`] for the values it
+    /// reads.
     pub fn step_graph(&self, step: u32) -> Graph {
         self.train.graph(step)
     }
 
-    /// Makes the training step of this index, whatever came before. Like [`Trainer::steps`] it leaves no record.
+    /// Runs the training step with this index, whatever ran before. Like [`Trainer::steps`], it is not recorded.
     pub fn run_step(&mut self, step: u32) -> Result<()> {
         self.train.run_step(&mut self.session, step)
     }
 
-    /// The present values of the variables that training steps update: parameters, the optimiser's state, the running loss.
+    /// The current values of the variables that training steps update: parameters, the optimiser's state, the running
+    /// loss.
     pub fn state(&mut self) -> Result<Vec<(Variable, Array)>> {
         let updated = self.step_graph(0).updates();
         updated.into_iter().map(|(v, _)| Ok((v.clone(), self.session.read(&v)?))).collect()
     }
 
-    /// As [`Trainer::steps`], with the seconds of each step's launches by the device's own clock, if it has one.
+    /// As [`Trainer::steps`]; returns the seconds of each step's launches by the device's timestamp queries, if it
+    /// has them.
     pub fn device_times(&mut self, count: u32) -> Result<Option<Vec<Vec<LaunchSeconds>>>> {
         self.session.device_times(self.train.program(), count)
     }
 
-    /// The order of the next epoch's samples: epoch `e` takes the `e`-th `permutation(rows)` of NumPy's
-    /// `RandomState(seed)`, so that it can be had outside wgrad too.
+    /// The order of the next epoch's samples. Epoch `e` uses the `e`-th `permutation(rows)` of NumPy's
+    /// `RandomState(seed)`, so it can be reproduced outside of wgrad.
     fn next_order(&mut self) -> Option<Vec<u32>> {
         let rows = self.train.rows();
         self.config.shuffle.then(|| self.shuffler.permutation(rows).into_iter().map(|i| i as u32).collect())
     }
 
-    /// Lets [`Trainer::epoch`] make the next epoch's steps while it evaluates, which takes a second copy of the sets and
-    /// changes no number: records, [`Trainer::state_dict`], [`Trainer::test`] and [`Trainer::metrics`] are those of the
-    /// epoch that was asked for. [`Trainer::session`] and [`Trainer::state`] are an epoch further.
+    /// Lets [`Trainer::epoch`] run the next epoch's steps while it evaluates. This takes a second copy of the sets
+    /// and does not change results: records, [`Trainer::state_dict`], [`Trainer::test`] and [`Trainer::metrics`] are
+    /// those of the requested epoch. [`Trainer::session`] and [`Trainer::state`] are one epoch ahead.
     ///
-    /// Only where evaluation can have a core of its own: on the CPU (and the reference) with two threads or more, and if
-    /// the schedule does not wait for an epoch's scores. Otherwise this changes nothing.
+    /// It applies only where evaluation can use a core of its own: on the CPU (and the reference) with two threads or
+    /// more, and only if the schedule does not depend on an epoch's scores. Otherwise it has no effect.
     pub fn train_ahead(&mut self) -> Result<()> {
         if self.session.place_beside().is_some() && self.plateau.is_none() && self.ahead.is_none() {
             let second = SecondSession::new(self.session.device().clone(), &self.evaluation)?;
@@ -232,11 +236,11 @@ impl Trainer {
         Ok(())
     }
 
-    /// Trains for one epoch and evaluates. A diverged run (a loss that is not finite) is an error.
+    /// Trains for one epoch and evaluates. If training has diverged (a loss is not finite), this is an error.
     pub fn epoch(&mut self) -> Result<EpochRecord> {
         let epoch = self.epochs_done();
         if epoch >= self.config.epochs {
-            return Err(Error::config("epochs", format!("the run's {} epochs are done", self.config.epochs)));
+            return Err(Error::config("epochs", format!("all {} epochs of the run are done", self.config.epochs)));
         }
         let (start, setup_before) = (Instant::now(), self.setup_seconds);
         let made = self.ahead.as_mut().and_then(|ahead| ahead.next.take());
@@ -263,7 +267,7 @@ impl Trainer {
         Ok(record)
     }
 
-    /// Makes the steps of an epoch and gives its running loss. `start` is when the call began.
+    /// Runs the steps of an epoch and returns its running loss. `start` is the time of the call.
     fn train_epoch(&mut self, epoch: u32, start: Instant) -> Result<f64> {
         let order = self.next_order();
         self.train.begin(&mut self.session, order)?;
@@ -271,7 +275,7 @@ impl Trainer {
         self.train.finish(&mut self.session, epoch, done)
     }
 
-    /// Evaluates `epoch`, whose steps have been made, while the next epoch's steps are made.
+    /// Evaluates `epoch`, whose steps have run, while the next epoch's steps run.
     fn evaluate_ahead(&mut self, mut ahead: Ahead, epoch: u32) -> Result<(Score, Option<Score>)> {
         ahead.state = self.state_dict()?;
         ahead.second.load(&self.config.loss, &self.model, &ahead.state)?;
@@ -282,7 +286,7 @@ impl Trainer {
         scores
     }
 
-    /// Runs `f` while the weights' averages, if there are any, are in the weights' place.
+    /// Runs `f` with the averaged weights, if there are any, in place of the weights.
     fn with_averages<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let exchange = |trainer: &mut Self| match &trainer.swap {
             Some(swap) => trainer.session.run_steps(swap, &[], 1),
@@ -294,7 +298,7 @@ impl Trainer {
         found
     }
 
-    /// Lowers the learning rate of the epochs to come if the schedule says so.
+    /// Lowers the learning rate of the following epochs if the schedule says so.
     fn watch_for_plateau(&mut self, record: &EpochRecord) -> Result<()> {
         let Some((monitor, plateau)) = &mut self.plateau else { return Ok(()) };
         let metric = match monitor {
@@ -312,7 +316,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Evaluates the test set, if there is one: mean loss and per cent misclassified.
+    /// Evaluates the test set, if there is one: the mean loss and the percentage of misclassified samples.
     pub fn test(&mut self) -> Result<Option<(f64, f64)>> {
         if !self.evaluation.has_test() {
             return Ok(None);
@@ -331,7 +335,7 @@ impl Trainer {
         Ok(self.test)
     }
 
-    /// The run so far. There must have been an epoch.
+    /// The metrics so far. An error before the first epoch.
     pub fn metrics(&self) -> Result<Metrics> {
         let last = self.history.last().ok_or_else(|| Error::config("epochs", "no epoch has been run yet"))?;
         let second = self.ahead.as_ref().map_or(0, |ahead| ahead.second.allocated_bytes());
@@ -356,8 +360,8 @@ impl Trainer {
         })
     }
 
-    /// The network's present state, parameters (or their averages, if there are any) and buffers, named as in PyTorch's
-    /// `state_dict`.
+    /// The network's current state, named as in PyTorch's `state_dict`: parameters (or their averages, if kept) and
+    /// buffers.
     pub fn state_dict(&mut self) -> Result<Vec<(String, Array)>> {
         if let Some(ahead) = self.ahead.as_ref().filter(|ahead| ahead.next.is_some()) {
             return Ok(ahead.state.clone());
@@ -374,7 +378,7 @@ impl Trainer {
     }
 }
 
-/// Learning rates as the device holds them.
+/// The learning rates in the form the device stores.
 fn rate_table(rates: &[f64]) -> Array {
     Array::from(rates.iter().map(|&r| r as f32).collect::<Vec<_>>())
 }

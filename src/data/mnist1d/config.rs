@@ -5,42 +5,43 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// The most values a generated data set may hold: 2 GiB of f64.
+/// The largest number of values of a generated data set: 2 GiB of f64.
 const MAX_VALUES: usize = 1 << 28;
-/// The longest signal before it is resampled to its final length.
+/// The largest length of a signal before it is resampled to its final length.
 const MAX_LENGTH: usize = 1 << 20;
 
 /// The generator's arguments, with the names and defaults of the `mnist1d` Python package.
 ///
-/// Missing fields of a serialised config take their defaults; unknown ones are refused.
+/// When deserialised, missing fields take their defaults, and unknown fields are rejected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mnist1dConfig {
-    /// How many samples to make, at least 10. Each class gets a tenth, rounded down. Default 5000.
+    /// The number of samples, at least 10. Each class gets a tenth, rounded down. Default 5000.
     pub num_samples: usize,
-    /// The part of the samples that is for training, from 0 to 1. Default 0.8.
+    /// The fraction of the samples used for training, from 0 to 1. Default 0.8.
     pub train_split: f64,
-    /// With `padding[1]`, the length of the signal before it is resampled; at least 2. Default 12.
+    /// With `padding[1]`, determines the length of the signal before it is resampled; at least 2. Default 12.
     ///
-    /// The templates have 12 points whatever this is: as in the Python package, it only sets that length.
+    /// The templates always have 12 points: as in the Python package, this value affects only that length.
     pub template_len: usize,
-    /// The fewest and the most zeros appended to a template. More zeros make a narrower digit. Default `[36, 60]`.
+    /// The minimum and maximum number of zeros appended to a template. More zeros make the digit narrower. Default
+    /// `[36, 60]`.
     pub padding: [usize; 2],
-    /// Amplitudes vary by a factor within 1 ± half of this. Default 0.4.
+    /// Amplitudes are scaled by a random factor within 1 ± half of this value. Default 0.4.
     pub scale_coeff: f64,
-    /// Signals are rotated by 0 to `max_translation - 1` steps; at least 1. Default 48.
+    /// Signals are rotated by 0 to `max_translation - 1` positions; at least 1. Default 48.
     ///
-    /// As in the Python package, a rotation by the whole signal's length or more leaves it as it is.
+    /// As in the Python package, a rotation by the length of the signal or more leaves it unchanged.
     pub max_translation: usize,
-    /// The scale of the smoothed noise that fills the signal around the digit. Default 0.25.
+    /// The scale of the smoothed (correlated) noise in the padding around the digit. Default 0.25.
     pub corr_noise_scale: f64,
     /// The scale of the white noise added everywhere. Default 0.02.
     pub iid_noise_scale: f64,
     /// The scale of the random linear ramp that is subtracted. Default 0.75.
     pub shear_scale: f64,
-    /// Whether to put the time steps in a random order, the same for all samples. Default false.
+    /// Whether to permute the time steps randomly, in the same way for all samples. Default false.
     pub shuffle_seq: bool,
-    /// The length of a finished signal, at least 1. Default 40.
+    /// The length of the final signal, at least 1. Default 40.
     pub final_seq_length: usize,
     /// The seed of NumPy's legacy generator, at most 2³² − 1. Default 42.
     pub seed: u64,
@@ -66,7 +67,7 @@ impl Default for Mnist1dConfig {
 }
 
 impl Mnist1dConfig {
-    /// The data set of the MNIST-1D paper: 5,000 samples, 4,000 of them for training.
+    /// The data set of the MNIST-1D paper: 5,000 samples, of which 4,000 are for training.
     pub fn paper() -> Self {
         Self::default()
     }
@@ -77,22 +78,22 @@ impl Mnist1dConfig {
         Mnist1dConfig { num_samples: 10_000, ..Self::default() }
     }
 
-    /// The same with another seed.
+    /// The same settings with another seed.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Mnist1dConfig { seed, ..self }
     }
 
-    /// The same with another number of samples.
+    /// The same settings with another number of samples.
     #[must_use]
     pub fn with_num_samples(self, num_samples: usize) -> Self {
         Mnist1dConfig { num_samples, ..self }
     }
 
-    /// Whether these settings make a data set.
+    /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the setting, e.g. `mnist1d.padding`, and what it accepts.
+    /// [`Error::Config`] naming the setting, e.g. `mnist1d.padding`, and the accepted values.
     pub fn validate(&self) -> Result<()> {
         self.check().map_err(|(setting, message)| Error::config(format!("mnist1d.{setting}"), message))
     }
@@ -113,7 +114,7 @@ impl Mnist1dConfig {
             return Err(("train_split", format!("{} is not between 0 and 1", self.train_split)));
         }
         if self.num_samples < 10 {
-            return Err(("num_samples", format!("{} is too few: there are 10 classes", self.num_samples)));
+            return Err(("num_samples", format!("{} is too few: at least 10, one per class", self.num_samples)));
         }
         if self.template_len < 2 {
             return Err(("template_len", format!("{} is too short: at least 2", self.template_len)));
@@ -123,15 +124,17 @@ impl Mnist1dConfig {
             return Err(("padding", format!("[{low}, {high}] is not in ascending order")));
         }
         if self.template_len.saturating_add(high) > MAX_LENGTH {
-            let message =
-                format!("{high} with template_len {} makes a signal of over {MAX_LENGTH} points", self.template_len);
+            let message = format!(
+                "{high} with template_len {} gives a signal of more than {MAX_LENGTH} points",
+                self.template_len
+            );
             return Err(("padding", message));
         }
         if self.max_translation == 0 {
-            return Err(("max_translation", "0 leaves no rotation to choose: at least 1, which means none".into()));
+            return Err(("max_translation", "0 is too small: at least 1, which means no rotation".into()));
         }
         if self.final_seq_length == 0 {
-            return Err(("final_seq_length", "0 leaves no values: at least 1".into()));
+            return Err(("final_seq_length", "0 is too small: at least 1".into()));
         }
         if self.num_samples.saturating_mul(self.final_seq_length) > MAX_VALUES {
             let message = format!(
@@ -147,28 +150,28 @@ impl Mnist1dConfig {
     }
 }
 
-/// Which rows are for what.
+/// The rows of each split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitRanges {
-    /// Rows to train on.
+    /// Training rows.
     pub train: Range<usize>,
-    /// Rows to choose settings by.
+    /// Validation rows.
     pub val: Option<Range<usize>>,
-    /// Rows to judge the result by.
+    /// Test rows.
     pub test: Option<Range<usize>>,
 }
 
-/// The published data sets: how many samples, and which of them are for what.
+/// The published data sets: the number of samples, and how they are split.
 ///
 /// Serialised as `"paper"` and `"udl"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mnist1dPreset {
-    /// The MNIST-1D paper: 5,000 samples; the first `train_split` of them train, the rest test.
+    /// The MNIST-1D paper: 5,000 samples; the first `train_split` of them for training, the rest for testing.
     #[default]
     Paper,
-    /// *Understanding Deep Learning*: 10,000 samples; the first 40 % train, the next 20 % val, the next 20 % test
-    /// (rows 0–3999, 4000–5999, 6000–7999). The last fifth is not used, nor is `train_split`.
+    /// *Understanding Deep Learning*: 10,000 samples; the first 40 % for training, the next 20 % for validation, the
+    /// next 20 % for testing (rows 0–3999, 4000–5999, 6000–7999). The last fifth and `train_split` are not used.
     Udl,
 }
 
@@ -181,7 +184,7 @@ impl Mnist1dPreset {
         }
     }
 
-    /// How the preset splits `data`. A split that would have no rows is `None`; `train` may come out empty.
+    /// The split of `data` by this preset. A split without rows is `None`; `train` may be empty.
     pub fn ranges(self, data: &Mnist1d) -> SplitRanges {
         let some = |range: Range<usize>| (!range.is_empty()).then_some(range);
         match self {

@@ -1,4 +1,4 @@
-//! Attention.
+//! Scaled dot-product attention.
 
 use crate::dtype::DType;
 use crate::tensor::Tensor;
@@ -6,22 +6,23 @@ use crate::tensor::Tensor;
 /// Settings of [`scaled_dot_product_attention`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AttentionOptions<'g> {
-    /// Integers: a key counts for a query where this is not 0. Floats: added to the scores. Broadcasts to `[…, l, s]`.
+    /// An integer mask: a query attends to a key where it is not 0. A float mask is added to the scores. Broadcasts
+    /// to `[…, l, s]`.
     pub mask: Option<Tensor<'g>>,
-    /// A query sees the keys up to its own position.
+    /// Whether a query attends only to keys up to its own position.
     pub causal: bool,
-    /// What the scores, queries times keys, are multiplied by; `1/√e` if `None`.
+    /// The factor on the dot products of queries and keys; `1/√e` if `None`.
     pub scale: Option<f64>,
 }
 
-/// A score that leaves no weight: finite, as devices may assume that numbers are.
+/// A masked score: its softmax weight is 0. It is finite, because WGSL lets devices assume that no value is infinite.
 const HIDDEN: f64 = -1e30;
 /// The same in `f16`.
 const HIDDEN_F16: f64 = -6e4;
 
-/// `softmax(q·kᵀ·scale + mask)·v` for queries `[…, l, e]`, keys `[…, s, e]` and values `[…, s, d]`; leading axes broadcast:
-/// `torch.nn.functional.scaled_dot_product_attention`. A query for which everything is masked weighs all keys alike (PyTorch's
-/// is NaN).
+/// `softmax(q·kᵀ·scale + mask)·v` for queries `[…, l, e]`, keys `[…, s, e]` and values `[…, s, d]`; leading axes
+/// broadcast: `torch.nn.functional.scaled_dot_product_attention`. A query whose keys are all masked weights them
+/// equally (PyTorch returns NaN).
 #[track_caller]
 pub fn scaled_dot_product_attention<'g>(
     q: Tensor<'g>,
@@ -36,7 +37,7 @@ pub fn scaled_dot_product_attention<'g>(
     let graph = q.graph();
     if [q, k, v].iter().any(|t| t.shape().rank() < 2) {
         let message = format!(
-            "queries, keys and values are […, l, e], but have shapes {}, {} and {}",
+            "queries, keys and values must be […, l, e], but their shapes are {}, {} and {}",
             q.shape(),
             k.shape(),
             v.shape()

@@ -1,6 +1,6 @@
-//! `torch.nn.functional`: operations of several tensors, under PyTorch's names and with its meaning.
+//! `torch.nn.functional`: operations on several tensors, with PyTorch's names and semantics.
 //!
-//! What takes one tensor is a method of [`Tensor`]: activations, pooling, softmax, reductions. The losses are in
+//! Operations on one tensor are methods of [`Tensor`]: activations, pooling, softmax, reductions. The losses are in
 //! [`nn::loss`](crate::nn::loss).
 
 mod attention;
@@ -15,7 +15,7 @@ use crate::ops::conv::{ConvOptions, PerAxis};
 use crate::ops::pool::PoolOptions;
 use crate::tensor::Tensor;
 
-/// `x·Wᵀ + b`, `[…, in] → […, out]`; weight `[out, in]`, bias `[out]`.
+/// `x·Wᵀ + b`, `[…, in] → […, out]`. The weight is `[out, in]`, the bias `[out]`.
 #[track_caller]
 pub fn linear<'g>(x: Tensor<'g>, weight: Tensor<'g>, bias: Option<Tensor<'g>>) -> Tensor<'g> {
     let y = x.matmul(weight.t());
@@ -25,7 +25,7 @@ pub fn linear<'g>(x: Tensor<'g>, weight: Tensor<'g>, bias: Option<Tensor<'g>>) -
     }
 }
 
-/// `x` with `spatial` spatial axes as a batch, and whether it was a single sample without that axis.
+/// `x` as a batch with `spatial` spatial axes, and whether it was a single sample, without the batch axis.
 #[track_caller]
 fn batched<'g>(name: &str, x: Tensor<'g>, spatial: usize) -> Result<(Tensor<'g>, bool), Tensor<'g>> {
     if x.is_poisoned() {
@@ -46,13 +46,13 @@ fn batched<'g>(name: &str, x: Tensor<'g>, spatial: usize) -> Result<(Tensor<'g>,
     }
 }
 
-/// A batch's result, or that of a single sample that was one.
+/// Removes the batch axis of the result if the input was a single sample.
 #[track_caller]
 fn unbatched<'g>(y: Tensor<'g>, single: bool) -> Tensor<'g> {
     if single && !y.is_poisoned() { y.squeeze(0) } else { y }
 }
 
-/// Adds one number to each channel.
+/// Adds a bias to each channel.
 #[track_caller]
 fn add_bias<'g>(y: Tensor<'g>, bias: Option<Tensor<'g>>) -> Tensor<'g> {
     match bias {
@@ -99,7 +99,7 @@ macro_rules! windows {
             unbatched(add_bias(x.conv_transpose(weight, options, output_padding), bias), single)
         }
 
-        #[doc = concat!("The largest of each window of `", $shape, "`, with or without the batch axis. See [`Tensor::max_pool`].")]
+        #[doc = concat!("The maximum of each window of `", $shape, "`, with or without the batch axis. See [`Tensor::max_pool`].")]
         #[track_caller]
         pub fn $max_pool<'g>(x: Tensor<'g>, options: &PoolOptions) -> Tensor<'g> {
             let (x, single) = match batched(stringify!($max_pool), x, $rank) {
@@ -119,7 +119,7 @@ macro_rules! windows {
             unbatched(x.avg_pool(options), single)
         }
 
-        #[doc = concat!("Averages of `", $shape, "`, with or without the batch axis, over so many windows. See [`Tensor::adaptive_avg_pool`].")]
+        #[doc = concat!("Averages of `", $shape, "`, with or without the batch axis, over `output_size` windows per axis. See [`Tensor::adaptive_avg_pool`].")]
         #[track_caller]
         pub fn $adaptive_avg_pool<'g>(x: Tensor<'g>, output_size: impl PerAxis) -> Tensor<'g> {
             let (x, single) = match batched(stringify!($adaptive_avg_pool), x, $rank) {
@@ -129,7 +129,7 @@ macro_rules! windows {
             unbatched(x.adaptive_avg_pool(output_size), single)
         }
 
-        #[doc = concat!("The largest of `", $shape, "`, with or without the batch axis, in so many windows. See [`Tensor::adaptive_max_pool`].")]
+        #[doc = concat!("The maximum of `", $shape, "`, with or without the batch axis, in `output_size` windows per axis. See [`Tensor::adaptive_max_pool`].")]
         #[track_caller]
         pub fn $adaptive_max_pool<'g>(x: Tensor<'g>, output_size: impl PerAxis) -> Tensor<'g> {
             let (x, single) = match batched(stringify!($adaptive_max_pool), x, $rank) {
@@ -145,8 +145,8 @@ windows! {
     2 conv2d conv_transpose2d max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d "[n, c, h, w]";
 }
 
-/// Rows of a table: `indices […]` of integers and `weight [rows, dim]` give `[…, dim]`. The row `padding_idx` gets no
-/// gradient. An index out of range is clamped (a device cannot stop to report it).
+/// Looks up rows of a table: integer `indices […]` and `weight [rows, dim]` give `[…, dim]`. Row `padding_idx` gets
+/// no gradient. An index out of range is clamped, because a kernel cannot report an error.
 #[track_caller]
 pub fn embedding<'g>(indices: Tensor<'g>, weight: Tensor<'g>, padding_idx: Option<usize>) -> Tensor<'g> {
     if indices.is_poisoned() || weight.is_poisoned() {
@@ -155,7 +155,7 @@ pub fn embedding<'g>(indices: Tensor<'g>, weight: Tensor<'g>, padding_idx: Optio
     let (graph, shape, table) = (weight.graph(), indices.shape(), weight.shape());
     if table.rank() != 2 || indices.dtype().is_float() {
         let message = format!(
-            "takes integer indices and a table [rows, dim], but they are {} and {}",
+            "takes integer indices and a table [rows, dim], but the operands are {} and {}",
             indices.tensor_type(),
             weight.tensor_type()
         );
@@ -165,7 +165,8 @@ pub fn embedding<'g>(indices: Tensor<'g>, weight: Tensor<'g>, padding_idx: Optio
     let mut rows = weight.index_select(0, flat);
     if let Some(padding) = padding_idx {
         if padding >= table[0] {
-            return graph.fail("embedding", format!("padding_idx {padding} is not a row of a table of {}", table[0]));
+            return graph
+                .fail("embedding", format!("padding_idx {padding} is not a row of a table with {} rows", table[0]));
         }
         rows = flat.eq(padding as u32).unsqueeze(1).select(rows.detach(), rows);
     }

@@ -1,12 +1,12 @@
-//! Normalisation: a group of elements shifted to mean 0 and scaled to variance 1.
+//! Normalisation: groups of elements are shifted to mean 0 and scaled to variance 1.
 
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// `y·weight + bias`, where they are given.
+/// `y·weight + bias`, where given.
 #[track_caller]
 fn affine<'g>(y: Tensor<'g>, weight: Option<Tensor<'g>>, bias: Option<Tensor<'g>>) -> Tensor<'g> {
-    // No closures: an error belongs to the caller's line.
+    // No closures: `#[track_caller]` does not reach through them.
     let y = match weight {
         Some(weight) => y * weight,
         None => y,
@@ -17,7 +17,7 @@ fn affine<'g>(y: Tensor<'g>, weight: Option<Tensor<'g>>, bias: Option<Tensor<'g>
     }
 }
 
-/// A parameter `[c]` laid along axis 1 of a tensor of `rank` axes.
+/// A parameter `[c]`, reshaped to broadcast along axis 1 of a tensor of rank `rank`.
 #[track_caller]
 fn by_channel(parameter: Tensor<'_>, rank: usize) -> Tensor<'_> {
     if parameter.is_poisoned() {
@@ -26,7 +26,7 @@ fn by_channel(parameter: Tensor<'_>, rank: usize) -> Tensor<'_> {
     parameter.reshape([vec![parameter.shape().elements()], vec![1; rank - 2]].concat())
 }
 
-/// The trailing axes that `normalized_shape` names, or an error.
+/// The trailing axes of `normalized_shape`, or an error.
 #[track_caller]
 fn trailing<'g>(name: &str, x: Tensor<'g>, normalized: &Shape) -> Result<Vec<isize>, Tensor<'g>> {
     if x.is_poisoned() {
@@ -46,8 +46,8 @@ fn standardized<'g>(x: Tensor<'g>, axes: &[isize], eps: f64) -> Tensor<'g> {
     centred * (centred.square().mean_keepdim(axes) + eps).rsqrt()
 }
 
-/// `(x − mean)/√(variance + eps)·weight + bias` over the last axes, those of `normalized_shape`, which weight and bias have:
-/// `torch.nn.functional.layer_norm`.
+/// `(x − mean)/√(variance + eps)·weight + bias` over the last axes, those of `normalized_shape`:
+/// `torch.nn.functional.layer_norm`. Weight and bias have the shape `normalized_shape`.
 #[track_caller]
 pub fn layer_norm<'g>(
     x: Tensor<'g>,
@@ -62,8 +62,8 @@ pub fn layer_norm<'g>(
     }
 }
 
-/// `x/√(mean x² + eps)·weight` over the last axes, those of `normalized_shape`, which the weight has; without `eps` the
-/// dtype's epsilon: `torch.nn.functional.rms_norm`.
+/// `x/√(mean x² + eps)·weight` over the last axes, those of `normalized_shape`: `torch.nn.functional.rms_norm`. The
+/// weight has the shape `normalized_shape`; `eps` is the dtype's epsilon by default.
 #[track_caller]
 pub fn rms_norm<'g>(
     x: Tensor<'g>,
@@ -80,8 +80,8 @@ pub fn rms_norm<'g>(
     }
 }
 
-/// As [`layer_norm`] over `num_groups` groups of channels of `[n, c, …]`; weight and bias `[c]`:
-/// `torch.nn.functional.group_norm`.
+/// As [`layer_norm`], over `num_groups` groups of the channels of `[n, c, …]`: `torch.nn.functional.group_norm`.
+/// Weight and bias are `[c]`.
 #[track_caller]
 pub fn group_norm<'g>(
     x: Tensor<'g>,
@@ -105,8 +105,8 @@ pub fn group_norm<'g>(
     affine(y, weight, bias)
 }
 
-/// As [`layer_norm`] over each channel of each sample of `[n, c, …]`; weight and bias `[c]`:
-/// `torch.nn.functional.instance_norm`.
+/// As [`layer_norm`], over each channel of each sample of `[n, c, …]`: `torch.nn.functional.instance_norm`. Weight
+/// and bias are `[c]`.
 #[track_caller]
 pub fn instance_norm<'g>(x: Tensor<'g>, weight: Option<Tensor<'g>>, bias: Option<Tensor<'g>>, eps: f64) -> Tensor<'g> {
     if x.is_poisoned() {
@@ -116,12 +116,13 @@ pub fn instance_norm<'g>(x: Tensor<'g>, weight: Option<Tensor<'g>>, bias: Option
     group_norm(x, channels, weight, bias, eps)
 }
 
-/// Settings of [`batch_norm`]; the defaults are PyTorch's layers'.
+/// Settings of [`batch_norm`], with the defaults of PyTorch's layers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormOptions {
-    /// Whether the batch's own statistics are used, and the running ones updated; else the running ones are used.
+    /// Whether the batch's own statistics are used and the running statistics updated; otherwise the running
+    /// statistics are used.
     pub training: bool,
-    /// How much of a running statistic is replaced by the batch's.
+    /// The weight of the batch's statistics in the running statistics' update.
     pub momentum: f64,
     /// Added to the variance.
     pub eps: f64,
@@ -133,20 +134,20 @@ impl Default for BatchNormOptions {
     }
 }
 
-/// What [`batch_norm`] gives.
+/// The result of [`batch_norm`].
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm<'g> {
     /// The normalised batch.
     pub output: Tensor<'g>,
-    /// The running mean and the running variance after this batch, `[c]`, if there are such; without gradients.
+    /// The new running mean and running variance, `[c]`, if running statistics were given; without gradients.
     pub running: Option<(Tensor<'g>, Tensor<'g>)>,
 }
 
-/// `(x − mean)/√(variance + eps)·weight + bias` for each channel of `[n, c]` or `[n, c, …]`, over all samples and positions:
-/// `torch.nn.functional.batch_norm`. Weight, bias and the running mean and variance are `[c]`.
+/// `(x − mean)/√(variance + eps)·weight + bias` for each channel of `[n, c]` or `[n, c, …]`, over all samples and
+/// positions: `torch.nn.functional.batch_norm`. Weight, bias, running mean and running variance are `[c]`.
 ///
-/// In training the statistics are the batch's, and the variance that of its values; the running variance takes in the
-/// estimate with one less in its divisor. Else, or without running statistics, they are the given (or the batch's) ones.
+/// In training, the mean and the (biased) variance are the batch's; the running variance is updated with the unbiased
+/// estimate. Otherwise the running statistics are used, or the batch's if none are given.
 ///
 /// ```
 /// use wgrad::nn::functional::{BatchNormOptions, batch_norm};
@@ -177,10 +178,10 @@ pub fn batch_norm<'g>(
     let problem = match other {
         _ if shape.rank() < 2 => Some(format!("takes a tensor [n, c] or [n, c, …], but its shape is {shape}")),
         Some(other) => {
-            Some(format!("the parameters of {} channels must be of shape [{0}], but one is of {other}", shape[1]))
+            Some(format!("the parameters of {} channels must have shape [{0}], but one has shape {other}", shape[1]))
         }
         None if uses_batch && count < 2 => {
-            Some(format!("more than one value a channel is needed in training, but the shape is {shape}"))
+            Some(format!("training needs more than one value per channel, but the shape is {shape}"))
         }
         None => None,
     };

@@ -1,4 +1,4 @@
-//! Sample cases of the functions here: parity and gradcheck run them beside those of the operations.
+//! Sample cases of these functions, for the parity and gradcheck suites.
 
 use super::{
     AttentionOptions, BatchNormOptions, batch_norm, embedding, group_norm, instance_norm, layer_norm, rms_norm,
@@ -7,7 +7,7 @@ use super::{
 use crate::ops::samples::{Sample, SampleInput, floats, indices};
 use crate::tensor::Tensor;
 
-/// All of them.
+/// All sample cases.
 pub fn samples() -> Vec<Sample> {
     let positive = |shape: [usize; 1]| SampleInput { range: (0.3, 2.0), ..floats(shape) };
     let attention = |q: &[usize], k: &[usize]| vec![floats(q), floats(k), floats(k)];
@@ -32,7 +32,7 @@ pub fn samples() -> Vec<Sample> {
             let options = BatchNormOptions { training: false, ..BatchNormOptions::default() };
             batch_norm(t[0], Some((t[1], t[2])), None, None, options).output
         }),
-        // The running statistics have no gradient, so the sample's must not depend on what they are made of.
+        // The running statistics carry no gradient. The inputs are rounded, so that finite differences are 0 too.
         Sample::new("batch_norm", "running", vec![floats([4, 3, 2, 2]), floats([3]), positive([3])], |_, t| {
             let [x, mean, variance] = [t[0], t[1], t[2]].map(Tensor::round);
             let y = batch_norm(x, Some((mean, variance)), None, None, BatchNormOptions::default());

@@ -1,6 +1,6 @@
-//! Initialisers: `torch.nn.init`'s, drawn from a seeded counter-based generator on the host.
+//! Parameter initialisers, those of `torch.nn.init`, drawn on the host from a seeded counter-based generator.
 //!
-//! The fans of a weight `[out, in, k…]` are `fan_in = in·Πk` and `fan_out = out·Πk`.
+//! A weight `[out, in, k…]` has `fan_in = in·Πk` and `fan_out = out·Πk`.
 //!
 //! ```
 //! use wgrad::nn::init::{Fan, Generator, Initializer, Nonlinearity};
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::ops::random::{Distribution, draw, key};
 use crate::shape::Shape;
 
-/// A seeded source of initial values. Every tensor drawn uses a stream of its own.
+/// A seeded random generator for initial values. Every tensor is drawn from its own stream.
 #[derive(Debug, Clone)]
 pub struct Generator {
     seed: u64,
@@ -29,28 +29,29 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A generator for `seed`.
+    /// A generator with the given seed.
     pub fn new(seed: u64) -> Self {
         Generator { seed, stream: 0 }
     }
     fn numbers(&mut self, count: usize, distribution: Distribution) -> Vec<f64> {
-        // The step is far from what a training run counts, so initial values share no draw with dropout masks.
+        // Training steps never count this far, so initial values share no random numbers with dropout masks.
         let step = u32::MAX;
         let data = (0..count).map(|i| draw(distribution, key(self.seed), self.stream, step, i as u32)).collect();
         self.stream += 1;
         data
     }
-    /// Uniform in `[low, high)`, `f32`. Fails if the shape is too large.
+    /// An `f32` array, uniform in `[low, high)`. An error if the shape is too large.
     pub fn uniform(&mut self, shape: impl Into<Shape>, low: f64, high: f64) -> Result<Array> {
         Initializer::Uniform(low, high).draw(shape, &Shape::from(()), self)
     }
-    /// Normal, `f32`. Fails if the shape is too large.
+    /// An `f32` array, normally distributed. An error if the shape is too large.
     pub fn normal(&mut self, shape: impl Into<Shape>, mean: f64, std: f64) -> Result<Array> {
         Initializer::Normal(mean, std).draw(shape, &Shape::from(()), self)
     }
 }
 
-/// Which fan keeps its variance: that of the values on the way forward, or that of the gradients on the way back.
+/// The fan to use: `In` preserves the variance of activations in the forward pass, `Out` that of gradients in the
+/// backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fan {
     /// `fan_in`.
@@ -60,10 +61,10 @@ pub enum Fan {
     Out,
 }
 
-/// What follows a layer.
+/// The nonlinearity after a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Nonlinearity {
-    /// Nothing, or what is nearly the identity around 0.
+    /// None, or one that is nearly the identity around 0.
     Linear,
     /// A sigmoid.
     Sigmoid,
@@ -72,14 +73,14 @@ pub enum Nonlinearity {
     /// A ReLU.
     #[default]
     Relu,
-    /// A leaky ReLU of this slope.
+    /// A leaky ReLU with this slope.
     LeakyRelu(f64),
     /// SELU.
     Selu,
 }
 
 impl Nonlinearity {
-    /// The factor on the standard deviation that makes up for it: `torch.nn.init.calculate_gain`.
+    /// The factor on the standard deviation that compensates for the nonlinearity: `torch.nn.init.calculate_gain`.
     pub fn gain(self) -> f64 {
         match self {
             Nonlinearity::Linear | Nonlinearity::Sigmoid => 1.0,
@@ -91,7 +92,7 @@ impl Nonlinearity {
     }
 }
 
-/// How a parameter starts.
+/// How a parameter is initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Initializer {
     /// PyTorch's default for linear and convolution layers: uniform with bound `1/√fan_in`
@@ -100,62 +101,63 @@ pub enum Initializer {
     Default,
     /// He et al. 2015: uniform with bound `gain·√(3/fan)`.
     KaimingUniform {
-        /// The fan.
+        /// The fan that determines the bound.
         mode: Fan,
-        /// What follows; gives the gain.
+        /// The nonlinearity after the layer; determines the gain.
         nonlinearity: Nonlinearity,
     },
     /// He et al. 2015: normal with standard deviation `gain/√fan`.
     KaimingNormal {
-        /// The fan.
+        /// The fan that determines the standard deviation.
         mode: Fan,
-        /// What follows; gives the gain.
+        /// The nonlinearity after the layer; determines the gain.
         nonlinearity: Nonlinearity,
     },
     /// Glorot & Bengio 2010: uniform with bound `gain·√(6/(fan_in + fan_out))`.
     XavierUniform {
-        /// See [`Nonlinearity::gain`].
+        /// The gain: see [`Nonlinearity::gain`].
         gain: f64,
     },
     /// Glorot & Bengio 2010: normal with standard deviation `gain·√(2/(fan_in + fan_out))`.
     XavierNormal {
-        /// See [`Nonlinearity::gain`].
+        /// The gain: see [`Nonlinearity::gain`].
         gain: f64,
     },
     /// Uniform in `[low, high)`.
     Uniform(f64, f64),
     /// Normal with this mean and standard deviation.
     Normal(f64, f64),
-    /// Normal, but nothing outside `[low, high]`: what would be is drawn within.
+    /// Normal, truncated to `[low, high]`: `torch.nn.init.trunc_normal_`.
     TruncNormal {
-        /// Before truncation.
+        /// Mean before truncation.
         mean: f64,
-        /// Before truncation.
+        /// Standard deviation before truncation.
         std: f64,
-        /// The least value.
+        /// The lower bound.
         low: f64,
-        /// The largest value.
+        /// The upper bound.
         high: f64,
     },
-    /// One value everywhere.
+    /// A constant.
     Constant(f64),
-    /// A (semi-)orthogonal matrix (Saxe et al. 2013) times `gain`; a convolution's weight counts as `[out, in·Πk]`.
+    /// A (semi-)orthogonal matrix (Saxe et al. 2013) times `gain`; a convolution's weight is taken as `[out, in·Πk]`.
     Orthogonal {
-        /// See [`Nonlinearity::gain`].
+        /// The gain: see [`Nonlinearity::gain`].
         gain: f64,
     },
-    /// A matrix `[out, in]` of normal numbers of which the part `sparsity` of each column is 0 (Martens 2010).
+    /// A matrix `[out, in]` of normal random numbers, in which a fraction `sparsity` of each column is 0 (Martens
+    /// 2010).
     Sparse {
-        /// In `[0, 1]`.
+        /// The fraction of zeros, in `[0, 1]`.
         sparsity: f64,
-        /// Of the other elements.
+        /// Standard deviation of the other elements.
         std: f64,
     },
     /// The identity matrix.
     Eye,
-    /// A convolution that passes on its input channels, as many as there are in each group.
+    /// A convolution that preserves its input channels, as many as each group has.
     Dirac {
-        /// The convolution's groups.
+        /// The number of groups of the convolution.
         groups: usize,
     },
 }
@@ -165,23 +167,23 @@ impl Initializer {
     pub const ZEROS: Initializer = Initializer::Constant(0.0);
     /// Ones.
     pub const ONES: Initializer = Initializer::Constant(1.0);
-    /// He's for ReLU: uniform with bound `√(6/fan_in)`.
+    /// He initialisation for ReLU: uniform with bound `√(6/fan_in)`.
     pub const KAIMING_UNIFORM: Initializer =
         Initializer::KaimingUniform { mode: Fan::In, nonlinearity: Nonlinearity::Relu };
-    /// He's for ReLU: normal with standard deviation `√(2/fan_in)`.
+    /// He initialisation for ReLU: normal with standard deviation `√(2/fan_in)`.
     pub const KAIMING_NORMAL: Initializer =
         Initializer::KaimingNormal { mode: Fan::In, nonlinearity: Nonlinearity::Relu };
-    /// Glorot's with gain 1.
+    /// Glorot initialisation with gain 1, uniform.
     pub const XAVIER_UNIFORM: Initializer = Initializer::XavierUniform { gain: 1.0 };
-    /// Glorot's with gain 1.
+    /// Glorot initialisation with gain 1, normal.
     pub const XAVIER_NORMAL: Initializer = Initializer::XavierNormal { gain: 1.0 };
 
-    /// Draws a parameter of `shape` for a layer whose weight has the shape `weight` (a bias takes its fans from it), `f32`.
-    /// Fails if the shape is too large or not of the kind the initialiser is for.
+    /// Draws an `f32` parameter of `shape` for a layer whose weight has the shape `weight` (which determines a bias's
+    /// fans). An error if the shape is too large, or not one the initialiser supports.
     pub fn draw(self, shape: impl Into<Shape>, weight: &Shape, rng: &mut Generator) -> Result<Array> {
         let shape = shape.into();
         shape.check().map_err(|message| Error::value("initialiser", message))?;
-        // In f64: the weight may be too large to be drawn, and its bias is asked for all the same.
+        // In f64, because the weight's shape may be too large for `usize` arithmetic when only the bias is drawn.
         let size = |axis: usize| weight.get(axis).map_or(1.0, |&n| n as f64);
         let receptive: f64 = (2..weight.rank()).map(size).product();
         let fan_in = (size(1) * receptive).max(1.0);

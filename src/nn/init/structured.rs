@@ -1,22 +1,22 @@
-//! Initialisers whose elements depend on one another, or on where they are.
+//! Initialisers whose elements depend on one another or on their position.
 
 use super::{Generator, Initializer, normal};
 use crate::ops::random::Distribution;
 use crate::shape::Shape;
 
 impl Initializer {
-    /// The elements, row-major; or in words what shape it wants.
+    /// The elements in row-major order, or a message about the shapes it supports.
     pub(super) fn structured(self, shape: &Shape, rng: &mut Generator) -> Result<Vec<f64>, String> {
         match self {
             Initializer::TruncNormal { mean, std, low, high } => {
                 if !(low < high && std > 0.0) {
-                    return Err("needs a positive spread and low < high".into());
+                    return Err("needs a positive standard deviation and low < high".into());
                 }
                 Ok(truncated(rng, shape.elements(), mean, std, low, high))
             }
             Initializer::Orthogonal { gain } => {
                 if shape.rank() < 2 {
-                    return Err(format!("is for weights of two axes or more, not {shape}"));
+                    return Err(format!("is for weights of rank 2 or more, not {shape}"));
                 }
                 let rows = shape[0];
                 let columns = shape.elements() / rows.max(1);
@@ -36,14 +36,14 @@ impl Initializer {
                 Ok((0..rows * columns).map(|i| if i / columns == i % columns { 1.0 } else { 0.0 }).collect())
             }
             Initializer::Dirac { groups } => dirac(shape, groups),
-            _ => Err("is no structured initialiser".into()),
+            _ => Err("is not a structured initialiser".into()),
         }
     }
 }
 
-/// Through the inverse of the distribution function, so that every element takes one draw.
+/// Inverts the distribution function, so that every element takes one random number.
 fn truncated(rng: &mut Generator, count: usize, mean: f64, std: f64, low: f64, high: f64) -> Vec<f64> {
-    // erf runs from −1 to 1 as the distribution function does from 0 to 1.
+    // erf maps to (−1, 1), the distribution function to (0, 1).
     let place = |x: f64| libm::erf((x - mean) / (std * std::f64::consts::SQRT_2));
     let (from, to) = (place(low), place(high));
     let value = |u: f64| {
@@ -71,8 +71,8 @@ fn inverse_erf(y: f64) -> f64 {
     x
 }
 
-/// The `Q` of a normal matrix's QR decomposition with a positive diagonal: uniform among the orthogonal matrices. By
-/// Gram and Schmidt's method, twice, along the shorter axis.
+/// The `Q` of the QR decomposition of a normal matrix, with a positive diagonal in `R`: uniformly distributed among
+/// the orthogonal matrices. Computed by the Gram–Schmidt process, run twice, along the shorter axis.
 fn orthogonal(rng: &mut Generator, rows: usize, columns: usize) -> Vec<f64> {
     let (count, length) = (rows.min(columns), rows.max(columns));
     let drawn = normal(rng, count * length, 0.0, 1.0);
@@ -80,7 +80,7 @@ fn orthogonal(rng: &mut Generator, rows: usize, columns: usize) -> Vec<f64> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
     for vector in drawn.chunks(length.max(1)) {
         let mut vector = vector.to_vec();
-        // The second time removes what rounding left the first.
+        // The second run removes the rounding errors of the first.
         for _ in 0..2 {
             for other in &basis {
                 let along = dot(&vector, other);
@@ -103,7 +103,7 @@ fn sparse(rng: &mut Generator, rows: usize, columns: usize, sparsity: f64, std: 
     let zeros = (sparsity * rows as f64).ceil() as usize;
     let keys = rng.numbers(rows * columns, Distribution::Uniform);
     for column in 0..columns {
-        // A random order of the rows; the first ones go.
+        // The first rows of a random order become zeros.
         let mut order: Vec<usize> = (0..rows).collect();
         order.sort_by(|&a, &b| keys[a * columns + column].total_cmp(&keys[b * columns + column]));
         order[..zeros.min(rows)].iter().for_each(|&row| data[row * columns + column] = 0.0);
@@ -113,7 +113,9 @@ fn sparse(rng: &mut Generator, rows: usize, columns: usize, sparsity: f64, std: 
 
 fn dirac(shape: &Shape, groups: usize) -> Result<Vec<f64>, String> {
     if !(3..=5).contains(&shape.rank()) || groups == 0 || !shape[0].is_multiple_of(groups) {
-        return Err(format!("is for weights [out, in, k…] whose outputs the groups divide, not {shape}"));
+        return Err(format!(
+            "is for weights [out, in, k…] whose output channels are a multiple of the groups, not {shape}"
+        ));
     }
     let (outputs, inputs) = (shape[0] / groups, shape[1]);
     let (strides, mut data) = (shape.strides(), vec![0.0; shape.elements()]);
@@ -151,7 +153,8 @@ mod tests {
         let data = draw(Initializer::TruncNormal { mean: 1.0, std: 2.0, low: 0.0, high: 2.0 }, &shape);
         assert!(data.iter().all(|x| (0.0..=2.0).contains(x)));
         let n = data.len() as f64;
-        // Within ±0.5 spreads: variance 4·(1 − 2·0.5·φ(0.5)/(2Φ(0.5) − 1)) with φ(0.5) = 0.35207, 2Φ(0.5) − 1 = 0.38292.
+        // Truncated at ±0.5 standard deviations: variance 4·(1 − 2·0.5·φ(0.5)/(2Φ(0.5) − 1)) with φ(0.5) = 0.35207,
+        // 2Φ(0.5) − 1 = 0.38292.
         let expected = 4.0 * (1.0 - 0.352_065_326_764_299_5 / 0.382_924_922_548_026);
         let mean = data.iter().sum::<f64>() / n;
         let variance = data.iter().map(|x| (x - 1.0).powi(2)).sum::<f64>() / n;
@@ -185,7 +188,7 @@ mod tests {
             assert_eq!((0..11).filter(|row| data[row * 6 + column] == 0.0).count(), 4);
         }
         assert_eq!(draw(Initializer::Eye, &Shape::from([2, 3])), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
-        // Two groups of two outputs of one input each: the first output of each group passes it on.
+        // Two groups of two outputs with one input each: the first output of each group passes the input on.
         let data = draw(Initializer::Dirac { groups: 2 }, &Shape::from([4, 1, 3]));
         assert_eq!(data, [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
     }

@@ -1,4 +1,4 @@
-//! Losses of two classes.
+//! Losses for two classes.
 
 use super::{Reduction, check, same_shape, softplus};
 use crate::tensor::Tensor;
@@ -6,17 +6,17 @@ use crate::tensor::Tensor;
 /// Options of [`bce`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bce<'g> {
-    /// Multiplies each element's loss; broadcasts.
+    /// Factor on each element's loss; broadcasts.
     pub weight: Option<Tensor<'g>>,
-    /// What becomes of the elements' losses.
+    /// How the elements' losses are reduced.
     pub reduction: Reduction,
 }
 
-/// Binary cross-entropy of probabilities `p` against targets `t` in `[0, 1]`, for any shape:
-/// `−(t·log p + (1 − t)·log(1 − p))`, `torch.nn.functional.binary_cross_entropy`.
+/// Binary cross-entropy of probabilities `p` against targets `t` in `[0, 1]`, of any shape: `−(t·log p + (1 −
+/// t)·log(1 − p))`, `torch.nn.functional.binary_cross_entropy`.
 ///
-/// A logarithm is −100 at least, as in PyTorch, and there (where `f32` holds no normal number for its argument) it is
-/// constant. Prefer [`bce_with_logits`], which has a gradient everywhere.
+/// Logarithms are clamped to at least −100, as in PyTorch; where the clamp applies, the gradient is 0. Prefer
+/// [`bce_with_logits`], which has a gradient everywhere.
 #[track_caller]
 pub fn bce<'g>(input: Tensor<'g>, target: Tensor<'g>, options: Bce<'g>) -> Tensor<'g> {
     check!(same_shape("bce", input, target));
@@ -33,17 +33,17 @@ fn bounded_log(x: Tensor<'_>) -> Tensor<'_> {
 /// Options of [`bce_with_logits`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BceWithLogits<'g> {
-    /// Multiplies each element's loss; broadcasts.
+    /// Factor on each element's loss; broadcasts.
     pub weight: Option<Tensor<'g>>,
-    /// Multiplies the part of the positive targets, to make up for their being rare; broadcasts, as `[classes]` against
-    /// `[n, classes]`.
+    /// Factor on the loss of positive targets, for unbalanced classes; broadcasts, as `[classes]` against `[n,
+    /// classes]`.
     pub pos_weight: Option<Tensor<'g>>,
-    /// What becomes of the elements' losses.
+    /// How the elements' losses are reduced.
     pub reduction: Reduction,
 }
 
-/// Binary cross-entropy of logits `x` against targets `t` in `[0, 1]`, for any shape: `softplus(x) − t·x`, or with a
-/// weight `w` of the positive ones `(1 − t)·x + (1 + (w − 1)·t)·softplus(−x)`:
+/// Binary cross-entropy of logits `x` against targets `t` in `[0, 1]`, of any shape: `softplus(x) − t·x`, or with a
+/// positive weight `w`: `(1 − t)·x + (1 + (w − 1)·t)·softplus(−x)`.
 /// `torch.nn.functional.binary_cross_entropy_with_logits`.
 #[track_caller]
 pub fn bce_with_logits<'g>(input: Tensor<'g>, target: Tensor<'g>, options: BceWithLogits<'g>) -> Tensor<'g> {
@@ -55,8 +55,8 @@ pub fn bce_with_logits<'g>(input: Tensor<'g>, target: Tensor<'g>, options: BceWi
     options.reduction.apply(options.weight.map_or(values, |weight| values * weight))
 }
 
-/// `x` where the target is 1 and `max(0, margin − x)` where it is −1, for any shape:
-/// `torch.nn.functional.hinge_embedding_loss`. (A target that is neither adds both, as in PyTorch.)
+/// `x` where the target is 1 and `max(0, margin − x)` where it is −1, of any shape:
+/// `torch.nn.functional.hinge_embedding_loss`. (For any other target the loss is the sum of both, as in PyTorch.)
 #[track_caller]
 pub fn hinge_embedding_loss<'g>(
     input: Tensor<'g>,
@@ -69,7 +69,7 @@ pub fn hinge_embedding_loss<'g>(
     reduction.apply(far + target.ne(-1.0).select(input, 0.0))
 }
 
-/// `log(1 + e^(−t·x))` for targets `t` of 1 and −1, for any shape: `torch.nn.functional.soft_margin_loss`.
+/// `log(1 + e^(−t·x))` for targets `t` of 1 and −1, of any shape: `torch.nn.functional.soft_margin_loss`.
 #[track_caller]
 pub fn soft_margin_loss<'g>(input: Tensor<'g>, target: Tensor<'g>, reduction: Reduction) -> Tensor<'g> {
     check!(same_shape("soft_margin_loss", input, target));

@@ -1,4 +1,4 @@
-//! Losses of several classes.
+//! Losses for several classes.
 
 use super::{Reduction, check, option_in};
 use crate::dtype::DType;
@@ -10,11 +10,11 @@ use crate::tensor::Tensor;
 pub struct CrossEntropy<'g> {
     /// A weight for each class, `[classes]`.
     pub weight: Option<Tensor<'g>>,
-    /// Samples with this label count for nothing (`u32` labels cannot be the default).
+    /// Samples with this label are ignored (`u32` labels cannot equal the default).
     pub ignore_index: i32,
-    /// The part `s` of the target that is spread over all classes: `(1 − s)·target + s/classes`.
+    /// The fraction `s` of the target that is spread over all classes: `(1 − s)·target + s/classes`.
     pub label_smoothing: f64,
-    /// What becomes of the samples' losses.
+    /// How the samples' losses are reduced.
     pub reduction: Reduction,
 }
 
@@ -26,12 +26,14 @@ impl Default for CrossEntropy<'_> {
 
 /// Cross-entropy of logits `[n, classes]` or `[n, classes, d…]`: `torch.nn.functional.cross_entropy`.
 ///
-/// - With integer targets `[n, d…]`, class `t` of each: `−w_t·log softmax(x)_t`. The mean divides by the sum of the weights
-///   `w_t` of the samples that count; like PyTorch's it is not a number if there are none.
-/// - With float targets of the logits' shape, probabilities `q`: `−Σ w_c·q_c·log softmax(x)_c`. The mean is over the samples.
+/// - With integer targets `t` `[n, d…]`, class indices: `−w_t·log softmax(x)_t`. The mean divides by the sum of the
+///   weights `w_t` of the samples that are not ignored; as in PyTorch it is NaN if there are none.
+/// - With float targets `q` of the logits' shape, class probabilities: `−Σ w_c·q_c·log softmax(x)_c`. The mean is
+///   over the samples.
 ///
-/// A label beyond the last class counts as the last class (a device cannot stop to report it). For `[n, classes]` logits and
-/// `u32` labels without weights, forward and gradient are one kernel each, without stored probabilities.
+/// A label beyond the last class counts as the last class, because a kernel cannot report an error. For `[n,
+/// classes]` logits and `u32` labels without weights, the forward pass and the gradient are one kernel each and store
+/// no probabilities.
 #[track_caller]
 pub fn cross_entropy<'g>(logits: Tensor<'g>, target: Tensor<'g>, options: CrossEntropy<'g>) -> Tensor<'g> {
     let (name, s) = ("cross_entropy", options.label_smoothing);
@@ -46,12 +48,12 @@ pub fn cross_entropy<'g>(logits: Tensor<'g>, target: Tensor<'g>, options: CrossE
         let rows = -options.weight.map_or(terms, |w| terms * targets.per_class(w)).sum(1);
         return options.reduction.apply(rows);
     }
-    // One row of classes a sample.
+    // One row of classes per sample.
     let rows = targets.rows_last(logits);
     let labels = target.reshape([target.shape().elements()]);
     let values = match options.weight.filter(|_| s > 0.0) {
         None => rows.cross_entropy(labels, s),
-        // Smoothing gives every class a part, and each its own weight.
+        // Label smoothing gives every class a share, with that class's own weight.
         Some(w) => {
             let all = -(rows.log_softmax(-1) * w).sum(1) * (s / targets.classes as f64);
             all + rows.cross_entropy(labels, 0.0) * targets.weights(w, labels) * (1.0 - s)
@@ -67,9 +69,9 @@ pub fn cross_entropy<'g>(logits: Tensor<'g>, target: Tensor<'g>, options: CrossE
 pub struct NllLoss<'g> {
     /// A weight for each class, `[classes]`.
     pub weight: Option<Tensor<'g>>,
-    /// Samples with this label count for nothing (`u32` labels cannot be the default).
+    /// Samples with this label are ignored (`u32` labels cannot equal the default).
     pub ignore_index: i32,
-    /// What becomes of the samples' losses.
+    /// How the samples' losses are reduced.
     pub reduction: Reduction,
 }
 
@@ -79,8 +81,9 @@ impl Default for NllLoss<'_> {
     }
 }
 
-/// The negative log-likelihood of labels `t` `[n, d…]` under log-probabilities `x` `[n, classes]` or `[n, classes, d…]`:
-/// `−w_t·x_t`, `torch.nn.functional.nll_loss`. The mean divides by the sum of the weights, as in [`cross_entropy`].
+/// The negative log-likelihood of labels `t` `[n, d…]` under log-probabilities `x` `[n, classes]` or `[n, classes,
+/// d…]`: `−w_t·x_t`, `torch.nn.functional.nll_loss`. The mean divides by the sum of the weights, as in
+/// [`cross_entropy`].
 #[track_caller]
 pub fn nll_loss<'g>(log_probs: Tensor<'g>, target: Tensor<'g>, options: NllLoss<'g>) -> Tensor<'g> {
     let name = "nll_loss";
@@ -101,13 +104,13 @@ pub fn nll_loss<'g>(log_probs: Tensor<'g>, target: Tensor<'g>, options: NllLoss<
 /// Options of [`multi_margin_loss`].
 #[derive(Debug, Clone, Copy)]
 pub struct MultiMargin<'g> {
-    /// 1, or 2 for squares.
+    /// The exponent: 1 or 2.
     pub p: u32,
-    /// By how much the label's score must exceed the others.
+    /// The margin by which the label's score must exceed the others.
     pub margin: f64,
     /// A weight for each class, `[classes]`.
     pub weight: Option<Tensor<'g>>,
-    /// What becomes of the samples' losses.
+    /// How the samples' losses are reduced.
     pub reduction: Reduction,
 }
 
@@ -117,8 +120,8 @@ impl Default for MultiMargin<'_> {
     }
 }
 
-/// The hinge loss of scores `x` `[n, classes]` against labels `t` `[n]`, `w_t·Σ_{c≠t} max(0, margin − x_t + x_c)ᵖ / classes`:
-/// `torch.nn.functional.multi_margin_loss`.
+/// The multi-class hinge loss of scores `x` `[n, classes]` against labels `t` `[n]`: `w_t·Σ_{c≠t} max(0, margin − x_t
+/// + x_c)ᵖ / classes`, `torch.nn.functional.multi_margin_loss`.
 #[track_caller]
 pub fn multi_margin_loss<'g>(input: Tensor<'g>, target: Tensor<'g>, options: MultiMargin<'g>) -> Tensor<'g> {
     let name = "multi_margin_loss";
@@ -127,7 +130,8 @@ pub fn multi_margin_loss<'g>(input: Tensor<'g>, target: Tensor<'g>, options: Mul
         Err(poisoned) => return poisoned,
     };
     if target.dtype().is_float() || target.shape().rank() != 1 {
-        let message = format!("takes scores [n, classes] and integer labels [n], but not {}", target.tensor_type());
+        let message =
+            format!("takes scores [n, classes] and integer labels [n], but the labels are {}", target.tensor_type());
         return input.graph().fail(name, message);
     }
     check!(option_in(name, input, "p", f64::from(options.p), matches!(options.p, 1 | 2)));
@@ -139,12 +143,12 @@ pub fn multi_margin_loss<'g>(input: Tensor<'g>, target: Tensor<'g>, options: Mul
     options.reduction.apply(options.weight.map_or(values, |w| values * targets.weights(w, target)))
 }
 
-/// The geometry of class scores and their targets.
+/// The shapes of class scores and their targets.
 struct Targets {
     classes: usize,
-    /// Of the scores: `[n, classes, d…]`.
+    /// The scores' shape: `[n, classes, d…]`.
     shape: Shape,
-    /// Of the labels: `[n, d…]`.
+    /// The labels' shape: `[n, d…]`.
     samples: Shape,
 }
 
@@ -162,13 +166,15 @@ impl Targets {
         }
         let (shape, given) = (scores.shape(), target.shape());
         if shape.rank() < 2 {
-            return Err(graph.fail(name, format!("takes [n, classes] or [n, classes, d…], but is given {shape}")));
+            return Err(
+                graph.fail(name, format!("takes [n, classes] or [n, classes, d…], but the input's shape is {shape}"))
+            );
         }
         let samples = Shape::from([&shape[..1], &shape[2..]].concat());
         let wanted = if target.dtype().is_float() { &shape } else { &samples };
         if given != *wanted {
             let message = format!(
-                "{shape} takes integer labels of shape {samples} or probabilities of shape {shape}, but not {}",
+                "scores {shape} need integer labels {samples} or probabilities {shape}, but the target is {}",
                 target.tensor_type()
             );
             return Err(graph.fail(name, message));
@@ -193,7 +199,7 @@ impl Targets {
         if rank == 2 { last } else { last.reshape([self.samples.elements(), self.classes]) }
     }
 
-    /// Weights `[classes]` along the scores' second axis.
+    /// Weights `[classes]`, reshaped to broadcast along the scores' second axis.
     #[track_caller]
     fn per_class<'g>(&self, weight: Tensor<'g>) -> Tensor<'g> {
         let mut shape = vec![1; self.shape.rank() - 1];
@@ -201,13 +207,14 @@ impl Targets {
         weight.reshape(shape)
     }
 
-    /// Each sample's weight, `[n·Πd]`.
+    /// The weight of each sample's label, `[n·Πd]`.
     #[track_caller]
     fn weights<'g>(&self, weight: Tensor<'g>, labels: Tensor<'g>) -> Tensor<'g> {
         weight.index_select(0, labels.as_index())
     }
 
-    /// Where a row's class is its label, as [`Tensor::cross_entropy`] takes labels: limited to the classes there are.
+    /// 1 where a row's class is its label. Labels are clamped to the existing classes, as in
+    /// [`Tensor::cross_entropy`].
     #[track_caller]
     fn is_label<'g>(&self, rows: Tensor<'g>, labels: Tensor<'g>) -> Tensor<'g> {
         let labels = labels.as_index().minimum(self.classes.saturating_sub(1) as u32);
@@ -215,7 +222,7 @@ impl Targets {
     }
 }
 
-/// Reduces the (weighted) losses of labelled samples, leaving out those to be ignored.
+/// Reduces the (weighted) losses of labelled samples, without the ignored ones.
 #[track_caller]
 fn reduce<'g>(
     values: Tensor<'g>,
@@ -225,7 +232,7 @@ fn reduce<'g>(
     ignore_index: i32,
     reduction: Reduction,
 ) -> Tensor<'g> {
-    // Whether a sample counts; `None` if all do.
+    // 1 for samples that count; `None` if all do.
     let counts = match labels.dtype() {
         DType::I32 => Some(labels.ne(ignore_index)),
         _ => u32::try_from(ignore_index).ok().map(|index| labels.ne(index)),

@@ -1,23 +1,23 @@
-//! Losses of a difference: regression.
+//! Regression losses: losses of a difference.
 
 use super::{Reduction, check, option_in, same_shape};
 use crate::tensor::Tensor;
 
-/// `(x − t)²`, for any shape: `torch.nn.functional.mse_loss`.
+/// `(x − t)²`, of any shape: `torch.nn.functional.mse_loss`.
 #[track_caller]
 pub fn mse<'g>(input: Tensor<'g>, target: Tensor<'g>, reduction: Reduction) -> Tensor<'g> {
     check!(same_shape("mse", input, target));
     reduction.apply((input - target).square())
 }
 
-/// `|x − t|`, for any shape: `torch.nn.functional.l1_loss`. The gradient where both are equal is 0.
+/// `|x − t|`, of any shape: `torch.nn.functional.l1_loss`. The gradient is 0 where both are equal.
 #[track_caller]
 pub fn l1<'g>(input: Tensor<'g>, target: Tensor<'g>, reduction: Reduction) -> Tensor<'g> {
     check!(same_shape("l1", input, target));
     reduction.apply((input - target).abs())
 }
 
-/// With `d = x − t`, `d²/2` where `|d| ≤ delta` and `delta·(|d| − delta/2)` beyond (Huber 1964), for any shape:
+/// With `d = x − t`: `d²/2` where `|d| ≤ delta`, otherwise `delta·(|d| − delta/2)` (Huber 1964), of any shape:
 /// `torch.nn.functional.huber_loss`. `delta` must be positive.
 #[track_caller]
 pub fn huber<'g>(input: Tensor<'g>, target: Tensor<'g>, delta: f64, reduction: Reduction) -> Tensor<'g> {
@@ -25,7 +25,7 @@ pub fn huber<'g>(input: Tensor<'g>, target: Tensor<'g>, delta: f64, reduction: R
     reduction.apply(quadratic_then_linear(input - target, delta))
 }
 
-/// [`huber`] divided by its threshold `beta`; [`l1`] if that is 0: `torch.nn.functional.smooth_l1_loss`.
+/// [`huber`] divided by its threshold `beta`, or [`l1`] if `beta` is 0: `torch.nn.functional.smooth_l1_loss`.
 #[track_caller]
 pub fn smooth_l1<'g>(input: Tensor<'g>, target: Tensor<'g>, beta: f64, reduction: Reduction) -> Tensor<'g> {
     if beta == 0.0 {

@@ -1,32 +1,32 @@
-//! Losses of distributions.
+//! Losses of probability distributions.
 
 use super::{Reduction, check, option_in, same_shape};
 use crate::tensor::Tensor;
 
-/// As [`Reduction`], with the mean over the batch that is the divergence's own.
+/// As [`Reduction`], and the mean over the batch, which is the divergence's mathematical definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KlReduction {
-    /// The elements stay.
+    /// No reduction.
     None,
-    /// Their mean: PyTorch's default, though it is no divergence.
+    /// The mean of the elements: PyTorch's default, though it is not the mean of the divergences.
     #[default]
     Mean,
-    /// Their sum.
+    /// The sum of the elements.
     Sum,
-    /// Their sum over the size of the first axis: the mean of the samples' divergences.
+    /// The sum divided by the size of the first axis: the mean of the samples' divergences.
     BatchMean,
 }
 
 /// Options of [`kl_div`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KlDiv {
-    /// Whether the target holds logarithms of probabilities too.
+    /// Whether the target holds log-probabilities too.
     pub log_target: bool,
-    /// What becomes of the elements.
+    /// How the elements are reduced.
     pub reduction: KlReduction,
 }
 
-/// The Kullback–Leibler divergence of a distribution with log-probabilities `x` from the target `t`, element by element, for
+/// The Kullback–Leibler divergence of a distribution with log-probabilities `x` from the target `t`, element-wise, of
 /// any shape: `t·(log t − x)` (0 where `t` is 0), or `eᵗ·(t − x)` with `log_target`: `torch.nn.functional.kl_div`.
 #[track_caller]
 pub fn kl_div<'g>(input: Tensor<'g>, target: Tensor<'g>, options: KlDiv) -> Tensor<'g> {
@@ -55,9 +55,9 @@ pub fn kl_div<'g>(input: Tensor<'g>, target: Tensor<'g>, options: KlDiv) -> Tens
 pub struct GaussianNll {
     /// Whether the constant `log(2π)/2` is added.
     pub full: bool,
-    /// The least variance.
+    /// The lower bound of the variance.
     pub eps: f64,
-    /// What becomes of the elements' losses.
+    /// How the elements' losses are reduced.
     pub reduction: Reduction,
 }
 
@@ -67,10 +67,11 @@ impl Default for GaussianNll {
     }
 }
 
-/// The negative log-likelihood of targets `t` under normal distributions of mean `x` and variance `v`:
-/// `(log v + (x − t)²/v)/2` with `v` at least `eps` (a limit the gradient does not see), `torch.nn.functional.gaussian_nll_loss`.
+/// The negative log-likelihood of targets `t` under normal distributions with mean `x` and variance `v`: `(log v + (x
+/// − t)²/v)/2`, `torch.nn.functional.gaussian_nll_loss`. `v` is clamped to at least `eps`; the gradient ignores the
+/// clamp.
 ///
-/// `var` has the input's shape, or broadcasts to it: `[n, 1]` or a scalar for `[n, d]`.
+/// `var` has the input's shape or broadcasts to it: `[n, 1]` or a scalar for `[n, d]`.
 #[track_caller]
 pub fn gaussian_nll<'g>(input: Tensor<'g>, target: Tensor<'g>, var: Tensor<'g>, options: GaussianNll) -> Tensor<'g> {
     let name = "gaussian_nll";

@@ -1,7 +1,7 @@
-//! Losses, with the semantics of `torch.nn.functional`'s.
+//! Loss functions, with the semantics of `torch.nn.functional`.
 //!
-//! Where PyTorch has keyword arguments there is a struct of options with PyTorch's defaults. Predictions and targets must
-//! have the same shape: a `[n, 1]` prediction against `[n]` targets is an error and not an `[n, n]` table.
+//! PyTorch's keyword arguments are fields of option structs, with PyTorch's defaults. Predictions and targets must
+//! have the same shape: a `[n, 1]` prediction against `[n]` targets is an error and does not broadcast to `[n, n]`.
 //!
 //! ```
 //! use wgrad::nn::loss::{self, CrossEntropy, Reduction};
@@ -32,15 +32,15 @@ pub use distribution::{GaussianNll, KlDiv, KlReduction, gaussian_nll, kl_div};
 
 use crate::tensor::Tensor;
 
-/// What becomes of the values a loss has for each sample or element.
+/// How the losses of the samples or elements are reduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reduction {
-    /// They stay.
+    /// No reduction.
     None,
-    /// Their mean.
+    /// The mean.
     #[default]
     Mean,
-    /// Their sum.
+    /// The sum.
     Sum,
 }
 
@@ -55,7 +55,7 @@ impl Reduction {
     }
 }
 
-/// Records an error unless both have the same shape.
+/// Records an error unless both tensors have the same shape.
 #[track_caller]
 fn same_shape<'g>(name: &str, input: Tensor<'g>, target: Tensor<'g>) -> Result<(), Tensor<'g>> {
     let (a, b) = (input.shape(), target.shape());
@@ -66,13 +66,13 @@ fn same_shape<'g>(name: &str, input: Tensor<'g>, target: Tensor<'g>) -> Result<(
     Err(input.graph().fail(name, message))
 }
 
-/// Records an error unless an option lies where it must.
+/// Records an error unless `fits`: an option's value is out of its range.
 #[track_caller]
 fn option_in<'g>(name: &str, input: Tensor<'g>, option: &str, value: f64, fits: bool) -> Result<(), Tensor<'g>> {
     if fits { Ok(()) } else { Err(input.graph().fail(name, format!("{option} cannot be {value}"))) }
 }
 
-/// Gives back the poisoned tensor of a failed check.
+/// Returns the poisoned tensor of a failed check.
 macro_rules! check {
     ($($result:expr),+) => {$(
         if let Err(poisoned) = $result {
@@ -82,7 +82,7 @@ macro_rules! check {
 }
 use check;
 
-/// `log(1 + eˣ)` for any `x`; [`Tensor::softplus`], like PyTorch's, leaves out what is small above its threshold.
+/// `log(1 + eˣ)` for any `x`. [`Tensor::softplus`], like PyTorch's, drops the small term above its threshold.
 #[track_caller]
 fn softplus(x: Tensor<'_>) -> Tensor<'_> {
     -(-x).log_sigmoid()

@@ -1,10 +1,10 @@
-//! Convolution (cross-correlation, as in PyTorch), 1-D and 2-D as one operation, and its two gradients:
+//! Convolution (cross-correlation, as in PyTorch) and its two gradients; 1-D and 2-D are one operation:
 //!
 //! `y[n, o, p] = Σ_{c, q} w[o, c, q] · x[n, c + first(o), p·stride + q·dilation − padding]`
 //!
-//! where `p` and `q` run over the output's and the kernel's spatial positions, `c` over the channels of `o`'s group,
-//! and `x` is 0 outside its bounds. The sum is linear in `x` and in `w`, so each of the three operations is a gradient
-//! of the other two:
+//! `p` and `q` run over the spatial positions of the output and of the kernel, `c` over the channels of `o`'s group,
+//! and `x` is 0 outside of its bounds. The sum is linear in `x` and in `w`, so each of the three operations is a
+//! gradient of the other two:
 //! - forward `(x, w) → y`,
 //! - input gradient `(y, w) → x` (also the transposed convolution),
 //! - weight gradient `(x, y) → w`.
@@ -16,9 +16,9 @@ use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
 
-/// Stride, padding, dilation and groups; names and meaning as in `torch.nn.Conv1d` and `Conv2d`.
+/// Stride, padding, dilation and groups, with the names and semantics of `torch.nn.Conv1d` and `Conv2d`.
 ///
-/// A per-axis setting holds one number for each spatial axis, or one number for all of them.
+/// Each setting has one number per spatial axis, or one number for all of them. `groups` is a single number.
 ///
 /// ```
 /// use wgrad::{ConvOptions, DType, Graph};
@@ -29,13 +29,13 @@ use crate::tensor::Tensor;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ConvOptions {
-    /// Input positions between neighbouring output positions; 1 or more.
+    /// Distance between the input positions of neighbouring outputs; 1 or more.
     pub stride: Vec<usize>,
     /// Zeros added on both sides of each spatial axis.
     pub padding: Vec<usize>,
-    /// Input positions between neighbouring kernel positions; 1 or more.
+    /// Distance between the input positions of neighbouring kernel elements; 1 or more.
     pub dilation: Vec<usize>,
-    /// Independent groups of channels; divides both channel counts.
+    /// Number of channel groups; it must divide both channel counts.
     pub groups: usize,
 }
 
@@ -45,9 +45,9 @@ impl Default for ConvOptions {
     }
 }
 
-/// One number for all spatial axes, or one for each.
+/// One number for all spatial axes, or one number for each.
 pub trait PerAxis {
-    /// As a list.
+    /// The numbers as a list.
     fn list(self) -> Vec<usize>;
 }
 impl PerAxis for usize {
@@ -93,36 +93,36 @@ impl ConvOptions {
     }
 }
 
-/// Which of the three operations.
+/// One of the three operations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ConvKind {
     /// `(x, w) → y`.
     Forward,
-    /// `(y, w) → x`, for inputs of this spatial size.
+    /// `(y, w) → x`; holds the spatial size of `x`.
     InputGrad(Vec<usize>),
-    /// `(x, y) → w`, for kernels of this spatial size.
+    /// `(x, y) → w`; holds the spatial size of `w`.
     WeightGrad(Vec<usize>),
 }
 
 /// A convolution or one of its gradients.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Conv {
-    /// Which.
+    /// Which of the three operations.
     pub kind: ConvKind,
-    /// Of which convolution.
+    /// The settings of the convolution.
     pub options: ConvOptions,
 }
 
-/// The sizes of a convolution; a 1-D one has height 1. `[0]` is height, `[1]` width.
+/// The sizes of a convolution. Index 0 is the height, index 1 the width; a 1-D convolution has height 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConvGeometry {
-    /// Samples.
+    /// Batch size.
     pub batch: usize,
     /// Channels of `x`.
     pub in_channels: usize,
     /// Channels of `y`.
     pub out_channels: usize,
-    /// Groups.
+    /// Number of groups.
     pub groups: usize,
     /// Spatial size of `x`.
     pub input: [usize; 2],
@@ -139,22 +139,23 @@ pub struct ConvGeometry {
 }
 
 impl ConvGeometry {
-    /// Channels of `x` in a group.
+    /// Channels of `x` per group.
     pub fn group_in(&self) -> usize {
         self.in_channels / self.groups
     }
-    /// Channels of `y` in a group.
+    /// Channels of `y` per group.
     pub fn group_out(&self) -> usize {
         self.out_channels / self.groups
     }
-    /// The input position kernel position `q` meets at output position `p` on `axis`, if inside the input.
+    /// The input position, along `axis`, that kernel position `q` reads for output position `p`; `None` if it is
+    /// padding.
     pub fn input_position(&self, axis: usize, p: usize, q: usize) -> Option<usize> {
         (p * self.stride[axis] + q * self.dilation[axis])
             .checked_sub(self.padding[axis])
             .filter(|&i| i < self.input[axis])
     }
-    /// Calls `f(x, w, y)` with the linear indices of every term of the defining sum.
-    fn for_each_product(&self, mut f: impl FnMut(usize, usize, usize)) {
+    /// Calls `f(x, w, y)` with the linear indices of every term `w·x` of the defining sum.
+    fn for_each_term(&self, mut f: impl FnMut(usize, usize, usize)) {
         let ([ih, iw], [oh, ow], [kh, kw]) = (self.input, self.output, self.kernel);
         for n in 0..self.batch {
             for o in 0..self.out_channels {
@@ -178,10 +179,10 @@ impl ConvGeometry {
     }
 }
 
-/// A setting for height and width, from one number or one for each of `rank` spatial axes.
+/// A setting as height and width, given as one number or one for each of `rank` spatial axes.
 pub(crate) fn per_axis(name: &str, list: &[usize], rank: usize, least: usize) -> Result<[usize; 2], String> {
     if list.len() != 1 && list.len() != rank {
-        return Err(format!("{name} {list:?} needs one number, or one for each of the {rank} spatial axes"));
+        return Err(format!("{name} {list:?} must be one number, or one for each of the {rank} spatial axes"));
     }
     if list.iter().any(|&v| v < least || v > 1 << 20) {
         return Err(format!("{name} {list:?} must lie in {least}..=1048576"));
@@ -194,7 +195,7 @@ fn spatial(sizes: &[usize]) -> [usize; 2] {
 }
 
 impl Conv {
-    /// The sizes, from the inputs' shapes, or what is wrong with them.
+    /// The sizes, from the operands' shapes, or what is wrong with them.
     pub fn geometry(&self, a: &Shape, b: &Shape) -> Result<ConvGeometry, String> {
         let rank = a.rank().wrapping_sub(2);
         if !(1..=2).contains(&rank) || a.rank() != b.rank() {
@@ -232,20 +233,23 @@ impl Conv {
             }
             ConvKind::InputGrad(size) => {
                 if size.len() != rank {
-                    return Err(format!("input size {size:?} needs {rank} numbers"));
+                    return Err(format!("input size {size:?} must be {rank} numbers"));
                 }
                 if a[1] != b[0] {
-                    return Err(format!("input {a} has {} channels, but weight {b} gives {}", a[1], b[0]));
+                    return Err(format!(
+                        "input {a} has {} channels, but weight {b} has {} output channels",
+                        a[1], b[0]
+                    ));
                 }
                 (g.in_channels, g.input) = (b[1] * o.groups, spatial(size));
                 Some(sa)
             }
             ConvKind::WeightGrad(size) => {
                 if size.len() != rank {
-                    return Err(format!("kernel size {size:?} needs {rank} numbers"));
+                    return Err(format!("kernel size {size:?} must be {rank} numbers"));
                 }
                 if a[0] != b[0] {
-                    return Err(format!("{a} and {b} hold different numbers of samples"));
+                    return Err(format!("{a} and {b} have different batch sizes"));
                 }
                 (g.out_channels, g.kernel) = (b[1], spatial(size));
                 Some(sb)
@@ -258,19 +262,19 @@ impl Conv {
             ));
         }
         for axis in 0..2 {
-            let (reach, room) =
+            let (reach, padded) =
                 (dilation[axis] * g.kernel[axis].saturating_sub(1) + 1, g.input[axis] + 2 * padding[axis]);
-            if g.kernel[axis] == 0 || reach > room {
+            if g.kernel[axis] == 0 || reach > padded {
                 return Err(format!(
                     "a kernel of size {} with dilation {} does not fit the input of size {} with padding {}",
                     g.kernel[axis], dilation[axis], g.input[axis], padding[axis]
                 ));
             }
-            g.output[axis] = (room - reach) / stride[axis] + 1;
+            g.output[axis] = (padded - reach) / stride[axis] + 1;
         }
         match given_output {
             Some(given) if given != g.output => Err(format!(
-                "an output of size {given:?} does not belong to input size {:?}: that gives {:?}",
+                "an output of size {given:?} does not match input size {:?}, whose output has size {:?}",
                 g.input, g.output
             )),
             _ => Ok(g),
@@ -321,9 +325,9 @@ impl Operation for Conv {
         let [da, db] = [cx.wanted[0], cx.wanted[1]];
         match self.kind {
             ConvKind::Forward => vec![da.then(|| input_grad(g, b, a)), db.then(|| weight_grad(a, g, b))],
-            // Here a is an output's gradient, b the weight, and g has the input's shape.
+            // Here `a` is the output's gradient, `b` the weight, and `g` has the input's shape.
             ConvKind::InputGrad(_) => vec![da.then(|| forward(g, b)), db.then(|| weight_grad(g, a, b))],
-            // Here a is an input, b an output's gradient, and g has the weight's shape.
+            // Here `a` is the input, `b` the output's gradient, and `g` has the weight's shape.
             ConvKind::WeightGrad(_) => vec![da.then(|| input_grad(b, g, a)), db.then(|| forward(a, g))],
         }
     }
@@ -332,7 +336,7 @@ impl Operation for Conv {
         let (a, b) = (inputs[0], inputs[1]);
         let mut out = RefTensor::from_fn(&output.shape, output.dtype, |_| 0.0);
         let Ok(geometry) = self.geometry(&a.shape, &b.shape) else { unreachable!("checked by infer") };
-        geometry.for_each_product(|x, w, y| match self.kind {
+        geometry.for_each_term(|x, w, y| match self.kind {
             ConvKind::Forward => out.data[y] += a.data[x] * b.data[w],
             ConvKind::InputGrad(_) => out.data[x] += a.data[y] * b.data[w],
             ConvKind::WeightGrad(_) => out.data[w] += a.data[x] * b.data[y],

@@ -1,11 +1,11 @@
-//! Pooling over windows of the spatial axes, 1-D and 2-D as one operation, and what its gradients need. For a plane
+//! Pooling over windows of the spatial axes, and what its gradients need; 1-D and 2-D are one operation. For a plane
 //! (one channel of one sample) with windows `W_o`:
-//! - max `y[o] = max_{i ∈ W_o} x[i]`, and argmax: the position in the plane of the first of the largest. A NaN counts as
-//!   larger than any number;
-//! - put `(g, places) → x[i] = Σ_{o: places[o] = i} g[o]`, the adjoint of taking elements at an argmax;
+//! - max `y[o] = max_{i ∈ W_o} x[i]`, and argmax: the index in the plane of the first maximum. A NaN counts as larger
+//!   than any number;
+//! - put `(g, places) → x[i] = Σ_{o: places[o] = i} g[o]`, the adjoint of taking the elements at an argmax;
 //! - average `y[o] = Σ_{i ∈ W_o} x[i] / d_o`, and its adjoint `x[i] = Σ_{o: i ∈ W_o} g[o] / d_o`.
 //!
-//! The two gradients look at the windows around an element, so nothing is added atomically and results are reproducible.
+//! The two gradients gather from the windows around an element. They need no atomics, so results are reproducible.
 
 mod windows;
 
@@ -19,42 +19,42 @@ use crate::reference::RefTensor;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
 
-/// Which operation on windows.
+/// One of the pooling operations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum PoolKind {
-    /// `x → y`: the largest of each window.
+    /// `x → y`: the maximum of each window.
     Max,
-    /// `x → places`, `u32`: where in its plane that is.
+    /// `x → places`, `u32`: the index of that maximum in its plane.
     ArgMax,
-    /// `(g, places) → x`, for planes of this spatial size.
+    /// `(g, places) → x`; holds the spatial size of `x`.
     Put(Vec<usize>),
     /// `x → y`: the average of each window.
     Average,
-    /// `g → x`, for planes of this spatial size.
+    /// `g → x`; holds the spatial size of `x`.
     AverageGrad(Vec<usize>),
 }
 
-/// A pooling or one of its gradients.
+/// A pooling operation or one of its gradients.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
-    /// Which.
+    /// Which operation.
     pub kind: PoolKind,
-    /// Of which windows.
+    /// The windows.
     pub windows: Windows,
 }
 
 impl Pool {
-    /// The sizes, from the first operand's shape.
+    /// The sizes, from the first operand's shape, or what is wrong with it.
     pub(crate) fn geometry(&self, a: &Shape) -> Result<PoolGeometry, String> {
         let average = matches!(self.kind, PoolKind::Average | PoolKind::AverageGrad(_));
         match &self.kind {
             PoolKind::Put(size) | PoolKind::AverageGrad(size) => {
                 if a.rank() != size.len() + 2 {
-                    return Err(format!("an input of size {size:?} does not go with a gradient of shape {a}"));
+                    return Err(format!("an input of size {size:?} does not match a gradient of shape {a}"));
                 }
                 let geometry = self.windows.geometry(&[&a[..2], size].concat().into(), average)?;
                 if a[2..] != geometry.output_shape(a.rank()) {
-                    return Err(format!("a gradient of shape {a} does not belong to an input of size {size:?}"));
+                    return Err(format!("a gradient of shape {a} does not match an input of size {size:?}"));
                 }
                 Ok(geometry)
             }
@@ -66,7 +66,7 @@ impl Pool {
     }
 }
 
-/// The index, in the plane, of the first of the largest; NaN is larger than any number.
+/// The index, in the plane, of the first maximum of a window; NaN is larger than any number.
 fn first_largest(plane: &[f64], window: impl Iterator<Item = usize>) -> usize {
     window
         .reduce(|best, i| if plane[i] > plane[best] || (plane[i].is_nan() && !plane[best].is_nan()) { i } else { best })
@@ -158,7 +158,7 @@ impl Operation for Pool {
                 }
                 PoolKind::Put(_) => {
                     let place = inputs[1].data[plane * n + o] as usize;
-                    // A place outside of the window is no place of a maximum, and gets nothing.
+                    // A place outside of the window cannot be the maximum's index: it gets no gradient.
                     if g.window(oy, ox).any(|i| i == place) {
                         out.data[plane * m + place] += inputs[0].data[plane * n + o];
                     }
@@ -180,7 +180,7 @@ impl Operation for Pool {
         let output = TensorType::new(&value.shape, value.dtype);
         let magnitude = inputs[0].abs();
         let operands: Vec<&RefTensor> = std::iter::once(&magnitude).chain(inputs[1..].iter().copied()).collect();
-        // The divisions round too.
+        // The divisions round, too.
         let scale = 1.0 + accumulation_error(g.window_size());
         self.reference(&operands, &output).data.iter().map(|m| scale * m).collect()
     }

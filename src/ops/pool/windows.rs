@@ -1,12 +1,12 @@
-//! Which elements of an axis a pooling window sees.
+//! Which elements of an axis a pooling window covers.
 
 use crate::ops::conv::{PerAxis, per_axis};
 use crate::shape::Shape;
 use std::ops::Range;
 
-/// A pooling's settings; names and meaning as in `torch.nn.MaxPool2d` and `AvgPool2d`.
+/// Pooling settings, with the names and semantics of `torch.nn.MaxPool2d` and `AvgPool2d`.
 ///
-/// A per-axis setting holds one number for each spatial axis, or one number for all of them.
+/// Each per-axis setting has one number per spatial axis, or one number for all of them.
 ///
 /// ```
 /// use wgrad::{DType, Graph, PoolOptions};
@@ -17,24 +17,24 @@ use std::ops::Range;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PoolOptions {
-    /// Elements of a window along each spatial axis.
+    /// Size of a window along each spatial axis.
     pub kernel: Vec<usize>,
-    /// Elements between neighbouring windows; the kernel's size if `None`.
+    /// Distance between neighbouring windows; the kernel size if `None`.
     pub stride: Option<Vec<usize>>,
-    /// Elements added on both sides of each spatial axis: 0 for an average, never the largest for a maximum.
+    /// Padding on both sides of each spatial axis: zeros for an average; ignored by a maximum.
     pub padding: Vec<usize>,
-    /// Elements between a window's neighbours; 1 for averages.
+    /// Distance between neighbouring elements of a window; average pooling allows only 1.
     pub dilation: Vec<usize>,
-    /// Whether a window that only begins inside the padded axis counts.
+    /// Whether the number of windows is rounded up: a window that only begins inside of the padded axis counts.
     pub ceil_mode: bool,
-    /// Whether an average counts the padding's elements.
+    /// Whether an average counts the elements of the padding.
     pub count_include_pad: bool,
-    /// What an average's sum is divided by instead of the window's elements.
+    /// The divisor of an average, instead of the number of elements of the window.
     pub divisor_override: Option<usize>,
 }
 
 impl PoolOptions {
-    /// Windows of this size next to each other.
+    /// Windows of this size, next to each other without padding.
     pub fn new(kernel: impl PerAxis) -> Self {
         PoolOptions {
             kernel: kernel.list(),
@@ -51,7 +51,7 @@ impl PoolOptions {
         self.stride = Some(stride.list());
         self
     }
-    /// Sets the padding: at most half of a window's reach.
+    /// Sets the padding: at most half of a window's extent.
     pub fn padding(mut self, padding: impl PerAxis) -> Self {
         self.padding = padding.list();
         self
@@ -66,62 +66,62 @@ impl PoolOptions {
         self.ceil_mode = on;
         self
     }
-    /// Sets whether an average counts padding.
+    /// Sets whether an average counts the padding.
     pub fn count_include_pad(mut self, on: bool) -> Self {
         self.count_include_pad = on;
         self
     }
-    /// Sets what an average divides by.
+    /// Sets the divisor of an average.
     pub fn divisor_override(mut self, divisor: usize) -> Self {
         self.divisor_override = Some(divisor);
         self
     }
 }
 
-/// Where the windows are.
+/// Where the windows lie.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Windows {
-    /// Of one size, evenly spaced.
+    /// Windows of one size, evenly spaced.
     Sliding(PoolOptions),
-    /// So many along each spatial axis, of nearly equal sizes: window `o` of `n` over `size` elements goes from
-    /// `⌊o·size/n⌋` to `⌈(o+1)·size/n⌉`.
+    /// As many windows along each spatial axis as the list says, of nearly equal sizes: window `o` of `n` over `size`
+    /// elements covers `⌊o·size/n⌋` to `⌈(o+1)·size/n⌉` (exclusive).
     Adaptive(Vec<usize>),
 }
 
 /// The windows along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AxisWindows {
-    /// Elements of the axis.
+    /// Number of elements of the axis.
     pub input: usize,
-    /// Windows.
+    /// Number of windows.
     pub output: usize,
-    /// Elements of a window, padding included; unused if adaptive.
+    /// Number of elements of a window, including padding; unused if adaptive.
     pub kernel: usize,
-    /// Elements between neighbouring windows.
+    /// Distance between neighbouring windows.
     pub stride: usize,
     /// Padding before the first element.
     pub padding: usize,
-    /// Elements between a window's neighbours.
+    /// Distance between neighbouring elements of a window.
     pub dilation: usize,
 }
 
-/// The sizes of a pooling; a 1-D one has height 1. `axes[0]` is height, `axes[1]` width.
+/// The sizes of a pooling. `axes[0]` is the height, `axes[1]` the width; a 1-D pooling has height 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PoolGeometry {
-    /// Samples times channels.
+    /// Number of planes: samples times channels.
     pub planes: usize,
     /// The windows along each axis.
     pub axes: [AxisWindows; 2],
     /// Whether the windows are adaptive.
     pub adaptive: bool,
-    /// Whether an average counts padding.
+    /// Whether an average counts the padding.
     pub include_padding: bool,
-    /// What an average divides by, if not by the elements counted.
+    /// The divisor of an average, if it is not the number of elements counted.
     pub divisor: Option<usize>,
 }
 
 impl AxisWindows {
-    /// The first element of window `o`, which may lie in the padding, and how many elements it has.
+    /// The first element of window `o`, which may lie in the padding, and the window's number of elements.
     fn window(&self, adaptive: bool, o: usize) -> (isize, usize) {
         if adaptive {
             let start = o * self.input / self.output;
@@ -129,7 +129,7 @@ impl AxisWindows {
         }
         ((o * self.stride) as isize - self.padding as isize, self.kernel)
     }
-    /// The elements of the axis that window `o` sees.
+    /// The elements of the axis that window `o` covers.
     pub fn seen(&self, adaptive: bool, o: usize) -> std::iter::StepBy<Range<usize>> {
         let (start, count) = self.window(adaptive, o);
         let (step, end) = (self.dilation, start + (count * self.dilation) as isize);
@@ -137,16 +137,16 @@ impl AxisWindows {
         let first = (start + before as isize) as usize;
         (first..(end.max(0) as usize).min(self.input).max(first)).step_by(step)
     }
-    /// How many elements of window `o` an average counts.
+    /// The number of elements of window `o` that an average counts.
     pub fn counted(&self, adaptive: bool, include_padding: bool, o: usize) -> usize {
         if !include_padding || adaptive {
             return self.seen(adaptive, o).len();
         }
-        // As far as the padded axis goes.
+        // Only as far as the padded axis goes.
         let (start, count) = self.window(adaptive, o);
         (start + count as isize).min((self.input + self.padding) as isize).saturating_sub(start) as usize
     }
-    /// The windows among which those that see element `i` are.
+    /// A range of windows that includes all those that cover element `i`.
     pub fn covering(&self, adaptive: bool, i: usize) -> Range<usize> {
         if adaptive {
             return i * self.output / self.input..((i + 1) * self.output).div_ceil(self.input);
@@ -159,8 +159,8 @@ impl AxisWindows {
 }
 
 impl Windows {
-    /// The sizes for an input of this shape, `[n, c, l]` or `[n, c, h, w]`, or what is wrong; `average` if the windows are
-    /// averaged.
+    /// The sizes for an input of shape `[n, c, l]` or `[n, c, h, w]`, or what is wrong; `average` says whether the
+    /// windows are averaged.
     pub fn geometry(&self, shape: &Shape, average: bool) -> Result<PoolGeometry, String> {
         let rank = shape.rank().wrapping_sub(2);
         if !(1..=2).contains(&rank) {
@@ -179,7 +179,7 @@ impl Windows {
                     axis.output = output;
                     if axis.input == 0 || axis.input.saturating_mul(output + 1) > 1 << 31 {
                         return Err(format!(
-                            "cannot make {output} windows of the {} elements of an axis of {shape}",
+                            "cannot split the {} elements of an axis of {shape} into {output} windows",
                             axis.input
                         ));
                     }
@@ -191,7 +191,7 @@ impl Windows {
                 let padding = per_axis("the padding", &o.padding, rank, 0)?;
                 let dilation = per_axis("the dilation", &o.dilation, rank, 1)?;
                 if average && dilation != [1, 1] {
-                    return Err("an average's windows have no dilation".into());
+                    return Err("average pooling does not support dilation".into());
                 }
                 if o.divisor_override == Some(0) {
                     return Err("the divisor must not be 0".into());
@@ -210,7 +210,7 @@ impl Windows {
                     axis.output = axis.count(o.ceil_mode)?;
                     if (0..axis.output).any(|o| axis.seen(false, o).len() == 0) {
                         return Err(format!(
-                            "a window of {} elements with dilation {} sees nothing but padding of an axis of size {}",
+                            "a window of {} elements with dilation {} covers only padding of an axis of size {}",
                             axis.kernel, axis.dilation, axis.input
                         ));
                     }
@@ -224,53 +224,53 @@ impl Windows {
 impl AxisWindows {
     /// The number of sliding windows.
     fn count(&self, ceil_mode: bool) -> Result<usize, String> {
-        let (reach, room) = ((self.kernel - 1) * self.dilation + 1, self.input + 2 * self.padding);
+        let (reach, padded) = ((self.kernel - 1) * self.dilation + 1, self.input + 2 * self.padding);
         if self.padding > reach / 2 {
-            return Err(format!("the padding {} must be at most half of the window's reach {reach}", self.padding));
+            return Err(format!("the padding {} must be at most half of the window's extent {reach}", self.padding));
         }
-        if self.input == 0 || reach > room {
+        if self.input == 0 || reach > padded {
             return Err(format!(
                 "a window of {} elements with dilation {} does not fit an axis of size {} with padding {}",
                 self.kernel, self.dilation, self.input, self.padding
             ));
         }
-        let free = room - reach;
+        let free = padded - reach;
         if !ceil_mode {
             return Ok(free / self.stride + 1);
         }
-        // The last window must begin inside the axis or the padding before it.
+        // The last window must begin inside of the axis or of the padding before it.
         let windows = free.div_ceil(self.stride) + 1;
         Ok(if (windows - 1) * self.stride >= self.input + self.padding { windows - 1 } else { windows })
     }
 }
 
 impl PoolGeometry {
-    /// Elements of a plane of the input.
+    /// Number of elements of an input plane.
     pub fn input_size(&self) -> usize {
         self.axes[0].input * self.axes[1].input
     }
-    /// Windows of a plane.
+    /// Number of windows of a plane.
     pub fn output_size(&self) -> usize {
         self.axes[0].output * self.axes[1].output
     }
-    /// Elements of the largest window.
+    /// Number of elements of the largest window.
     pub fn window_size(&self) -> usize {
         let largest = |axis: &AxisWindows| {
             if self.adaptive { axis.input.div_ceil(axis.output) + 1 } else { axis.kernel }
         };
         self.axes.iter().map(largest).product()
     }
-    /// The output's spatial size, for an operand of `rank` axes.
+    /// The output's spatial size, for an operand of rank `rank`.
     pub fn output_shape(&self, rank: usize) -> Vec<usize> {
         let sizes = [self.axes[0].output, self.axes[1].output];
         sizes[4 - rank..].to_vec()
     }
-    /// What window `(oy, ox)` of an average is divided by.
+    /// The divisor of window `(oy, ox)` of an average.
     pub fn divisor(&self, oy: usize, ox: usize) -> usize {
         let count = |k: usize, o| self.axes[k].counted(self.adaptive, self.include_padding, o);
         self.divisor.unwrap_or_else(|| count(0, oy) * count(1, ox))
     }
-    /// The linear indices, within a plane, of what window `(oy, ox)` sees, row-major.
+    /// The linear indices, within a plane, of the elements that window `(oy, ox)` covers, in row-major order.
     pub fn window(&self, oy: usize, ox: usize) -> impl Iterator<Item = usize> + '_ {
         let columns = self.axes[1].seen(self.adaptive, ox);
         let width = self.axes[1].input;

@@ -1,4 +1,4 @@
-//! How parameters start: a name, or a table where there is more to say.
+//! Settings of initialisers: a name, or a table with more settings.
 
 use crate::nn::Initializer;
 use crate::nn::init::{Fan, Nonlinearity};
@@ -7,7 +7,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-/// Which fan keeps its variance.
+/// The fan to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -17,7 +17,7 @@ pub enum FanConfig {
     FanOut,
 }
 
-/// What follows the layer.
+/// The nonlinearity after the layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -31,7 +31,7 @@ pub enum NonlinearityConfig {
     Selu,
 }
 
-/// How a parameter starts: in TOML `"kaiming_uniform"`, or `{ type = "kaiming_uniform", mode = "fan_out" }`.
+/// How a parameter is initialised: in TOML `"kaiming_uniform"`, or `{ type = "kaiming_uniform", mode = "fan_out" }`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields, remote = "Self")]
 #[allow(missing_docs)]
@@ -44,7 +44,7 @@ pub enum InitConfig {
         mode: FanConfig,
         #[serde(default)]
         nonlinearity: NonlinearityConfig,
-        /// The slope of a leaky ReLU.
+        /// The slope of the leaky ReLU.
         #[serde(default)]
         a: f64,
     },
@@ -53,7 +53,7 @@ pub enum InitConfig {
         mode: FanConfig,
         #[serde(default)]
         nonlinearity: NonlinearityConfig,
-        /// The slope of a leaky ReLU.
+        /// The slope of the leaky ReLU.
         #[serde(default)]
         a: f64,
     },
@@ -125,11 +125,11 @@ fn single() -> usize {
 }
 
 impl InitConfig {
-    /// He's uniform distribution for a ReLU.
+    /// He's uniform initialisation for ReLU.
     pub const KAIMING_UNIFORM: InitConfig =
         InitConfig::KaimingUniform { mode: FanConfig::FanIn, nonlinearity: NonlinearityConfig::Relu, a: 0.0 };
 
-    /// The initialiser, where the layer's own default is `default`.
+    /// The initialiser; `default` where this is the layer's default.
     pub fn initializer_or(self, default: Initializer) -> Initializer {
         if self == InitConfig::Default { default } else { self.initializer() }
     }
@@ -168,7 +168,7 @@ impl InitConfig {
         }
     }
 
-    /// As its name alone, if that says all.
+    /// Its name, if it has no other settings.
     fn short(&self) -> Option<&'static str> {
         let name = match self {
             InitConfig::Default => "default",

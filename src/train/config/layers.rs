@@ -1,24 +1,24 @@
-//! The network's settings.
+//! Settings of the network.
 
 use super::init::InitConfig;
 use serde::{Deserialize, Serialize};
 
-/// The network: the shape its first layer sees, and the layers.
+/// The network: the input shape of its first layer, and the layers.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// The shape of one sample, e.g. `[1, 40]` for a convolution over MNIST-1D; the data's own by default.
+    /// The shape of one sample, e.g. `[1, 40]` for a convolution over MNIST-1D; by default that of the data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Vec<usize>>,
-    /// The layers, first to last. The last one must give one number a class.
+    /// The layers in order. The last one must output one number per class.
     pub layers: Vec<LayerConfig>,
 }
 
-/// A size along each spatial axis.
+/// A size for each spatial axis.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum KernelSize {
-    /// The same for all axes.
+    /// The same for all spatial axes.
     All(usize),
     /// Height and width.
     Each([usize; 2]),
@@ -32,11 +32,11 @@ impl KernelSize {
             KernelSize::Each(pair) => pair,
         }
     }
-    /// As one number; in words why not.
+    /// As a single number, or why that is not possible.
     pub fn single(self) -> Result<usize, String> {
         match self {
             KernelSize::All(n) => Ok(n),
-            KernelSize::Each(pair) => Err(format!("takes one number along its one axis, but is given {pair:?}")),
+            KernelSize::Each(pair) => Err(format!("takes one number for its one axis, but got {pair:?}")),
         }
     }
 }
@@ -78,7 +78,7 @@ fn last_axis() -> isize {
     -1
 }
 
-/// A layer; `type` names it. Input sizes may be left out: they follow from the layer before.
+/// A layer, named by `type`. Input sizes are omitted: they follow from the previous layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -149,7 +149,7 @@ pub enum LayerConfig {
     BatchNorm1d(BatchNormConfig),
     BatchNorm2d(BatchNormConfig),
     LayerNorm {
-        /// The last axes; the last one by default.
+        /// The trailing axes; by default the last one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         normalized_shape: Option<Vec<usize>>,
         #[serde(default = "norm_eps")]
@@ -167,7 +167,7 @@ pub enum LayerConfig {
         affine: bool,
     },
     RmsNorm {
-        /// The last axes; the last one by default.
+        /// The trailing axes; by default the last one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         normalized_shape: Option<Vec<usize>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,7 +180,7 @@ pub enum LayerConfig {
         embedding_dim: usize,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         padding_idx: Option<usize>,
-        /// Standard normal by default.
+        /// By default standard normal.
         #[serde(default)]
         weight_init: InitConfig,
     },
@@ -194,7 +194,7 @@ pub enum LayerConfig {
     Rnn(RnnConfig),
     Gru(RecurrentConfig),
     Lstm(RecurrentConfig),
-    /// What goes in is added to what comes out.
+    /// A residual connection: the layers' input is added to their output.
     Residual {
         layers: Vec<LayerConfig>,
     },
@@ -244,7 +244,7 @@ pub enum LayerConfig {
         init: f64,
     },
     Glu {
-        /// Counted with the batch's axis, as in PyTorch.
+        /// The axis, counted with the batch axis, as in PyTorch.
         #[serde(default = "last_axis")]
         dim: isize,
     },
@@ -254,7 +254,7 @@ pub enum LayerConfig {
     },
 }
 
-/// A transposed convolution's settings; in one dimension sizes are single numbers.
+/// Settings of a transposed convolution; for one dimension, sizes are single numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -281,7 +281,7 @@ pub struct ConvTransposeConfig {
     pub bias_init: InitConfig,
 }
 
-/// A maximum pooling's settings; the stride is the kernel's size by default.
+/// Settings of max pooling; the stride is the kernel size by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -297,7 +297,7 @@ pub struct MaxPoolConfig {
     pub ceil_mode: bool,
 }
 
-/// An average pooling's settings; the stride is the kernel's size by default.
+/// Settings of average pooling; the stride is the kernel size by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -315,7 +315,7 @@ pub struct AvgPoolConfig {
     pub divisor_override: Option<usize>,
 }
 
-/// A batch normalisation's settings.
+/// Settings of batch normalisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -332,18 +332,18 @@ pub struct BatchNormConfig {
     pub track_running_stats: bool,
 }
 
-/// What a recurrent layer hands on.
+/// The output of a recurrent layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecurrentOutput {
-    /// The hidden values of every step, `[l, hidden]`.
+    /// The hidden state of every time step, `[l, hidden]`.
     #[default]
     Sequence,
-    /// Those at the end, `[hidden]`.
+    /// The final hidden state, `[hidden]`.
     Last,
 }
 
-/// A recurrent layer's settings. A sample is `[l, in]`.
+/// Settings of a recurrent layer. A sample is `[l, in]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -359,7 +359,7 @@ pub struct RecurrentConfig {
     pub output: RecurrentOutput,
 }
 
-/// What an Elman network applies.
+/// The nonlinearity of an Elman network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -369,7 +369,7 @@ pub enum RnnNonlinearity {
     Relu,
 }
 
-/// An Elman network's settings. A sample is `[l, in]`.
+/// Settings of an Elman network. A sample is `[l, in]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]

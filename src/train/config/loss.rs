@@ -1,15 +1,15 @@
-//! The loss's settings.
+//! Settings of the loss.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// The loss. All but cross-entropy and the multi-class hinge take the labels as one-hot vectors.
+/// The loss. All except cross-entropy and the multi-class hinge loss take the labels as one-hot vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum LossConfig {
     /// Cross-entropy of logits against the labels.
     CrossEntropy {
-        /// In `[0, 1]`.
+        /// The label smoothing, in `[0, 1]`.
         #[serde(default)]
         label_smoothing: f64,
     },
@@ -19,13 +19,13 @@ pub enum LossConfig {
     L1 {},
     /// Huber's loss.
     Huber {
-        /// Where the parabola becomes a line.
+        /// The difference at which the loss changes from quadratic to linear.
         #[serde(default = "one")]
         delta: f64,
     },
-    /// Huber's loss over its threshold.
+    /// The Huber loss divided by its threshold.
     SmoothL1 {
-        /// Where the parabola becomes a line.
+        /// The difference at which the loss changes from quadratic to linear.
         #[serde(default = "one")]
         beta: f64,
     },
@@ -33,10 +33,10 @@ pub enum LossConfig {
     BceWithLogits {},
     /// The multi-class hinge loss.
     MultiMargin {
-        /// 1, or 2 for squares.
+        /// The exponent: 1 or 2.
         #[serde(default = "first")]
         p: u32,
-        /// By how much the label's score must exceed the others.
+        /// The margin by which the label's score must exceed the others.
         #[serde(default = "one")]
         margin: f64,
     },

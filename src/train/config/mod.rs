@@ -1,4 +1,4 @@
-//! A run's settings: presets, TOML files, and their checks.
+//! The configuration of a training run: presets, TOML files, and checks.
 
 mod init;
 mod layers;
@@ -23,31 +23,32 @@ use std::path::{Path, PathBuf};
 /// The names of the built-in configurations.
 pub const PRESETS: [&str; 3] = ["cnn", "mlp", "logistic"];
 
-/// The most epochs of a run. Each leaves a record, and the learning rates of all are worked out at the start.
+/// The largest number of epochs. Each epoch leaves a record, and the learning rates of all epochs are computed at the
+/// start.
 const MAX_EPOCHS: u32 = 1_000_000;
 
-/// All settings of a training run. In TOML every key may be left out; unknown keys are refused.
+/// All settings of a training run. In TOML every key is optional; unknown keys are rejected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// A name for the run.
     pub name: String,
-    /// Seeds the initial parameters, the shuffling and the dropout masks.
+    /// The seed of the initial parameters, the shuffling and the dropout masks.
     pub seed: u64,
-    /// Passes over the training set.
+    /// Number of passes over the training set.
     pub epochs: u32,
-    /// Samples a step. A last smaller batch is trained on too.
+    /// Batch size. A smaller last batch is trained on too.
     pub batch: usize,
     /// Whether each epoch visits the samples in a new random order.
     pub shuffle: bool,
-    /// Limits the norm of all gradients together, if given.
+    /// Gradient clipping by the norm of all gradients together, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_grad_norm: Option<f64>,
-    /// Limits each element of the gradients, if given.
+    /// Gradient clipping by the absolute value of each element, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_grad_value: Option<f64>,
-    /// If given, an exponential moving average of the weights is kept with this decay, and what is evaluated and saved is
-    /// the average.
+    /// If set, an exponential moving average of the weights is kept with this decay; the averages are evaluated and
+    /// saved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
     /// The data.
@@ -58,15 +59,15 @@ pub struct Config {
     pub loss: LossConfig,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
-    /// Parameters with settings of their own. Each is in the first group that names it.
+    /// Parameter groups with settings of their own. A parameter belongs to the first group that names it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub param_groups: Vec<ParamGroupConfig>,
-    /// The learning rate's course.
+    /// The learning rate schedule.
     pub schedule: ScheduleConfig,
 }
 
 impl Default for Config {
-    /// The course's settings for the networks on MNIST-1D, without layers.
+    /// The settings of the *Understanding Deep Learning* notebooks for MNIST-1D, without layers.
     fn default() -> Self {
         Config {
             name: "custom".into(),
@@ -93,20 +94,20 @@ impl Default for Config {
     }
 }
 
-/// Where the data come from: a folder of `.npy` files, or the MNIST-1D generator.
+/// The source of the data: a folder of `.npy` files, or the MNIST-1D generator.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// A folder as [`load_folder`] takes it. Without it, MNIST-1D is generated.
+    /// A folder for [`load_folder`]. Without it, MNIST-1D is generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
-    /// Which split of MNIST-1D to generate; the course's by default.
+    /// The MNIST-1D preset to generate; `udl` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Mnist1dPreset>,
     /// The generator's seed; 42 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// How many samples to generate; the preset's number by default.
+    /// The number of samples to generate; the preset's by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_samples: Option<usize>,
 }
@@ -121,7 +122,10 @@ impl DataConfig {
                 ("num_samples", self.num_samples.is_some()),
             ];
             if let Some((key, _)) = extra.iter().find(|(_, given)| *given) {
-                return Err(Error::config(format!("data.{key}"), "is for generated data and cannot go with data.dir"));
+                return Err(Error::config(
+                    format!("data.{key}"),
+                    "is for generated data and cannot be combined with data.dir",
+                ));
             }
             return load_folder(dir);
         }
@@ -139,7 +143,7 @@ impl DataConfig {
         }
         (preset, config)
     }
-    /// The same with every default written out.
+    /// The same settings with every default written out.
     pub fn resolved(&self) -> Self {
         if self.dir.is_some() {
             return self.clone();
@@ -150,8 +154,8 @@ impl DataConfig {
 }
 
 impl Config {
-    /// A built-in configuration: `cnn` (three strided convolutions and a linear layer), `mlp` (40-100-100-10) or
-    /// `logistic` (one linear layer), as the *Understanding Deep Learning* notebooks train them on MNIST-1D.
+    /// A preset: `cnn` (three strided convolutions and a linear layer), `mlp` (40-100-100-10) or `logistic` (one
+    /// linear layer), as trained in the *Understanding Deep Learning* notebooks on MNIST-1D.
     pub fn preset(name: &str) -> Result<Self> {
         let linear = |out_features| LayerConfig::Linear {
             in_features: None,
@@ -181,8 +185,7 @@ impl Config {
             "mlp" => (None, vec![linear(100), relu(), linear(100), relu(), linear(10)]),
             "logistic" => (None, vec![linear(10)]),
             _ => {
-                let message =
-                    format!("no preset is called `{name}`: there are {}, or give a .toml file", PRESETS.join(", "));
+                let message = format!("there is no preset `{name}`: use {}, or a .toml file", PRESETS.join(", "));
                 return Err(Error::config("preset", message));
             }
         };
@@ -200,22 +203,22 @@ impl Config {
         Ok(config)
     }
 
-    /// A preset's name or a TOML file's path.
+    /// Loads a preset by its name, or a TOML file by its path.
     pub fn resolve(preset_or_file: &str) -> Result<Self> {
         let looks_like_a_path = preset_or_file.ends_with(".toml") || preset_or_file.contains(['/', '\\']);
         if looks_like_a_path { Config::from_file(preset_or_file) } else { Config::preset(preset_or_file) }
     }
 
-    /// As TOML.
+    /// Serialises as TOML.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|e| Error::config("config", format!("cannot be written as TOML: {e}")))
     }
 
     /// Checks every setting that does not depend on the data.
     pub fn check(&self) -> Result<()> {
-        // The name becomes part of a folder's name, and is printed.
+        // The name becomes part of a folder's name, and it is printed.
         if self.name.trim().is_empty() || self.name.contains(['/', '\\']) || self.name.contains(char::is_control) {
-            return Err(Error::config("name", format!("{:?} cannot name a folder", self.name)));
+            return Err(Error::config("name", format!("{:?} cannot be used in a folder's name", self.name)));
         }
         if !(1..=MAX_EPOCHS).contains(&self.epochs) {
             return Err(Error::config("epochs", format!("must be 1 to {MAX_EPOCHS}, but is {}", self.epochs)));
@@ -224,14 +227,14 @@ impl Config {
             return Err(Error::config("batch", "must be 1 or more"));
         }
         if self.model.layers.is_empty() {
-            return Err(Error::config("model.layers", "must name at least one layer"));
+            return Err(Error::config("model.layers", "must have at least one layer"));
         }
         self.loss.check()?;
         self.check_optimizer()?;
         self.schedule.check()
     }
 
-    /// Checks what depends on the data.
+    /// Checks the settings that depend on the data.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
         if self.batch > data.train.rows {
             let message = format!("is {}, but the training set has only {} samples", self.batch, data.train.rows);
@@ -241,7 +244,7 @@ impl Config {
         if matches!(monitor, Some(Monitor::ValLoss | Monitor::ValError)) && data.val.is_none() {
             return Err(Error::config(
                 "schedule.monitor",
-                "needs a validation set, and there is none: use train_loss?",
+                "needs a validation set, but there is none: use train_loss?",
             ));
         }
         Ok(())

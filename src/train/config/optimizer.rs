@@ -1,4 +1,4 @@
-//! The optimiser's settings.
+//! Settings of the optimiser.
 
 use super::Config;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::optim::{Adadelta, Adagrad, Adam, Clip, Lion, Optimizer, ParamGroup, R
 use crate::variable::Variable;
 use serde::{Deserialize, Serialize};
 
-/// The optimiser; the names and defaults are PyTorch's.
+/// The optimiser, with PyTorch's names and defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -111,16 +111,16 @@ fn rho() -> f64 {
     0.9
 }
 
-/// Some parameters' own settings.
+/// A parameter group with its own settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParamGroupConfig {
-    /// Names of parameters, such as `0.weight`; `*` stands for any part of one, as in `*.bias`.
+    /// Patterns of parameter names, such as `0.weight`; `*` matches any text, as in `*.bias`.
     pub parameters: Vec<String>,
-    /// Multiplies the learning rate.
+    /// Factor on the learning rate.
     #[serde(default = "same")]
     pub lr_factor: f64,
-    /// Takes the place of the optimiser's.
+    /// Replaces the optimiser's weight decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
 }
@@ -129,7 +129,7 @@ fn same() -> f64 {
     1.0
 }
 
-/// Whether `name` is `pattern`, in which `*` stands for anything.
+/// Whether `name` matches `pattern`, in which `*` stands for any text.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
@@ -217,7 +217,7 @@ impl OptimizerConfig {
                     return Err(Error::config("optimizer.dampening", "must be a number"));
                 }
                 if nesterov && (momentum == 0.0 || dampening != 0.0) {
-                    return Err(Error::config("optimizer.nesterov", "needs a momentum and no dampening"));
+                    return Err(Error::config("optimizer.nesterov", "needs momentum and zero dampening"));
                 }
                 Ok(())
             }
@@ -244,7 +244,8 @@ impl OptimizerConfig {
 }
 
 impl Config {
-    /// The optimiser of a network's named parameters: each is in the first of `param_groups` that names it, or in none.
+    /// Builds the optimiser for a network's named parameters. A parameter belongs to the first of `param_groups` that
+    /// names it, or to none.
     pub fn build_optimizer(&self, parameters: Vec<(String, Variable)>) -> Result<Optimizer> {
         let mut rest = parameters;
         let mut groups = Vec::new();
@@ -254,7 +255,8 @@ impl Config {
             rest = others;
             if let Some(pattern) = group.parameters.iter().find(|p| !own.iter().any(|(name, _)| matches(p, name))) {
                 let names: Vec<&str> = rest.iter().map(|(name, _)| name.as_str()).collect();
-                let message = format!("`{pattern}` names no parameter; those not in a group are {}", names.join(", "));
+                let message =
+                    format!("`{pattern}` matches no parameter; those without a group are {}", names.join(", "));
                 return Err(Error::config(format!("param_groups[{index}].parameters"), message));
             }
             let mut settings = self.optimizer;
@@ -284,7 +286,7 @@ impl Config {
             }
         }
         if self.clip_grad_norm.is_some() && self.clip_grad_value.is_some() {
-            return Err(Error::config("clip_grad_value", "cannot go with clip_grad_norm"));
+            return Err(Error::config("clip_grad_value", "cannot be combined with clip_grad_norm"));
         }
         match self.ema_decay {
             Some(decay) if !(0.0..1.0).contains(&decay) => {

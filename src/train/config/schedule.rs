@@ -1,10 +1,10 @@
-//! The schedule's settings.
+//! Settings of the learning rate schedule.
 
 use crate::error::{Error, Result};
 use crate::optim::{Anneal, ReduceOnPlateau, Schedule, ThresholdMode};
 use serde::{Deserialize, Serialize};
 
-/// What a schedule counts.
+/// The unit of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -14,32 +14,32 @@ pub enum Unit {
     Step,
 }
 
-/// How a warm-up gets from its first factor to 1.
+/// How a warm-up goes from its initial factor to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WarmupKind {
-    /// Along a line, as `LinearLR`.
+    /// Linearly, as `LinearLR`.
     #[default]
     Linear,
-    /// At once, at its end, as `ConstantLR`.
+    /// In one step at its end, as `ConstantLR`.
     Constant,
 }
 
-/// Smaller learning rates at the start of a schedule.
+/// Warm-up: smaller learning rates at the start of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WarmupConfig {
-    /// How long it lasts, in the schedule's unit.
+    /// Its length, in the schedule's unit.
     pub length: u32,
-    /// Where it starts, as a factor of the base learning rate.
+    /// The initial factor on the base learning rate.
     #[serde(default = "third")]
     pub start_factor: f64,
-    /// How it goes on.
+    /// How the factor changes.
     #[serde(default, rename = "type")]
     pub kind: WarmupKind,
 }
 
-/// What a plateau is found in. All should fall.
+/// The metric in which a plateau is detected. All should decrease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -51,18 +51,18 @@ pub enum Monitor {
     TrainError,
 }
 
-/// Of what a plateau's threshold is a part.
+/// How a plateau's threshold is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdKind {
-    /// Of the best value.
+    /// Relative to the best value.
     #[default]
     Rel,
-    /// Of nothing: it is the difference itself.
+    /// Absolute.
     Abs,
 }
 
-/// How a one-cycle schedule anneals.
+/// How a one-cycle schedule interpolates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -103,7 +103,7 @@ fn final_div_factor() -> f64 {
     1e4
 }
 
-/// The learning rate's course, over epochs or steps. Lengths that may be left out are those of the run.
+/// The learning rate schedule, in epochs or steps. Lengths left out default to the length of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -138,7 +138,7 @@ pub enum ScheduleConfig {
         unit: Unit,
     },
     Cosine {
-        /// All that follows the warm-up, by default.
+        /// By default everything after the warm-up.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         t_max: Option<u32>,
         #[serde(default)]
@@ -160,7 +160,7 @@ pub enum ScheduleConfig {
         unit: Unit,
     },
     Polynomial {
-        /// All that follows the warm-up, by default.
+        /// By default everything after the warm-up.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total_iters: Option<u32>,
         #[serde(default = "one")]
@@ -180,7 +180,7 @@ pub enum ScheduleConfig {
         #[serde(default)]
         unit: Unit,
     },
-    /// The optimiser's learning rate is the largest.
+    /// The optimiser's learning rate is the maximum.
     OneCycle {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total_steps: Option<u32>,
@@ -197,14 +197,14 @@ pub enum ScheduleConfig {
         #[serde(default)]
         unit: Unit,
     },
-    /// One after another; each counts from its milestone, in this schedule's unit.
+    /// Schedules in sequence; each counts from its milestone, in this schedule's unit.
     Sequential {
         schedules: Vec<ScheduleConfig>,
         milestones: Vec<u32>,
         #[serde(default)]
         unit: Unit,
     },
-    /// Decided after each epoch.
+    /// The host decides after each epoch.
     ReduceOnPlateau {
         #[serde(default = "tenth")]
         factor: f64,
@@ -226,7 +226,7 @@ pub enum ScheduleConfig {
 }
 
 impl ScheduleConfig {
-    /// What it counts.
+    /// The unit it counts in.
     pub fn unit(&self) -> Unit {
         match self {
             ScheduleConfig::Constant { unit, .. }
@@ -256,7 +256,7 @@ impl ScheduleConfig {
         }
     }
 
-    /// If the host decides after each epoch: on what, and how.
+    /// For a schedule that the host decides after each epoch: its metric and its settings.
     pub fn plateau(&self) -> Option<(Monitor, ReduceOnPlateau)> {
         match *self {
             ScheduleConfig::ReduceOnPlateau {
@@ -282,7 +282,7 @@ impl ScheduleConfig {
         }
     }
 
-    /// The schedule, for a run of `total` units; constant if it depends on how training goes.
+    /// The schedule for a run of `total` units; constant if it depends on a metric.
     pub fn schedule(&self, total: u32) -> Schedule {
         let warmup = self.warmup();
         let rest = total.saturating_sub(warmup.map_or(0, |w| w.length)).max(1);
@@ -394,7 +394,7 @@ impl ScheduleConfig {
             ScheduleConfig::Sequential { ref schedules, ref milestones, unit } => {
                 if schedules.len() != milestones.len() + 1 || milestones.windows(2).any(|m| m[0] >= m[1]) {
                     let message = format!(
-                        "must ascend, one fewer than schedules, but {milestones:?} go with {} of them",
+                        "must ascend and be one fewer than the {} schedules, but are {milestones:?}",
                         schedules.len()
                     );
                     return wrong("milestones", message);
@@ -404,7 +404,7 @@ impl ScheduleConfig {
                         return wrong("schedules", "reduce_on_plateau cannot be one of them".into());
                     }
                     if schedule.unit() != Unit::default() && schedule.unit() != unit {
-                        return wrong("schedules", "the unit is set once, beside `schedules`".into());
+                        return wrong("schedules", "the unit is set once, next to `schedules`".into());
                     }
                     schedule.check()?;
                 }
