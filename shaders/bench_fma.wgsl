@@ -1,10 +1,11 @@
 // Fused multiply-adds and little else, to measure how many a device can do: x ← fma(x, a, b), ROUNDS times.
 //
-// With a = -1 and an even number of rounds each x comes back to what it was, exactly, whatever b is: so the result can be
-// checked, and the compiler, which does not know a and b, can leave nothing out.
+// With a = -1 and an even number of rounds each x comes back to what it was, exactly, whatever b is: so the result
+// can be checked, and the compiler, which does not know a and b, can leave nothing out.
 //
 // Layout: dense [3 · threads] vectors of four; a thread has three of them, side by side with its neighbours'.
-// Bindings: 0 the number of threads, iterations of the loop (of four rounds each: below 65,536), and the factors; 1 `x`, 2 `y`.
+// Bindings: 0 the number of threads, iterations of the loop (of four rounds each: below 65,536), and the factors; 1
+//   `x`, 2 `y`.
 // Bounds: threads beyond the last do nothing.
 
 const WORKGROUP: u32 = 64u;

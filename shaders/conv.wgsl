@@ -2,20 +2,20 @@
 //   c[g, i, j] = Σ_k w[g, i, k] · X[g, k, j].
 // X is never stored: its element at (k, j) is one of `x`, or 0. With k = (k0, ky, kx) and j = (j0, jy, jx) it is
 //   x[k0, j0, y, x] at y = ky·k_step.y + jy·j_step.y − pad.y (and the same for x) for a convolution, k0 = input channel,
-//     (ky, kx) in its kernel, j0 = sample, (jy, jx) in its output; and for the weight's gradient, k0 = sample, (ky, kx) in
-//     the output, j0 = input channel, (jy, jx) in the kernel;
+//     (ky, kx) in its kernel, j0 = sample, (jy, jx) in its output; and for the weight's gradient, k0 = sample, (ky,
+//     kx) in the output, j0 = input channel, (jy, jx) in the kernel;
 //   x[k0, j0, y/SY, x/SX] at y = jy + pad.y − ky·k_step.y where SY divides y, for the input's gradient (also the transposed
 //     convolution): k0 = output channel, (ky, kx) in the kernel, j0 = sample, (jy, jx) in the result. A tile holds only
 //     positions (jy, jx) of one residue class modulo the stride: these meet the same kernel positions, every period-th
 //     along an axis, and the others, which the stride rules out, are never visited.
 //
-// A thread computes ROWS rows of PER columns in registers, so an element of X, fetched once, feeds ROWS multiply-adds, and
-// one of `w` PER.
-// All threads of a workgroup read the same elements of `w`, from workgroup memory, where they come DEPTH at a time together
-// with what k contributes to a position in `x`: nothing is divided inside the loops. SPLIT threads share a column, each
-// with a part of the k, and add their sums in a fixed order: no atomics, so the result is the same bits every time. Where
-// the workgroups of a weight's gradient are too few to fill a GPU, k is also cut into parts for different workgroups
-// (split-k): `c` and `row_sums` get a result for each part, and another dispatch adds them.
+// A thread computes ROWS rows of PER columns in registers, so an element of X, fetched once, feeds ROWS
+// multiply-adds, and one of `w` PER.
+// All threads of a workgroup read the same elements of `w`, from workgroup memory, where they come DEPTH at a time
+// together with what k contributes to a position in `x`: nothing is divided inside the loops. SPLIT threads share a
+// column, each with a part of the k, and add their sums in a fixed order: no atomics, so the result is the same bits
+// every time. Where the workgroups of a weight's gradient are too few to fill a GPU, k is also cut into parts for
+// different workgroups (split-k): `c` and `row_sums` get a result for each part, and another dispatch adds them.
 //
 // Layout: all dense, from offsets; strides say which axis is which, so one text serves the three passes.
 // Bindings: 0 the sizes and strides, 1 `x`, 2 `w`, 3 `c`, and with ROW_SUMS 4 `row_sums`, dense from an offset.
@@ -24,25 +24,26 @@
 //   PER         1 or 2: columns a thread computes, COLUMNS apart.
 //   SPLIT       threads that share a column: at most 16.
 //   ROWS        rows a thread computes: 4, 8, 12 or 16.
-//   BK          k a thread visits between barriers: 4, 8 or 16, and a divisor of COLUMNS. DEPTH = BK · SPLIT of them are
-//               in workgroup memory: DEPTH · (4 · ROWS + 16) bytes, which with 16 bytes a thread is at most 16 KiB.
-//   GATHER      how positions are found: 0 without padding, 1 with padding, 2 for the input's gradient (with or without).
+//   BK          k a thread visits between barriers: 4, 8 or 16, and a divisor of COLUMNS. DEPTH = BK · SPLIT of them
+//               are in workgroup memory: DEPTH · (4 · ROWS + 16) bytes, which with 16 bytes a thread is at most 16 KiB.
+//   GATHER      how positions are found: 0 without padding, 1 with padding, 2 for the input's gradient (with or
+//               without).
 //   SY, SX      the convolution's stride where GATHER is 2.
-//   WIDE        1: entries of eight k are read by eight lanes of a subgroup each; needs subgroups of 8 or more, full ones, in
-//               the order of the threads, and COLUMNS a multiple of 8. 0: every thread reads every entry.
-//   DIRECT      1, with WIDE 1 and SPLIT 1: nothing is in workgroup memory; lanes read `w` themselves, a row or two each, and pass it
-//               on, one k at a time. For where `w` is a uniform.
-//   ROW_SUMS    1: row_sums[g, i] = Σ_k w[g, i, k] too, as the matmul with one more column of X that holds ones, so that
-//               there are n + 1 columns. The weight's gradient gives the bias's this way.
+//   WIDE        1: entries of eight k are read by eight lanes of a subgroup each; needs subgroups of 8 or more, full
+//               ones, in the order of the threads, and COLUMNS a multiple of 8. 0: every thread reads every entry.
+//   DIRECT      1, with WIDE 1 and SPLIT 1: nothing is in workgroup memory; lanes read `w` themselves, a row or two
+//               each, and pass it on, one k at a time. For where `w` is a uniform.
+//   ROW_SUMS    1: row_sums[g, i] = Σ_k w[g, i, k] too, as the matmul with one more column of X that holds ones, so
+//               that there are n + 1 columns. The weight's gradient gives the bias's this way.
 //   EXTRA       vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   T, C, S     the element types of the operands, of `c` and of `row_sums` in memory: f32 or f16; sums are f32.
 // Regions: `x` and `w` are replaced where an operand is read as a uniform (see `src/wgsl/window.rs`).
 //   `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
 //   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
-// Bounds: rows beyond the last load as 0 and columns beyond the last repeat it; neither is stored. k beyond the last count
-//   as 0 on both sides and read `x` where the column begins. A position outside `x` reads the first element instead and
-//   counts as 0; those left of 0 wrap around to large u32, so one comparison rejects both sides. Workgroups beyond the last
-//   tile do nothing. The rows and sums of a part stand after those of the parts before it.
+// Bounds: rows beyond the last load as 0 and columns beyond the last repeat it; neither is stored. k beyond the last
+//   count as 0 on both sides and read `x` where the column begins. A position outside `x` reads the first element
+//   instead and counts as 0; those left of 0 wrap around to large u32, so one comparison rejects both sides.
+//   Workgroups beyond the last tile do nothing. The rows and sums of a part stand after those of the parts before it.
 
 const COLUMNS: u32 = 64u;
 const PER: u32 = 1u;
@@ -171,7 +172,8 @@ fn main(
             DEPTH % across.k_size,
         );
     }
-    // Workgroups without columns do nothing; not by leaving, which drivers that run threads in lanes remember in every `if`.
+    // Workgroups without columns do nothing; not by leaving, which drivers that run threads in lanes remember in
+    // every `if`.
     let beyond = unit >= p.groups * p.parts || first_column >= columns + ROW_SUMS;
     terms = select(terms, 0u, beyond);
     let lane = thread % min(8u, BK);
@@ -267,8 +269,8 @@ fn main(
         }
     }
     if DIRECT == 1u {
-        // Written out once: a store is long text where something is done to the result. Counted from a row that drivers do
-        // not know, else Mesa's unroll a loop as short as this.
+        // Written out once: a store is long text where something is done to the result. Counted from a row that
+        // drivers do not know, else Mesa's unroll a loop as short as this.
         for (var i = row * PER; i < min(row + ROWS, p.m) * PER; i += 1u) {
             let r = i / PER - row;
             let second = i % PER == 1u;

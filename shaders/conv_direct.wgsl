@@ -1,8 +1,9 @@
-// A convolution whose threads read the weights themselves: a part of conv.wgsl (DIRECT 1), whose head gives the formula.
+// A convolution whose threads read the weights themselves: a part of conv.wgsl (DIRECT 1), whose head gives the
+// formula.
 //
-// Each of eight neighbouring threads of a subgroup reads the weights of one row, or of two, at one k, and passes them on: for where
-// `w` is a uniform and workgroup memory costs more than reading it again. The sums are indexed by choice, not by a number, so
-// that they stay in registers.
+// Each of eight neighbouring threads of a subgroup reads the weights of one row, or of two, at one k, and passes them
+// on: for where `w` is a uniform and workgroup memory costs more than reading it again. The sums are indexed by
+// choice, not by a number, so that they stay in registers.
 //
 // Bindings: `w` through conv.wgsl's `w_one`; the uniform `p` is conv.wgsl's.
 // Constants: ROWS and GATHER, see conv.wgsl.

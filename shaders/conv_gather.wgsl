@@ -1,13 +1,15 @@
-// Where the elements of a convolution's gathered matrix X stand: a part of conv.wgsl, whose head gives X and the constants.
+// Where the elements of a convolution's gathered matrix X stand: a part of conv.wgsl, whose head gives X and the
+// constants.
 //
-// A column's elements are at x[j.x + k.x + (j.y + k.y) · width + j.z + k.z], where j is what the column contributes (`place`)
-// and k what a row of X does; for the input's gradient `axis` says how a residue class of positions sees an axis.
+// A column's elements are at x[j.x + k.x + (j.y + k.y) · width + j.z + k.z], where j is what the column contributes
+// (`place`) and k what a row of X does; for the input's gradient `axis` says how a residue class of positions sees an
+// axis.
 //
 // Layout and bindings: 1 `x`, dense from an offset; the uniform `p` is conv.wgsl's.
 // Constants: GATHER, ROW_SUMS and T, see conv.wgsl.
 // Region: `x` is replaced where `x` is read as a uniform (see `src/wgsl/window.rs`).
-// Bounds: a position outside `x` reads the first element instead and counts as 0; positions left of 0 wrap around to large
-//   u32, so one comparison rejects both sides. Columns beyond the last repeat it.
+// Bounds: a position outside `x` reads the first element instead and counts as 0; positions left of 0 wrap around to
+//   large u32, so one comparison rejects both sides. Columns beyond the last repeat it.
 
 // [outside]
 const GATHER: u32 = 1u;

@@ -1,11 +1,12 @@
 // How a convolution's results are stored: a part of conv.wgsl, whose head gives the layouts and the constants.
 //
-// Layout and bindings: 3 `c`, and with ROW_SUMS 4 `row_sums`, both dense from an offset; the uniform `p` is conv.wgsl's.
+// Layout and bindings: 3 `c`, and with ROW_SUMS 4 `row_sums`, both dense from an offset; the uniform `p` is
+//   conv.wgsl's.
 // Constants: PER, WIDE, ROW_SUMS, C and S, see conv.wgsl.
-// Regions: `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a function
-//   that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
-// Bounds: nothing is stored for rows beyond the last, units (a part of k of a group) beyond the last, or columns beyond the last, but for the column
-//   after it with ROW_SUMS, which has one sum for each row.
+// Regions: `store` writes one element of the result; every element goes through it once. `row_sums` is replaced by a
+//   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
+// Bounds: nothing is stored for rows beyond the last, units (a part of k of a group) beyond the last, or columns
+//   beyond the last, but for the column after it with ROW_SUMS, which has one sum for each row.
 
 // [outside]
 const PER: u32 = 1u;
@@ -44,7 +45,8 @@ fn hold(row: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
-// `i` is the element's row-major number in the dense result, `at` is (j0, the row counted through all groups, (jy, jx)).
+// `i` is the element's row-major number in the dense result, `at` is (j0, the row counted through all groups, (jy,
+// jx)).
 fn store(i: u32, at: vec3<u32>, held: vec4<f32>, value: f32) {
     c[p.c_offset + i] = C(value);
 }

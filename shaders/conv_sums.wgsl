@@ -1,13 +1,15 @@
-// The partial sums of a convolution's tile, in registers: a part of conv.wgsl, whose head gives the formula and the constants.
+// The partial sums of a convolution's tile, in registers: a part of conv.wgsl, whose head gives the formula and the
+// constants.
 //
-// A thread adds X[k, j] · w[i, k] for up to 16 rows i and up to two columns j; `eight` does so for eight k whose weights are in
-// `w_tile`, and whose positions in `k_tile`. `join_all` adds the sums of the SPLIT threads that share a column, in the order of
-// the threads.
+// A thread adds X[k, j] · w[i, k] for up to 16 rows i and up to two columns j; `eight` does so for eight k whose
+// weights are in `w_tile`, and whose positions in `k_tile`. `join_all` adds the sums of the SPLIT threads that share
+// a column, in the order of the threads.
 //
 // Layout: w_tile[r · DEPTH + k] holds rows 4r to 4r + 3 at k; k_tile[k] what k adds to a position.
 // Constants: COLUMNS, PER, SPLIT, ROWS, BK, WIDE and those made of them, see conv.wgsl.
 // Region: with WIDE 1 `broadcast` is replaced by functions that pass values between the threads of a subgroup.
-// Bounds: k is below DEPTH, r below ROWS / 4 and a thread's number below THREADS, by which `w_tile` and `k_tile` are sized.
+// Bounds: k is below DEPTH, r below ROWS / 4 and a thread's number below THREADS, by which `w_tile` and `k_tile` are
+//   sized.
 
 // [outside]
 const COLUMNS: u32 = 64u;

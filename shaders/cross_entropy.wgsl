@@ -2,12 +2,13 @@
 //   l_n = −(1 − s) · p_label − s/C · Σ_c p_c,  p_c = (x_c − m) − log Σ_k e^(x_k − m),  m the row's largest logit,
 //   d_{n,c} = u_n · (softmax(x_n)_c − t_c),  t = (1 − s) · one_hot(label_n) + s/C.
 //
-// m and the sums are those of `rows.wgsl`, which is joined to this file. LANES threads share a row, or, where parts have been
-// summed by another dispatch, `length` neighbouring elements of one. A label beyond the last class counts as the last one.
+// m and the sums are those of `rows.wgsl`, which is joined to this file. LANES threads share a row, or, where parts
+// have been summed by another dispatch, `length` neighbouring elements of one. A label beyond the last class counts
+// as the last one.
 //
 // Layout: dense, each from an offset: x [rows, columns], labels [rows], u [rows], d [rows, columns], loss [rows].
-// Bindings: 0 the sizes, 1 `x`, then `partials` if there are such, `d` and `loss` if they are computed, and what the labels
-//   and u read.
+// Bindings: 0 the sizes, 1 `x`, then `partials` if there are such, `d` and `loss` if they are computed, and what the
+//   labels and u read.
 // Constants: WORKGROUP, LANES and DISTANCES (1 with LOSS and smoothing) as in `rows.wgsl`.
 //   GRAD       1: the gradient is computed. 0: the region `grad` is emptied.
 //   LOSS       1: the loss is computed. 0: the region `loss` is emptied.

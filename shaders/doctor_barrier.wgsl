@@ -1,5 +1,5 @@
-// Sums by a tree in workgroup memory, many in a row, with a barrier between any two steps: a driver that lets a thread run
-// ahead gets a wrong sum.
+// Sums by a tree in workgroup memory, many in a row, with a barrier between any two steps: a driver that lets a
+// thread run ahead gets a wrong sum.
 //
 // Layout: a word a workgroup.
 // Bindings: 0 `out`, the sum over all rounds, modulo 2³².

@@ -1,7 +1,7 @@
 // Long loops: does a thread run all its iterations?
 //
-// Bindings: 0 `iterations`, those each thread is to run, 1 `out`: after so many steps of a generator of random numbers, its state,
-// which cannot be computed without them, and the number of iterations run; two words a thread.
+// Bindings: 0 `iterations`, those each thread is to run, 1 `out`: after so many steps of a generator of random
+// numbers, its state, which cannot be computed without them, and the number of iterations run; two words a thread.
 // Entry points: `main` runs them in one loop, `nested` in loops of INNER iterations.
 // Constants:
 //   INNER  iterations of an inner loop.

@@ -1,8 +1,8 @@
 // What the threads of a subgroup are and tell each other.
 //
-// Layout: eight words a thread: its subgroup's number in the workgroup, the subgroup's size as the device says, its own number
-// in the subgroup, then the sum of the subgroup's words, the sum of those before its own, lane 0's word, the word of the lane
-// whose number differs in the last bit, and the bits of the sum of the subgroup's floats.
+// Layout: eight words a thread: its subgroup's number in the workgroup, the subgroup's size as the device says, its
+// own number in the subgroup, then the sum of the subgroup's words, the sum of those before its own, lane 0's word,
+// the word of the lane whose number differs in the last bit, and the bits of the sum of the subgroup's floats.
 // Bindings: 0 `words`, 1 `floats`, one a thread, 2 `out`.
 // Needs: subgroups.
 

@@ -1,9 +1,11 @@
 // Whether workgroup memory starts as zeros: one entry point leaves it full, the other counts what it finds.
 //
 // Layout: a word a workgroup.
-// Bindings: 0 `out`: `fill` writes the last word, so that nothing can be left out; `look` the number of words that are not 0.
+// Bindings: 0 `out`: `fill` writes the last word, so that nothing can be left out; `look` the number of words that
+//   are not 0.
 // Constants:
-//   WORDS  words of workgroup memory: few where they are set to zero, which GL's drivers take seconds to compile if there are many.
+//   WORDS  words of workgroup memory: few where they are set to zero, which GL's drivers take seconds to compile if
+//          there are many.
 
 const WORDS: u32 = 256u;
 

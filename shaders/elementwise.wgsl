@@ -7,10 +7,10 @@
 // Layout: every buffer is bound once, read_write if written, and is seen through views. The iteration space's axes are
 //   merged where every view allows it; an operand is then read at `offset + i`, at `offset` (a scalar), or at
 //   `offset + Σ coordinate_k · stride_k` with u32 wrap-around, so strides may be zero or negative.
-//   Where each operand is such that four neighbouring points have an aligned vector or the same element, a thread computes four
-//   points, buffers are bound as vectors, and `params` holds a quarter of the number of points.
-// Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds the number of points, axis sizes, and
-//   for each operand its offset and strides. Expressions that use the run's index or its seed also declare
+//   Where each operand is such that four neighbouring points have an aligned vector or the same element, a thread
+//   computes four points, buffers are bound as vectors, and `params` holds a quarter of the number of points.
+// Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds the number of points, axis
+//   sizes, and for each operand its offset and strides. Expressions that use the run's index or its seed also declare
 //   `var<immediate> run: Run`.
 // Constants: WORKGROUP, threads a workgroup: 1..=256 (and at most the device's limit).
 // Bounds: a thread beyond the last point returns at once; the planner's views only hold positions inside their buffers.
@@ -40,11 +40,12 @@ fn zero_i32(x: i32) -> i32 {
     return 0i;
 }
 
-// a / b, also for divisors beyond ±2¹²⁶. There WGSL states no accuracy: a driver may multiply by 1 / b, and that is a denormal it
-// takes for 0. Both operands times 2⁻⁴ have the same quotient, to the last bit: the divisor stays normal, and a numerator that
-// becomes a denormal had a quotient below the least denormal. Infinities, NaN, zeros and small divisors are as they were.
-// Only for divisors that a user gives. Plain `1 / x` beyond 2¹²⁶ is a denormal itself, which WGSL lets be 0; and what kernels divide by
-// on their own is small: counts, sums of exponentials of at most 0 (softmax, cross-entropy: no more than the terms), polynomials.
+// a / b, also for divisors beyond ±2¹²⁶. There WGSL states no accuracy: a driver may multiply by 1 / b, and that is a
+// denormal it takes for 0. Both operands times 2⁻⁴ have the same quotient, to the last bit: the divisor stays normal,
+// and a numerator that becomes a denormal had a quotient below the least denormal. Infinities, NaN, zeros and small
+// divisors are as they were. Only for divisors that a user gives. Plain `1 / x` beyond 2¹²⁶ is a denormal itself,
+// which WGSL lets be 0; and what kernels divide by on their own is small: counts, sums of exponentials of at most 0
+// (softmax, cross-entropy: no more than the terms), polynomials.
 fn divide_f32(a: f32, b: f32) -> f32 {
     let scale = select(1.0, 0.0625, abs(b) > 8.507059e37);
     return (a * scale) / (b * scale);
@@ -149,8 +150,8 @@ fn sin_quadrant(r: f32, quadrant: u32) -> f32 {
     return select(magnitude, -magnitude, (quadrant & 2u) == 2u);
 }
 
-// x minus the nearest multiple of π/2, which is taken off in three parts so that nothing cancels. It is about π/4 at most;
-// of an x too large to know its place in the period the rest may be anything, and sines stay sines by the clamp.
+// x minus the nearest multiple of π/2, which is taken off in three parts so that nothing cancels. It is about π/4 at
+// most; of an x too large to know its place in the period the rest may be anything, and sines stay sines by the clamp.
 fn remainder(x: f32, multiple: f32) -> f32 {
     let rest = ((x - multiple * 1.5703125) - multiple * 4.837512969970703125e-4) - multiple * 7.54978995489188216e-8;
     return clamp(rest, -1.0, 1.0);
@@ -190,8 +191,9 @@ fn power(a: f32, b: f32) -> f32 {
     return select(magnitude, -magnitude, a < 0.0 && odd);
 }
 
-// x rounded to the nearest f16, ties to even, in integers: exact, and needs no device feature. Not `f32(f16(x))`, which a driver
-// may take for x, as that is the more accurate of the two. No rule makes x of these bits, nor of `round(x · 2²⁴)`.
+// x rounded to the nearest f16, ties to even, in integers: exact, and needs no device feature. Not `f32(f16(x))`,
+// which a driver may take for x, as that is the more accurate of the two. No rule makes x of these bits, nor of
+// `round(x · 2²⁴)`.
 fn round_to_f16(x: f32) -> f32 {
     let bits = bitcast<u32>(x);
     let magnitude = bits & 0x7fffffffu;
@@ -200,7 +202,8 @@ fn round_to_f16(x: f32) -> f32 {
         return round(x * 16777216.0) * 5.9604644775390625e-8;
     }
     let rounded = (magnitude + 0xfffu + ((magnitude >> 13u) & 1u)) & 0xffffe000u;
-    // Beyond the largest f16: infinity, made of bits because WGSL has no such literal. A NaN stays one, whichever bits make it so.
+    // Beyond the largest f16: infinity, made of bits because WGSL has no such literal. A NaN stays one, whichever
+    // bits make it so.
     let special = select(0x7f800000u, 0x7fc00000u | (magnitude & 0x007fe000u), magnitude > 0x7f800000u);
     let kept = select(rounded, special, rounded > 0x477fe000u);
     return bitcast<f32>((bits & 0x80000000u) | kept);

@@ -1,11 +1,13 @@
 // Picks slices: out[o, k, i] = values[o, index[k], i].
 //
-// One thread copies one element, or an aligned vector of four where T is one. An index beyond the last slice picks the last one, a negative one the first.
+// One thread copies one element, or an aligned vector of four where T is one. An index beyond the last slice picks
+// the last one, a negative one the first.
 //
 // Layout: dense, each from an offset: values [outer, rows, inner], the index [length], out [outer, length, inner].
 //   Where T is a vector, `inner`, `count` and the offsets are counted in vectors.
 // Bindings: 0 the sizes, 1 `values`, 2 `out`, 3 on what the index reads; `count` is the elements of `out`.
-// Constants: WORKGROUP, threads a workgroup: 1..=256. EXTRA, vectors of parameters of generated code. T, the element type: f32, f16, u32 or i32, or a vector of four. I, the index's: u32 or i32.
+// Constants: WORKGROUP, threads a workgroup: 1..=256. EXTRA, vectors of parameters of generated code. T, the element
+//   type: f32, f16, u32 or i32, or a vector of four. I, the index's: u32 or i32.
 // Bounds: a thread beyond the last element returns at once; indices are clamped.
 
 const WORKGROUP: u32 = 64u;

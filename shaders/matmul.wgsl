@@ -2,11 +2,11 @@
 //
 // A thread computes 4·R rows by 4·R columns in registers, a workgroup 4·R·TY by 4·R·TX. Tiles of `a` and `b` go through
 // workgroup memory as vectors of four rows and four columns, so a step of k costs a thread 2·R vector loads and 16·R·R
-// multiply-adds. They come as blocks of four by four, at most two a thread, and a thread holds those of the next tile in
-// registers while it computes with this one. SPLIT parts of a workgroup share its elements, each with a part of the k, and
-// add their sums in a fixed order: for few rows and columns and many k. Where even so the workgroups are too few to fill a
-// GPU, k is cut into parts for different workgroups (split-k): `c` and `row_sums` get a result for each part, and another
-// dispatch adds them.
+// multiply-adds. They come as blocks of four by four, at most two a thread, and a thread holds those of the next tile
+// in registers while it computes with this one. SPLIT parts of a workgroup share its elements, each with a part of
+// the k, and add their sums in a fixed order: for few rows and columns and many k. Where even so the workgroups are
+// too few to fill a GPU, k is cut into parts for different workgroups (split-k): `c` and `row_sums` get a result for
+// each part, and another dispatch adds them.
 //
 // Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
 //   negative and wrap around in u32); `c` is dense from an offset, [parts, batches, m, n].
@@ -16,25 +16,25 @@
 //   TX, TY     threads along columns and rows.
 //   R          1 or 2: a thread's vectors along rows, and along columns.
 //   BK         k of a tile a part computes with: a multiple of 4.
-//   SPLIT      parts: TX·TY·SPLIT threads, at most 256; 1 where R is 2. (TX + TY)·R·BK·SPLIT·16 bytes of workgroup memory, at
-//              most 16 KiB and at least 16 a thread where SPLIT is not 1; (TX + TY)·R·BK at most 8·TX·TY.
-//   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the offset
-//              and all other strides are multiples of 4. 2: the same for four rows. 0: A is a scalar.
+//   SPLIT      parts: TX·TY·SPLIT threads, at most 256; 1 where R is 2. (TX + TY)·R·BK·SPLIT·16 bytes of workgroup
+//              memory, at most 16 KiB and at least 16 a thread where SPLIT is not 1; (TX + TY)·R·BK at most 8·TX·TY.
+//   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the
+//              offset and all other strides are multiples of 4. 2: the same for four rows. 0: A is a scalar.
 //   B_VECTOR   the same for four columns of `b` (1) or four k of it (2).
 //   A_BY_K     1: neighbouring threads read neighbouring k of `a`; 0: neighbouring rows.
 //   B_BY_K     1: neighbouring threads read neighbouring k of `b`; 0: neighbouring columns.
-//   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: n and the offset are multiples of 4; the
-//              region `store` is replaced. 0: C is a scalar.
+//   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: n and the offset are
+//              multiples of 4; the region `store` is replaced. 0: C is a scalar.
 //   ROW_SUMS   1: row_sums[z, i] = Σ_k a[z, i, k] too, by the workgroups of the first columns.
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   A, B, C    the element types of `a`, `b` and `c` in memory: f32 or f16, or vectors of four. Sums are f32.
 //   T, S       the element types of the operands, and of `row_sums`: f32 or f16.
 // Regions: `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once.
 //   `row_sums` is replaced by a function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
-// Bounds: rows, columns and k beyond the matrices count as 0 and read the first element of the matrix instead; they are not
-//   stored; workgroups beyond the last tile do nothing. A vector lies within the view where its first element does, by the
-//   multiples of 4 above. k = 0 gives zeros and reads nothing. A part begins at a multiple of DEPTH, so that no tile reaches
-//   into the next part, and a part beyond the last k is zeros.
+// Bounds: rows, columns and k beyond the matrices count as 0 and read the first element of the matrix instead; they
+//   are not stored; workgroups beyond the last tile do nothing. A vector lies within the view where its first element
+//   does, by the multiples of 4 above. k = 0 gives zeros and reads nothing. A part begins at a multiple of DEPTH, so
+//   that no tile reaches into the next part, and a part beyond the last k is zeros.
 
 const TX: u32 = 16u;
 const TY: u32 = 16u;
@@ -284,7 +284,8 @@ fn join(sum: vec4<f32>, thread: u32) -> vec4<f32> {
 // [end]
 
 // [store]
-// `i` is the element's row-major number in the dense result, `at` its (z, i, j); with C_VECTOR `store4` is called instead.
+// `i` is the element's row-major number in the dense result, `at` its (z, i, j); with C_VECTOR `store4` is called
+// instead.
 fn store(i: u32, at: vec3<u32>, value: f32) {
     c[p.c_offset + i] = C(value);
 }

@@ -1,7 +1,8 @@
-// Batched matrix product: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j], without workgroup memory or barriers.
+// Batched matmul: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j], without workgroup memory or barriers.
 //
-// A thread computes ROWS rows of QUADS times four neighbouring columns in registers, four k an iteration. The threads of a workgroup share
-// their rows: each of the first eight lanes of a subgroup reads every eighth row of `a`, and all get the values from there.
+// A thread computes ROWS rows of QUADS times four neighbouring columns in registers, four k an iteration. The threads
+// of a workgroup share their rows: each of the first eight lanes of a subgroup reads every eighth row of `a`, and all
+// get the values from there.
 //
 // Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
 //   negative and wrap around in u32); `c` is dense from an offset.
@@ -12,21 +13,22 @@
 //   QUADS      1 or 2: a thread's groups of four columns; the second is 4·THREADS columns after the first.
 //   ROWS       rows a thread computes: 8, 16, 24 or 32.
 //   WIDE       1: lanes pass values. As committed (0) every subgroup would have to have one thread.
-//   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the offset and
-//              all other strides are multiples of 4. 0: A is a scalar.
+//   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the
+//              offset and all other strides are multiples of 4. 0: A is a scalar.
 //   B_VECTOR   the same for four columns of `b` (1) or four k of it (2).
-//   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: n and the offset are multiples of 4; the
-//              region `store` is replaced. 0: C is a scalar.
+//   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: n and the offset are
+//              multiples of 4; the region `store` is replaced. 0: C is a scalar.
 //   ROW_SUMS   1: row_sums[z, i] = Σ_k a[z, i, k] too, by the workgroups of the first columns.
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   A, B, C, T the element types in memory: f32 or f16, or vectors of four. Sums are f32.
 // Needs: subgroups of 8 or more threads, full ones, numbered as the threads are.
-// Regions: `a` and `b` are replaced where a side is read as a uniform (see `src/plan/window.rs`); it is declared there, as vectors of
-//   four whatever A and B say. `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once. `row_sums` is replaced by a
-//   function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
-// Bounds: rows and columns beyond the last repeat it and are not stored; k beyond the last repeat it and count as 0 on both
-//   sides; workgroups beyond the last tile do nothing. k = 0 gives zeros. A vector lies within the view where its first
-//   element does, by the multiples of 4 above.
+// Regions: `a` and `b` are replaced where a side is read as a uniform (see `src/wgsl/window.rs`); it is declared
+//   there, as vectors of four whatever A and B say. `store` writes one element of the result; every element, or with
+//   C_VECTOR every four, goes through it once. `row_sums` is replaced by a function that does nothing where ROW_SUMS
+//   is 0, and then nothing is bound for it.
+// Bounds: rows and columns beyond the last repeat it and are not stored; k beyond the last repeat it and count as 0
+//   on both sides; workgroups beyond the last tile do nothing. k = 0 gives zeros. A vector lies within the view where
+//   its first element does, by the multiples of 4 above.
 
 const THREADS: u32 = 32u;
 const ROWS: u32 = 32u;
@@ -148,7 +150,8 @@ fn load_b(at: vec4<u32>, k: u32) -> vec4<f32> {
     return select(vec4<f32>(), values, k < p.k);
 }
 
-// Where four columns of `b` begin. With vectors, four columns never straddle the last; without, each is held back by itself.
+// Where four columns of `b` begin. With vectors, four columns never straddle the last; without, each is held back by
+// itself.
 fn columns_at(base: u32, column: u32) -> vec4<u32> {
     if B_VECTOR == 1u {
         return vec4<u32>(base + min(column, max(p.n, 4u) - 4u) * p.b_column);
@@ -201,7 +204,8 @@ fn four(sums: ptr<function, Sums>, left: vec4<f32>, right: mat4x4<f32>) {
 // [end]
 
 // [store]
-// `i` is the element's row-major number in the dense result, `at` its (z, i, j); with C_VECTOR `store4` is called instead.
+// `i` is the element's row-major number in the dense result, `at` its (z, i, j); with C_VECTOR `store4` is called
+// instead.
 fn store(i: u32, at: vec3<u32>, value: f32) {
     c[p.c_offset + i] = C(value);
 }
@@ -344,8 +348,8 @@ fn main(
             }
         }
     }
-    // Written out once: a store is long text where something is done to the result. Counted from a row that drivers do not
-    // know, else Mesa's unroll a loop as short as this.
+    // Written out once: a store is long text where something is done to the result. Counted from a row that drivers
+    // do not know, else Mesa's unroll a loop as short as this.
     for (var i = first_row * QUADS; i < min(first_row + ROWS, p.m) * QUADS; i += 1u) {
         let line = i / QUADS;
         let r = line - first_row;

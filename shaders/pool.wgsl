@@ -1,5 +1,5 @@
-// Pooling: for every window o of a plane (one channel of one sample), the largest of its elements and where in the plane the
-// first of these is, or their average y[o] = Σ x[i] / d_o.
+// Pooling: for every window o of a plane (one channel of one sample), the largest of its elements and where in the
+// plane the first of these is, or their average y[o] = Σ x[i] / d_o.
 //
 // One thread computes one window. A NaN, found by its bits, counts as larger than any number.
 //

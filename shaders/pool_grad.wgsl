@@ -2,7 +2,8 @@
 //   of a maximum    x[i] = Σ_{o: places[o] = i} g[o],
 //   of an average   x[i] = Σ_{o: i ∈ W_o} g[o] / d_o.
 //
-// One thread computes one element and looks at the windows around it: no atomics, so the result is the same bits every time.
+// One thread computes one element and looks at the windows around it: no atomics, so the result is the same bits
+// every time.
 //
 // Layout: dense, each from an offset: g and places [planes, out_y, out_x], x [planes, in_y, in_x].
 // Bindings: 0 the sizes, 1 `g`, then `places` if there are places, then `x`.

@@ -1,9 +1,10 @@
-// One pass of a stable sort of pairs (key, position) by BITS bits of their keys, from the lowest bits on (an LSD radix sort).
+// One pass of a stable sort of pairs (key, position) by BITS bits of their keys, from the lowest bits on (an LSD
+// radix sort).
 //
 // A block is WORKGROUP · PER neighbouring pairs, which a workgroup takes; each thread takes PER neighbouring ones. Two
-// dispatches make a pass: with PLACE 0 each block counts its pairs by digit; the counts, [digits, blocks], are summed up by
-// a scan; with PLACE 1 each block puts its pairs where the sums say. Order within a digit is kept: by block, by thread, and
-// within a thread one after the other. There are no atomics.
+// dispatches make a pass: with PLACE 0 each block counts its pairs by digit; the counts, [digits, blocks], are summed
+// up by a scan; with PLACE 1 each block puts its pairs where the sums say. Order within a digit is kept: by block, by
+// thread, and within a thread one after the other. There are no atomics.
 //
 // Layout: dense pairs, counts and inclusive sums of the counts, from 0.
 // Bindings: 0 the sizes, 1 `pairs`, then `counts` (PLACE 0) or `sums` and `sorted` (PLACE 1).
@@ -11,8 +12,8 @@
 //   WORKGROUP  threads a workgroup: 32 to 256, at least 2^BITS. WORKGROUP · 2^BITS words of workgroup memory.
 //   PER        pairs a thread takes.
 //   PLACE      see above; the region of the other stage is replaced by functions that do nothing.
-// Bounds: pairs from `count` on are skipped; workgroups beyond the last block have none and store nothing. The sums are a
-//   permutation's places, below `count`.
+// Bounds: pairs from `count` on are skipped; workgroups beyond the last block have none and store nothing. The sums
+//   are a permutation's places, below `count`.
 
 const WORKGROUP: u32 = 64u;
 const PER: u32 = 16u;

@@ -9,8 +9,8 @@
 // `store_place` is replaced where a part's result is stored with its place, and `place` where such are reduced.
 //
 // Layout: views as in `elementwise.wgsl`, over kept and reduced axes; the output is dense from an offset.
-// Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds kept points, reduced points, points
-//   of a part, units, the terms of a mean, axis sizes, and for each operand its offset and strides.
+// Bindings: 0 the uniform `params`, storage buffers b0, b1, … from 1 on. `params` holds kept points, reduced points,
+//   points of a part, units, the terms of a mean, axis sizes, and for each operand its offset and strides.
 // Constants:
 //   WORKGROUP  threads a workgroup: a power of two up to 256.
 //   LANES      threads that share a unit: a power of two up to WORKGROUP.
@@ -22,8 +22,9 @@
 // Accuracy: a thread adds blocks of 32 (or 8) terms and then the blocks' sums; the threads' sums are added as a tree.
 // Order: argmax and argmin give the first index: within a thread indices ascend and only a strictly better value
 //   replaces the best; between threads, and between parts, a tie goes to the lower index.
-// Bounds: threads beyond the last unit compute the last one and do not store it. Terms beyond a part's last are not read; of
-//   a maximum, the part's last term is read again, or the last of all where a part is empty, which changes no maximum.
+// Bounds: threads beyond the last unit compute the last one and do not store it. Terms beyond a part's last are not
+//   read; of a maximum, the part's last term is read again, or the last of all where a part is empty, which changes
+//   no maximum.
 
 const WORKGROUP: u32 = 256u;
 const LANES: u32 = 256u;

@@ -1,5 +1,5 @@
-// Statistics of the parts of long rows: the first dispatch of softmax, log-softmax and cross-entropy where rows are too few
-// to fill a GPU. The functions and formulas are those of `rows.wgsl`, which is joined to this file.
+// Statistics of the parts of long rows: the first dispatch of softmax, log-softmax and cross-entropy where rows are
+// too few to fill a GPU. The functions and formulas are those of `rows.wgsl`, which is joined to this file.
 //
 // LANES threads take a part, `length` neighbouring elements of a row; the last part of a row may be shorter.
 //

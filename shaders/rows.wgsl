@@ -12,8 +12,8 @@
 //   WORKGROUP  threads a workgroup: a power of two up to 256.
 //   LANES      threads that share a row, or a part of one: a power of two up to WORKGROUP.
 //   DISTANCES  1: D is computed; else it is 0.
-// Bounds: the functions read elements from `start` to `end` of a row and at least the one at `start`, which callers see to;
-//   partials of a row that there is.
+// Bounds: the functions read elements from `start` to `end` of a row and at least the one at `start`, which callers
+//   see to; partials of a row that there is.
 
 // [outside]
 const WORKGROUP: u32 = 64u;

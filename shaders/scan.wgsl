@@ -3,8 +3,8 @@
 // LANES threads share a segment of a row. In an iteration each takes four neighbouring elements and adds them up, the
 // threads' totals are scanned in workgroup memory, and the total of all is carried to the next iteration.
 //
-// Layout: dense x and y [rows, columns]; totals and the sums before segments [rows, segments]; each from an offset. Segments
-//   and elements are counted in the scan's direction.
+// Layout: dense x and y [rows, columns]; totals and the sums before segments [rows, segments]; each from an offset.
+//   Segments and elements are counted in the scan's direction.
 // Bindings: 0 the sizes, 1 `x`, then the sums before segments if there are such, then `y` (or the totals).
 // Constants:
 //   WORKGROUP  threads a workgroup: a power of two up to 256.

@@ -5,7 +5,8 @@
 //
 // Layout: dense, each from an offset: values [outer, length, inner], the index [length], out [outer, rows, inner].
 // Bindings: 0 the sizes, 1 `values`, 2 `out`, 3 on what the index reads; `count` is the elements of `out`.
-// Constants: WORKGROUP, threads a workgroup: 1..=256. EXTRA, vectors of parameters of generated code. T, the element type: f32 or f16; sums are f32. I, the index's: u32 or i32.
+// Constants: WORKGROUP, threads a workgroup: 1..=256. EXTRA, vectors of parameters of generated code. T, the element
+//   type: f32 or f16; sums are f32. I, the index's: u32 or i32.
 // Bounds: a thread beyond the last element returns at once; k stays below `length`.
 
 const WORKGROUP: u32 = 64u;

@@ -1,13 +1,13 @@
-// Ends scatter-add: adds the sums of rows whose slices are in several chunks, in order, and stores zeros for rows that have
-// none. Rows whose slices are in one chunk have been stored by `scatter_runs.wgsl`.
+// Ends scatter-add: adds the sums of rows whose slices are in several chunks, in order, and stores zeros for rows
+// that have none. Rows whose slices are in one chunk have been stored by `scatter_runs.wgsl`.
 //
 // A thread takes one element of `out`.
 //
 // Layout: starts [rows + 1], heads and tails [outer, chunks, inner], from 0; out [outer, rows, inner] from an offset.
 // Bindings: 0 the sizes, 1 `starts`, 2 `heads`, 3 `tails`, 4 `out`.
 // Constants: WORKGROUP, threads a workgroup: 1 to 256. CHUNK, pairs of a chunk. T, the element type: f32 or f16.
-// Bounds: a thread beyond the last element returns at once. `starts` ascends up to the number of pairs, so the chunks of a
-//   row are chunks that there are.
+// Bounds: a thread beyond the last element returns at once. `starts` ascends up to the number of pairs, so the chunks
+//   of a row are chunks that there are.
 
 const WORKGROUP: u32 = 64u;
 const CHUNK: u32 = 64u;

@@ -4,8 +4,8 @@
 //
 // Layout: dense pairs from 0.
 // Bindings: 0 the sizes, 1 `pairs`, 2 on what the index reads.
-// Constants: WORKGROUP, threads a workgroup: 1 to 256. EXTRA, vectors of parameters of generated code. I, the index's type:
-//   u32 or i32.
+// Constants: WORKGROUP, threads a workgroup: 1 to 256. EXTRA, vectors of parameters of generated code. I, the index's
+//   type: u32 or i32.
 // Bounds: a thread beyond the last pair returns at once.
 
 const WORKGROUP: u32 = 64u;

@@ -1,16 +1,16 @@
 // Sums of slices with the same row, in chunks of sorted pairs (row, k): the part of scatter-add that reads the values.
 //
-// A thread takes one element of the slices of a chunk of CHUNK pairs, in their order. A run of pairs with one row that lies
-// in the chunk is stored in `out` at once. Of a run over several chunks, the sum in its first chunk goes to `heads`, and
-// those in the others to `tails`; `scatter_join.wgsl` adds them.
+// A thread takes one element of the slices of a chunk of CHUNK pairs, in their order. A run of pairs with one row
+// that lies in the chunk is stored in `out` at once. Of a run over several chunks, the sum in its first chunk goes to
+// `heads`, and those in the others to `tails`; `scatter_join.wgsl` adds them.
 //
 // Layout: dense values [outer, length, inner] and out [outer, rows, inner], each from an offset; heads and tails
 //   [outer, chunks, inner] from 0.
 // Bindings: 0 the sizes, 1 `pairs`, 2 `values`, 3 `heads`, 4 `tails`, 5 `out`.
-// Constants: WORKGROUP, threads a workgroup: 1 to 256. CHUNK, pairs of a chunk. T, the element type: f32 or f16; sums are
-//   f32.
-// Bounds: a thread beyond the last element returns at once; the last chunk ends at `length`, and pairs beyond a chunk's end
-//   read its last one. A pair's row and slice are in range as `scatter_pairs.wgsl` made them.
+// Constants: WORKGROUP, threads a workgroup: 1 to 256. CHUNK, pairs of a chunk. T, the element type: f32 or f16; sums
+//   are f32.
+// Bounds: a thread beyond the last element returns at once; the last chunk ends at `length`, and pairs beyond a
+//   chunk's end read its last one. A pair's row and slice are in range as `scatter_pairs.wgsl` made them.
 
 const WORKGROUP: u32 = 64u;
 const CHUNK: u32 = 64u;

@@ -1,5 +1,5 @@
-// Where each row's pairs begin among pairs (row, k) sorted by row: starts[r] is the number of pairs of rows below r, for r
-// from 0 to the number of rows.
+// Where each row's pairs begin among pairs (row, k) sorted by row: starts[r] is the number of pairs of rows below r,
+// for r from 0 to the number of rows.
 //
 // A thread finds one by binary search.
 //

@@ -1,8 +1,8 @@
 // Softmax of rows, shifted by the row's largest value m:
 //   y_j = e^(x_j − m) / Σ_k e^(x_k − m), or its logarithm y_j = (x_j − m) − log Σ_k e^(x_k − m).
 //
-// m and the sum are those of `rows.wgsl`, which is joined to this file. LANES threads share a row, or, where parts have been
-// summed by another dispatch, `length` neighbouring elements of one.
+// m and the sum are those of `rows.wgsl`, which is joined to this file. LANES threads share a row, or, where parts
+// have been summed by another dispatch, `length` neighbouring elements of one.
 //
 // Layout: dense [rows, columns], `x` and `y` each from an offset.
 // Bindings: 0 the sizes, 1 `x`, then `partials` if there are such, then `y`.

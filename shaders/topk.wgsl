@@ -1,9 +1,9 @@
-// Where the k largest (or smallest) elements of each row are, in order; among equal ones the first comes first, and a NaN is
-// larger than any number.
+// Where the k largest (or smallest) elements of each row are, in order; among equal ones the first comes first, and a
+// NaN is larger than any number.
 //
-// For few elements of a row, or more than `topk_select.wgsl` sorts. Elements are compared by keys, unsigned integers in the
-// same order. LANES threads share a row: k times each looks through its part for the best element that comes after the last
-// one found, and these are joined as a tree.
+// For few elements of a row, or more than `topk_select.wgsl` sorts. Elements are compared by keys, unsigned integers
+// in the same order. LANES threads share a row: k times each looks through its part for the best element that comes
+// after the last one found, and these are joined as a tree.
 //
 // Layout: dense x [rows, columns] and indices [rows, k], each from an offset.
 // Bindings: 0 the sizes, 1 `x`, 2 `indices`.

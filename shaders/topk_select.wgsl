@@ -1,12 +1,12 @@
-// Where the k largest (or smallest) elements of each row are, in order; among equal ones the first comes first, and a NaN is
-// larger than any number. For k up to MOST; `topk.wgsl` is for fewer than a handful.
+// Where the k largest (or smallest) elements of each row are, in order; among equal ones the first comes first, and a
+// NaN is larger than any number. For k up to MOST; `topk.wgsl` is for fewer than a handful.
 //
-// Elements are compared by (key, ~place), 64 bits that no two share: keys are unsigned integers in the elements' order. The
-// k-th largest is found by radix select: eight bits a round, from the highest on, the elements with the digits chosen so
-// far are counted by their next digit, and the digit chosen is the one the k-th falls in. Rounds end once all that are
-// left are taken. Then the k elements are gathered, in any order, and sorted (a bitonic sort), so the result is the same
-// every time. A workgroup takes a row, or a part of a long one: then it stores its k candidates, and another dispatch
-// chooses among the candidates of a row.
+// Elements are compared by (key, ~place), 64 bits that no two share: keys are unsigned integers in the elements'
+// order. The k-th largest is found by radix select: eight bits a round, from the highest on, the elements with the
+// digits chosen so far are counted by their next digit, and the digit chosen is the one the k-th falls in. Rounds end
+// once all that are left are taken. Then the k elements are gathered, in any order, and sorted (a bitonic sort), so
+// the result is the same every time. A workgroup takes a row, or a part of a long one: then it stores its k
+// candidates, and another dispatch chooses among the candidates of a row.
 //
 // Layout: dense x [rows, columns] and indices [rows, k], each from an offset; candidates [rows, parts, k] from 0.
 // Bindings: 0 the sizes, 1 `x` (or candidates), 2 `indices` (or candidates).
@@ -15,9 +15,9 @@
 //   LARGEST    1: the largest first; 0: the smallest.
 //   T          the element type: f32, f16, u32 or i32; for integers the function `key` is another.
 // Regions: `element` and `store` are replaced where candidates are read or stored.
-// Bounds: a workgroup beyond the last part does the last one again and stores nothing; elements from a part's end on are
-//   not read. A part of fewer than k elements has fewer candidates, and (0, NOWHERE), which comes last, for the others. As
-//   many elements are gathered as were counted, at most k.
+// Bounds: a workgroup beyond the last part does the last one again and stores nothing; elements from a part's end on
+//   are not read. A part of fewer than k elements has fewer candidates, and (0, NOWHERE), which comes last, for the
+//   others. As many elements are gathered as were counted, at most k.
 
 const WORKGROUP: u32 = 256u;
 const MOST: u32 = 64u;

@@ -32,12 +32,13 @@ pub trait Executor: Send {
     /// Runs `program` once with each launch timed on its own, in seconds, waiting for it to end. On a GPU that includes
     /// the submission and the wait. Empty on the reference.
     fn profile(&mut self, program: usize, step: u32, seed: u64) -> Result<Vec<LaunchSeconds>>;
-    /// Waits until everything asked for so far is done. A device whose runs are done when `run` returns need do nothing.
+    /// Waits until everything asked for so far is done. A device whose runs are done when `run` returns need do
+    /// nothing.
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }
-    /// Runs `program` as `run` does, with the inputs of its last run, and gives each run's seconds for each launch by the
-    /// device's own clock; `None` (and nothing was run) if it has none.
+    /// Runs `program` as `run` does, with the inputs of its last run, and gives each run's seconds for each launch by
+    /// the device's own clock; `None` (and nothing was run) if it has none.
     fn device_times(
         &mut self,
         _program: usize,
@@ -47,8 +48,8 @@ pub trait Executor: Send {
     ) -> Result<Option<Vec<Vec<LaunchSeconds>>>> {
         Ok(None)
     }
-    /// The seconds the host has spent so far on encoding and submitting runs, waits not counted; `None` on a device that has
-    /// nothing to encode.
+    /// The seconds the host has spent so far on encoding and submitting runs, waits not counted; `None` on a device
+    /// that has nothing to encode.
     fn host_seconds(&self) -> Option<f64> {
         None
     }

@@ -1,8 +1,9 @@
-//! **wgrad** trains neural networks on any GPU that Vulkan, Metal, DX12 or GL reaches, from Rust and WGSL alone, and lets you
-//! trust the numbers: every operation has one f64 definition, and every kernel on every device is checked against it.
+//! **wgrad** trains neural networks on any GPU that Vulkan, Metal, DX12 or GL reaches, from Rust and WGSL alone, and
+//! lets you trust the numbers: every operation has one f64 definition, and every kernel on every device is checked
+//! against it.
 //!
-//! A program is traced once into a static [`Graph`] (forward, backward and optimiser), planned once, and replayed as a short
-//! list of kernel launches. Without a GPU it runs on the CPU.
+//! A program is traced once into a static [`Graph`] (forward, backward and optimiser), planned once, and replayed as
+//! a short list of kernel launches. Without a GPU it runs on the CPU.
 //!
 //! # A first program
 //!
@@ -29,16 +30,16 @@
 //!
 //! # The ways in
 //!
-//! - **Write a network**: [`Graph`] and [`Tensor`] for expressions, [`nn`] for layers, losses and initialisers, [`optim`] for
-//!   optimisers and schedules, [`Session`] to run on a [`Device`].
+//! - **Write a network**: [`Graph`] and [`Tensor`] for expressions, [`nn`] for layers, losses and initialisers,
+//!   [`optim`] for optimisers and schedules, [`Session`] to run on a [`Device`].
 //! - **Train from a settings file**: [`train`] (`wgrad train FILE.toml`), with [`data`] for data sets.
-//! - **Check a device**: [`verify`] compares every kernel with the reference (`wgrad check`), finds the first wrong node of a graph,
-//!   and runs gradcheck; [`doctor`] asks a driver for its numeric properties (`wgrad doctor`).
+//! - **Check a device**: [`verify`] compares every kernel with the reference (`wgrad check`), finds the first wrong
+//!   node of a graph, and runs gradcheck; [`doctor`] asks a driver for its numeric properties (`wgrad doctor`).
 //! - **Measure**: [`mod@bench`] times kernels and training steps against the device's measured roof (`wgrad bench`).
-//! - **Write a kernel**: [`custom::CustomKernel`] is one trait: a shape rule, a reference and a shader give an operation that is
-//!   checked, differentiated and measured like the others.
-//! - **Look inside**: [`ops`] says what each operation means, [`kernels`] and [`plan`] what is launched, [`wgsl`] how a GPU runs
-//!   it. `ARCHITECTURE.md` draws the order of these and follows a matmul through them.
+//! - **Write a kernel**: [`custom::CustomKernel`] is one trait: a shape rule, a reference and a shader give an
+//!   operation that is checked, differentiated and measured like the others.
+//! - **Look inside**: [`ops`] says what each operation means, [`kernels`] and [`plan`] what is launched, [`wgsl`] how
+//!   a GPU runs it. `ARCHITECTURE.md` draws the order of these and follows a matmul through them.
 //!
 //! # Features
 //!
@@ -50,8 +51,8 @@
 //!
 //! # Limits
 //!
-//! One device at a time; graphs are static; tensors have at most [`MAX_RANK`] axes and [`MAX_ELEMENTS`] elements; an index or
-//! label out of range is clamped on the device.
+//! One device at a time; graphs are static; tensors have at most [`MAX_RANK`] axes and [`MAX_ELEMENTS`] elements; an
+//! index or label out of range is clamped on the device.
 
 #[macro_use]
 mod array;

@@ -1,7 +1,8 @@
 //! Convolutions and their gradients: `shaders/conv.wgsl` and the files joined to it, as matmuls with a gathered matrix.
 //!
-//! Where the tiles of a weight's gradient are too few to fill a GPU, k (the batch and the output's positions) is split over
-//! workgroups: a first dispatch stores a partial result for each part of k, and others add these and apply the epilogue.
+//! Where the tiles of a weight's gradient are too few to fill a GPU, k (the batch and the output's positions) is
+//! split over workgroups: a first dispatch stores a partial result for each part of k, and others add these and apply
+//! the epilogue.
 
 use super::generate::{Stores, store};
 use super::reduce::add_partials;
@@ -25,12 +26,13 @@ struct Tile {
     per: usize,
 }
 
-/// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all, and 16 steps
-/// take up to five.
+/// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all, and 16
+/// steps take up to five.
 const LONGEST: usize = 1 << 17;
 
 impl Tile {
-    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms, whose k may be split over workgroups or not.
+    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms, whose k may be split over workgroups or
+    /// not.
     ///
     /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
     /// few columns. A software driver runs few threads; each element it gathers costs much and should feed many rows.
@@ -152,7 +154,8 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
         },
     };
     let (k, n): (usize, usize) = (problem.k.0.iter().product(), problem.j.0.iter().product());
-    // The input's gradient is taken by residue classes of positions: in each, so many columns and so many terms at most.
+    // The input's gradient is taken by residue classes of positions: in each, so many columns and so many terms at
+    // most.
     let classes = if kernel.pass == ConvPass::InputGrad { g.stride } else { [1, 1] };
     let periods = [0, 1].map(|axis| classes[axis] / gcd(classes[axis], g.dilation[axis]));
     let [j0, jy, jx] = problem.j.0;

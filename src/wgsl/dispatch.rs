@@ -23,7 +23,8 @@ pub struct Dispatch {
     pub workgroups: u64,
     /// Whether the shader reads the run's index or seed: three words of immediates, the index and the key's two.
     pub uses_run: bool,
-    /// Bytes of the parameters and of each binding, more than which a user's shader may not declare; empty for wgrad's own.
+    /// Bytes of the parameters and of each binding, more than which a user's shader may not declare; empty for
+    /// wgrad's own.
     pub declared: Vec<u64>,
 }
 
@@ -36,8 +37,8 @@ impl Dispatch {
         Dispatch { shader, params, bindings, workgroups, uses_run: false, declared: Vec::new() }
     }
 
-    /// The dispatch of a shader that calls its result `c` and another output `row_sums`, and reads its inputs so; and what it
-    /// calls the buffers.
+    /// The dispatch of a shader that calls its result `c` and another output `row_sums`, and reads its inputs so; and
+    /// what it calls the buffers.
     pub fn reading(
         operands: Operands<'_>,
         shader: Shader,

@@ -1,7 +1,7 @@
 //! Matmuls: `shaders/matmul.wgsl`, and `shaders/matmul_lanes.wgsl` on software drivers.
 //!
-//! Where the tiles of the output are too few to fill a GPU and k is long, k is split over workgroups: a first dispatch stores
-//! a partial result for each part of k, and others add these and apply the epilogue.
+//! Where the tiles of the output are too few to fill a GPU and k is long, k is split over workgroups: a first
+//! dispatch stores a partial result for each part of k, and others add these and apply the epilogue.
 
 use super::generate::{Stores, store};
 use super::reduce::add_partials;
@@ -48,8 +48,8 @@ impl Tile {
     /// busy; where even small ones leave it idle, threads share the k.
     fn choose([batches, m, n, k]: [usize; 4], target: &GpuTarget) -> Tile {
         if target.broadcasts() {
-            // As many rows as there are, up to a most, in tiles of equal size. A shorter shader compiles faster for narrow matmuls, and
-            // more threads share the work.
+            // As many rows as there are, up to a most, in tiles of equal size. A shorter shader compiles faster for
+            // narrow matmuls, and more threads share the work.
             let most = if n <= 256 { 16 } else { 32 };
             let rows = m.div_ceil(m.div_ceil(most)).next_multiple_of(8) as u32;
             // Few columns: one subgroup a workgroup, so that one pipeline serves them all.

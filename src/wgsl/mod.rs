@@ -1,8 +1,8 @@
 //! How a GPU runs each kernel: shaders, their specialisation, and dispatches, as plain data.
 //!
-//! [`dispatches`] gives a launch's dispatches for a [`GpuTarget`]. How each kernel is run is a file of the kernel's name; the
-//! WGSL of elementwise expressions is written by [`generate`](mod@generate). Nothing here names a device's API: `gpu/` replays
-//! the dispatches.
+//! [`dispatches`] gives a launch's dispatches for a [`GpuTarget`]. How each kernel is run is a file of the kernel's
+//! name; the WGSL of elementwise expressions is written by [`generate`](mod@generate). Nothing here names a device's
+//! API: `gpu/` replays the dispatches.
 
 mod conv;
 mod cross_entropy;

@@ -12,8 +12,8 @@ const DIGITS: usize = 1 << BITS;
 const WORKGROUP: usize = 64;
 const PER: usize = 16;
 
-/// Adds the dispatches that sort dense pairs `[count, 2]` by keys below `keys`, and gives the sorted ones: three dispatches
-/// (or more, where there are many blocks to scan) for each five bits of the largest key.
+/// Adds the dispatches that sort dense pairs `[count, 2]` by keys below `keys`, and gives the sorted ones: three
+/// dispatches (or more, where there are many blocks to scan) for each five bits of the largest key.
 pub(super) fn sort(cx: &mut Dispatches<'_>, pairs: Operand, keys: usize) -> Operand {
     let count = pairs.view.shape[0];
     let blocks = count.div_ceil(WORKGROUP * PER);

@@ -1,7 +1,7 @@
 //! Reductions: `shaders/reduce.wgsl`.
 //!
-//! Where outputs are too few to fill a GPU, the reduced points are cut into parts: a first dispatch stores a partial result
-//! of each part, and a second one combines those of an output in their order.
+//! Where outputs are too few to fill a GPU, the reduced points are cut into parts: a first dispatch stores a partial
+//! result of each part, and a second one combines those of an output in their order.
 
 use super::generate::{Piece, Region, generate};
 use super::shader::REDUCE;
@@ -65,8 +65,8 @@ pub(super) fn add_partials(cx: &mut Dispatches<'_>, partials: &[Operand], epilog
     }
 }
 
-/// Adds a dispatch that reduces partial results `[parts, outputs]`, dense, in order of the parts, and stores what the epilogue
-/// makes of them, which loads `more`.
+/// Adds a dispatch that reduces partial results `[parts, outputs]`, dense, in order of the parts, and stores what the
+/// epilogue makes of them, which loads `more`.
 fn combine(
     cx: &mut Dispatches<'_>,
     kind: ReduceKind,

@@ -1,7 +1,7 @@
 //! Rows that threads share: what softmax and cross-entropy have in common, `shaders/rows.wgsl`.
 //!
-//! Where rows are too few to fill a GPU, a dispatch of `shaders/row_stats.wgsl` computes the statistics of parts of rows,
-//! and the kernel's own dispatch joins those of its row.
+//! Where rows are too few to fill a GPU, a dispatch of `shaders/row_stats.wgsl` computes the statistics of parts of
+//! rows, and the kernel's own dispatch joins those of its row.
 
 use super::{Dispatch, Dispatches, Lanes, Operands, Shader, share, split};
 use crate::dtype::DType;
@@ -28,8 +28,8 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Chooses how `rows` rows of `columns` elements are shared, and adds the dispatch of their parts' statistics if there
-    /// is one. The rows are those of the launch's first operand.
+    /// Chooses how `rows` rows of `columns` elements are shared, and adds the dispatch of their parts' statistics if
+    /// there is one. The rows are those of the launch's first operand.
     pub(super) fn new(cx: &mut Dispatches<'_>, rows: usize, columns: usize, distances: bool) -> Rows {
         let threads = share(rows, columns, cx.target);
         let parts = split(threads.workgroups, columns, 8 * threads.lanes as usize, cx.target);

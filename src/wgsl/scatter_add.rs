@@ -1,8 +1,9 @@
-//! Scatter-add of much work: the positions are sorted by the row that they go to, and the slices of each row added in order.
+//! Scatter-add of much work: the positions are sorted by the row that they go to, and the slices of each row added in
+//! order.
 //!
-//! O(positions + outputs) and without float atomics: the pairs (row, position) are sorted (`radix_sort.rs`), chunks of the
-//! sorted pairs are summed up by runs of one row (`shaders/scatter_runs.wgsl`), and what runs over several chunks is
-//! joined (`shaders/scatter_join.wgsl`).
+//! O(positions + outputs) and without float atomics: the pairs (row, position) are sorted (`radix_sort.rs`), chunks
+//! of the sorted pairs are summed up by runs of one row (`shaders/scatter_runs.wgsl`), and what runs over several
+//! chunks is joined (`shaders/scatter_join.wgsl`).
 
 use super::generate::{Piece, fuse};
 use super::radix_sort::sort;
@@ -15,9 +16,9 @@ use crate::kernels::index::IndexKernel;
 /// Sorted pairs that a thread adds up.
 const CHUNK: usize = 64;
 
-/// Whether `length` positions and so many outputs are work enough to sort the positions. In one dispatch every output looks at
-/// every position, which is quicker for few positions: a GPU does so for up to 512, a software driver, which a dispatch
-/// costs more, for any number, and both only as long as that is less than 2^24 comparisons.
+/// Whether `length` positions and so many outputs are work enough to sort the positions. In one dispatch every output
+/// looks at every position, which is quicker for few positions: a GPU does so for up to 512, a software driver, which
+/// a dispatch costs more, for any number, and both only as long as that is less than 2^24 comparisons.
 pub(super) fn sorts(length: usize, outputs: usize, target: &GpuTarget) -> bool {
     length > 16 && ((!target.software && length > 512) || length.saturating_mul(outputs) > 1 << 24)
 }

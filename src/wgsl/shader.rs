@@ -16,8 +16,8 @@ pub struct Shader {
     pub name: &'static str,
     /// The WGSL text before specialisation: a file of `shaders/`, as committed, or a user's.
     pub text: Cow<'static, str>,
-    /// Files of `shaders/` whose text follows, by name. They and the first one declare what the others' region `outside`
-    /// stands for, which makes each file valid by itself and is left out here.
+    /// Files of `shaders/` whose text follows, by name. They and the first one declare what the others' region
+    /// `outside` stands for, which makes each file valid by itself and is left out here.
     pub joined: Vec<(&'static str, Cow<'static, str>)>,
     /// A text whose region `helpers` has the functions that generated code may call.
     pub helpers: Cow<'static, str>,

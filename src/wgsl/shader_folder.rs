@@ -48,16 +48,16 @@ const NAMES: &[&str] = &[
     "topk_select",
 ];
 
-/// Texts that take the place of shaders of the same name: for whoever writes or tunes a kernel, who need not build wgrad
-/// to try one.
+/// Texts that take the place of shaders of the same name: for whoever writes or tunes a kernel, who need not build
+/// wgrad to try one.
 ///
 /// A text is specialised like the embedded one, so it must keep the lines and regions that are replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShaderFolder(Option<Arc<BTreeMap<String, String>>>);
 
 impl ShaderFolder {
-    /// The texts of `folder`'s files `NAME.wgsl`, which shaders named `NAME` are made of from now on. Shaders without such
-    /// a file stay as they are.
+    /// The texts of `folder`'s files `NAME.wgsl`, which shaders named `NAME` are made of from now on. Shaders without
+    /// such a file stay as they are.
     ///
     /// # Errors
     /// [`Error::File`] if the folder cannot be read or holds no `.wgsl` file.
@@ -80,8 +80,8 @@ impl ShaderFolder {
         Ok(ShaderFolder(Some(Arc::new(texts))))
     }
 
-    /// As [`ShaderFolder::read`], where there are no shaders but wgrad's own: a file that none of them is named like would do
-    /// nothing, and is an error.
+    /// As [`ShaderFolder::read`], where there are no shaders but wgrad's own: a file that none of them is named like
+    /// would do nothing, and is an error.
     ///
     /// # Errors
     /// Those of [`ShaderFolder::read`], and [`Error::File`] for such a file.

@@ -44,9 +44,9 @@ pub fn share(outputs: usize, terms: usize, target: &GpuTarget) -> Lanes {
     Lanes { workgroup, lanes, workgroups: (outputs as u64).div_ceil(u64::from(workgroup / lanes)) }
 }
 
-/// How many parts the terms of each output are cut into, where a launch of one part has so many workgroups: 1 where these
-/// fill a GPU, or where an output has fewer than four times the terms that a part has at least. A software driver runs
-/// few workgroups at a time, and another dispatch costs it more than it saves.
+/// How many parts the terms of each output are cut into, where a launch of one part has so many workgroups: 1 where
+/// these fill a GPU, or where an output has fewer than four times the terms that a part has at least. A software
+/// driver runs few workgroups at a time, and another dispatch costs it more than it saves.
 pub fn split(workgroups: u64, terms: usize, least: usize, target: &GpuTarget) -> usize {
     if target.software || workgroups == 0 || workgroups >= FULL || terms < 4 * least {
         return 1;

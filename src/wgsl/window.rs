@@ -1,7 +1,8 @@
 //! Operands that a shader reads as uniforms.
 //!
-//! A software driver reads storage lane by lane, in a loop with its counter in memory, but gathers from a uniform in a few
-//! instructions without a branch. What a uniform may hold is little, so an operand takes up to two windows of its buffer.
+//! A software driver reads storage lane by lane, in a loop with its counter in memory, but gathers from a uniform in
+//! a few instructions without a branch. What a uniform may hold is little, so an operand takes up to two windows of
+//! its buffer.
 
 use super::{Binding, GpuTarget};
 use crate::dtype::DType;
@@ -9,8 +10,8 @@ use crate::kernels::Operand;
 
 /// Vectors of four words a uniform binding may have: what WebGPU guarantees, 64 KiB.
 const MOST: usize = 4096;
-/// Bytes of a window: where shaders read buffers as uniforms, a buffer's size is a multiple of them. So all windows are of one
-/// size, and operands of different sizes share a text.
+/// Bytes of a window: where shaders read buffers as uniforms, a buffer's size is a multiple of them. So all windows
+/// are of one size, and operands of different sizes share a text.
 pub const WINDOW: usize = 16 * MOST;
 
 /// Bytes of a buffer, from its start on.

@@ -53,9 +53,9 @@ pub fn generate(
     Dispatch { shader, params, bindings, workgroups, uses_run, declared: Vec::new() }
 }
 
-/// Puts `pieces` in the regions of a shader whose own text declares the storage buffers `named`, those of `dispatch`, and
-/// the uniform `p`, which ends in `extra: array<vec4<u32>, EXTRA>`. What the pieces write first is the buffer that the
-/// shader writes itself.
+/// Puts `pieces` in the regions of a shader whose own text declares the storage buffers `named`, those of `dispatch`,
+/// and the uniform `p`, which ends in `extra: array<vec4<u32>, EXTRA>`. What the pieces write first is the buffer
+/// that the shader writes itself.
 pub fn fuse(mut dispatch: Dispatch, named: &[&'static str], operands: Operands<'_>, pieces: &[Piece<'_>]) -> Dispatch {
     let own = dispatch.bindings.len();
     debug_assert_eq!(own, named.len());
@@ -107,14 +107,16 @@ pub fn fuse(mut dispatch: Dispatch, named: &[&'static str], operands: Operands<'
 pub struct Stores<'a> {
     /// The result's axes, outermost first: their sizes and which component of the coordinates given to `store` each is.
     pub axes: &'a [(usize, u8)],
-    /// For a shader whose result has the element type `C`, and which can store four elements at a time, in aligned places: its
-    /// dtype.
+    /// For a shader whose result has the element type `C`, and which can store four elements at a time, in aligned
+    /// places: its dtype.
     pub quads: Option<DType>,
-    /// Whether the shader asks `hold` once for what a row (component 1 of the coordinates) has in common, and hands it to `store`.
+    /// Whether the shader asks `hold` once for what a row (component 1 of the coordinates) has in common, and hands
+    /// it to `store`.
     pub held: bool,
 }
 
-/// Puts an epilogue, if there is one, in the region `store` of a shader; its loads are the launch's inputs from `first` on.
+/// Puts an epilogue, if there is one, in the region `store` of a shader; its loads are the launch's inputs from
+/// `first` on.
 pub fn store(
     mut dispatch: Dispatch,
     named: &[&'static str],

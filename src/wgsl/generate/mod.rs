@@ -60,8 +60,8 @@ pub struct Buffer {
 pub struct Generated {
     /// The storage bindings.
     pub buffers: Vec<Buffer>,
-    /// What the shader's own text calls the first of them, which it declares itself. If there are none, the parameters are
-    /// generated too.
+    /// What the shader's own text calls the first of them, which it declares itself. If there are none, the
+    /// parameters are generated too.
     pub named: Vec<&'static str>,
     /// The parts.
     pub parts: Vec<Part>,
@@ -82,7 +82,8 @@ pub struct Part {
     pub outer_rank: u8,
     /// The reduced axes, after merging; 0 but for what a reduction reads.
     pub inner_rank: u8,
-    /// Which component of the kernel's own coordinates each outer axis is; empty if they follow from the point's number.
+    /// Which component of the kernel's own coordinates each outer axis is; empty if they follow from the point's
+    /// number.
     pub natural: Vec<u8>,
     /// Whether it computes four neighbouring points at a time.
     pub wide: bool,
@@ -103,8 +104,8 @@ pub enum Region {
     Reduced(ReduceKind),
     /// What part of a reduction does with the `place` of its result, for output `o`.
     ReducedPlace,
-    /// The functions that a kernel calls with each element of its result, or four of them, with the (first) element's number
-    /// and coordinates.
+    /// The functions that a kernel calls with each element of its result, or four of them, with the (first) element's
+    /// number and coordinates.
     Store,
     /// A function of `i` that is read as an operand.
     Operand(&'static str),
@@ -133,7 +134,8 @@ struct Layout {
     inner_sizes: usize,
     loads: Vec<usize>,
     outputs: Vec<usize>,
-    /// For each instruction that has words of its own (iota and gather: two; a fill that is not finite: one), their start.
+    /// For each instruction that has words of its own (iota and gather: two; a fill that is not finite: one), their
+    /// start.
     instrs: Vec<usize>,
     end: usize,
 }

@@ -146,7 +146,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The point's coordinates `c{prefix}0, c{prefix}1, …`, if an operand needs them: the kernel's own, or from its number `i`.
+    /// The point's coordinates `c{prefix}0, c{prefix}1, …`, if an operand needs them: the kernel's own, or from its
+    /// number `i`.
     fn coordinates(&self, text: &mut String, i: &str, prefix: &str, rank: u8, sizes: usize) {
         if !self.part.loads.iter().chain(&self.part.outputs).any(|a| a.pattern == Pattern::Strided) {
             return;
