@@ -87,6 +87,9 @@ fn row_stats(thread: u32, lane: u32, row: u32, first: u32, columns: u32, parts: 
 fn shifted_exp(x: f32, largest: f32) -> f32 {
     return 0.0;
 }
+fn row_and_part(unit: u32, parts: u32) -> vec2<u32> {
+    return vec2<u32>();
+}
 // [end]
 
 @compute @workgroup_size(WORKGROUP)
@@ -98,8 +101,9 @@ fn main(
     let lane = thread % LANES;
     let number = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + thread / LANES;
     let unit = min(number, p.rows * p.segments - 1u);
-    let row = unit / p.segments;
-    let segment = unit % p.segments;
+    let place = row_and_part(unit, p.segments);
+    let row = place.x;
+    let segment = place.y;
     let first = p.x_offset + row * p.columns;
     let stats = row_stats(thread, lane, row, first, p.columns, p.parts);
     if number == unit {

@@ -12,6 +12,7 @@
 //   WORKGROUP  threads a workgroup: a power of two up to 256.
 //   LANES      threads that share a row, or a part of one: a power of two up to WORKGROUP.
 //   DISTANCES  1: D is computed; else it is 0.
+//   SEGMENTED  1: workgroups take parts of rows; 0: whole rows.
 // Bounds: the functions read elements from `start` to `end` of a row and at least the one at `start`, which callers
 //   see to; partials of a row that there is.
 
@@ -21,6 +22,15 @@ const LANES: u32 = 64u;
 const DISTANCES: u32 = 1u;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 // [end]
+const SEGMENTED: u32 = 1u;
+
+// The row that a unit of work is of, and which part of it.
+fn row_and_part(unit: u32, parts: u32) -> vec2<u32> {
+    if SEGMENTED == 1u {
+        return vec2<u32>(unit / parts, unit % parts);
+    }
+    return vec2<u32>(unit, 0u);
+}
 
 // The lowest float.
 const LOWEST: f32 = -3.4028234e38;

@@ -45,6 +45,9 @@ fn row_stats(thread: u32, lane: u32, row: u32, first: u32, columns: u32, parts: 
 fn shifted_exp(x: f32, largest: f32) -> f32 {
     return 0.0;
 }
+fn row_and_part(unit: u32, parts: u32) -> vec2<u32> {
+    return vec2<u32>();
+}
 // [end]
 
 @compute @workgroup_size(WORKGROUP)
@@ -56,12 +59,13 @@ fn main(
     let lane = thread % LANES;
     let number = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + thread / LANES;
     let unit = min(number, p.rows * p.segments - 1u);
-    let row = unit / p.segments;
+    let place = row_and_part(unit, p.segments);
+    let row = place.x;
     let first = p.x_offset + row * p.columns;
     let stats = row_stats(thread, lane, row, first, p.columns, p.parts);
     if number == unit {
         let out = p.y_offset + row * p.columns;
-        let start = unit % p.segments * p.length;
+        let start = place.y * p.length;
         let end = min(start + p.length, p.columns);
         for (var j = start + lane; j < end; j += LANES) {
             let value = f32(x[first + j]);

@@ -61,6 +61,7 @@ impl Rows {
             .constant("WORKGROUP", self.threads.workgroup)
             .constant("LANES", self.threads.lanes)
             .constant("DISTANCES", self.distances.into())
+            .constant("SEGMENTED", (self.parts > 1).into())
     }
 
     /// A kernel's own shader, joined to the functions that compute or join its rows' statistics.
