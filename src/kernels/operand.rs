@@ -27,7 +27,7 @@ pub struct Operand {
 
 impl Operand {
     /// Whether it may have an element in common with another.
-    pub fn meets(&self, other: &Operand) -> bool {
+    pub fn overlaps(&self, other: &Operand) -> bool {
         let (a, b) = (self.view.range(), other.view.range());
         self.buffer == other.buffer && a.start < b.end && b.start < a.end
     }

@@ -1,4 +1,4 @@
-//! A user's operation: dense operands from the start of their buffers.
+//! A custom operation: dense operands at the start of their buffers.
 
 use super::{Lowering, Value};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ pub(super) fn lower(op: &Arc<dyn CustomOperation>, cx: &mut Lowering<'_>) -> Res
     let (count, limit) = (cx.input_count(), cx.max_buffers());
     if count >= limit {
         let message = format!(
-            "has {count} inputs and an output, but the device binds {limit} buffers at once; concatenate inputs"
+            "has {count} inputs and an output, but the device allows {limit} storage buffers per launch; concatenate inputs"
         );
         return Err(Error::value(format!("custom kernel `{}`", op.name()), message));
     }
