@@ -32,10 +32,10 @@ impl PipelineCache {
         let key = format!("{name} {} {} {}", adapter.driver, adapter.driver_info, env!("CARGO_PKG_VERSION"));
         let data = std::fs::read(&file).ok().and_then(|bytes| unpack(&bytes, &key).map(<[u8]>::to_vec));
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgrad"), data: data.as_deref(), fallback: true };
-        // SAFETY: data must come from `PipelineCache::get_data` on an adapter with the same key. Only `drop` below
-        // writes such a file, from `get_data`, under a temporary name and renamed when complete; `unpack` accepts it only
-        // with its magic number, its length, and a checksum over the data and the key, which names the adapter, its
-        // driver's version and this crate's. wgpu and the driver also validate the data's own header.
+        // SAFETY: the data must come from `PipelineCache::get_data` on an adapter with the same key. Only `drop` below
+        // writes such a file, from `get_data`, under a temporary name that is renamed when complete; `unpack` accepts
+        // it only with its magic number, its length, and a checksum of the data and the key, which names the adapter,
+        // its driver's version and this crate's version. wgpu and the driver also validate the data's own header.
         #[allow(unsafe_code)]
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         let read = data.map(|data| checksum(&data, &key));
