@@ -99,7 +99,7 @@ impl Gpu {
         Ok(Gpu { adapter, info, device, queue, limits, features, cache, portable, reported })
     }
 
-    /// A second device on the same adapter, opened with the same options.
+    /// Another device on the same adapter, opened with the same options.
     pub(super) fn duplicate(&self) -> Result<Gpu> {
         let limits = if self.portable { Limits::Webgpu } else { Limits::Adapter };
         Gpu::open(&self.adapter, self.info.clone(), limits)

@@ -10,7 +10,7 @@ pub enum PoolPass {
     Max {
         /// Whether the maximum of each window is computed.
         value: bool,
-        /// Whether its index is computed.
+        /// Whether the index of the maximum is computed.
         place: bool,
     },
     /// `(g, indices) → x`.

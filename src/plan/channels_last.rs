@@ -15,7 +15,7 @@ use crate::shape::{TensorType, View};
 pub(super) fn rewrite(plan: &mut Plan, backend: &dyn Backend) {
     let Some(lanes) = backend.channel_lanes().filter(|&lanes| lanes > 1) else { return };
     let mut last: Vec<bool> = (0..plan.buffers.len()).map(|index| is_candidate(plan, index)).collect();
-    // A value rejected by one launch keeps its layout for the others, which may then reject more values.
+    // If one launch rejects a value, it keeps its original layout for all launches, which may then reject others.
     loop {
         let refused = plan.launches.iter().find(|launch| {
             let flags: Vec<bool> = operands(launch).map(|operand| last[operand.buffer.index()]).collect();
