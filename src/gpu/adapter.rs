@@ -1,55 +1,55 @@
-//! Which adapters there are, and which one is meant.
+//! Enumeration and selection of adapters.
 
 use crate::device::{Backend, GpuChoice};
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::sync::OnceLock;
 
-/// An adapter: a GPU, or a software driver that stands in for one, as one backend shows it.
+/// An adapter: a GPU or a software driver, as exposed by one backend.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AdapterInfo {
-    /// Its position in the list: `gpu:INDEX` picks it.
+    /// Its position in [`adapters`]: `gpu:INDEX` selects it.
     pub index: usize,
-    /// Its name.
+    /// The adapter's name.
     pub name: String,
-    /// The API it is reached through: `vulkan`, `metal`, `dx12` or `gl`.
+    /// The backend API: `vulkan`, `metal`, `dx12` or `gl`.
     pub backend: String,
-    /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
+    /// The device type: `discrete`, `integrated`, `virtual`, `cpu` or `other`.
     pub kind: String,
     /// The driver's name.
     pub driver: String,
     /// The driver's version and build.
     pub driver_info: String,
-    /// The vendor's id (PCI, where there is one).
+    /// The vendor ID (from PCI, if there is one).
     pub vendor: u32,
-    /// The device's id.
+    /// The device ID.
     pub device: u32,
-    /// Whether shaders may use subgroups.
+    /// Whether shaders can use subgroup operations.
     pub subgroups: bool,
-    /// The smallest and the largest subgroup.
+    /// The smallest and the largest subgroup size.
     pub subgroup_sizes: [u32; 2],
-    /// Whether shaders may use 16-bit floats.
+    /// Whether shaders can use 16-bit floats.
     pub f16: bool,
-    /// Whether dispatches can be timed on the device.
+    /// Whether timestamp queries are supported.
     pub timestamps: bool,
-    /// Whether shaders may use immediates; random numbers and the step counter need them.
+    /// Whether shaders can use immediates; random numbers and the step counter need them.
     pub immediates: bool,
-    /// The largest buffer, in bytes.
+    /// The largest buffer size, in bytes.
     pub max_buffer_bytes: u64,
-    /// The largest part of a buffer a shader can see, in bytes.
+    /// The largest size of a storage buffer binding, in bytes.
     pub max_binding_bytes: u64,
-    /// Storage buffers a shader can see.
+    /// Storage buffers per shader stage.
     pub max_storage_buffers: u32,
-    /// Bytes of workgroup memory.
+    /// Workgroup memory per workgroup, in bytes.
     pub max_workgroup_memory: u32,
-    /// Threads of a workgroup.
+    /// Threads per workgroup.
     pub max_workgroup_threads: u32,
-    /// Workgroups in a dimension of a dispatch.
+    /// Workgroups per dimension of a dispatch.
     pub max_workgroups: u32,
 }
 
 impl AdapterInfo {
-    /// Whether it is a GPU and not a software driver.
+    /// Whether it is a GPU rather than a software driver.
     pub fn is_hardware(&self) -> bool {
         matches!(self.kind.as_str(), "discrete" | "integrated" | "virtual")
     }
@@ -57,7 +57,7 @@ impl AdapterInfo {
     pub fn is_software(&self) -> bool {
         self.kind == "cpu"
     }
-    /// The name people see, which [`GpuChoice::Name`] searches.
+    /// The display name, which [`GpuChoice::Name`] searches.
     pub fn label(&self) -> String {
         format!("{} ({})", self.name, self.backend)
     }
@@ -65,15 +65,15 @@ impl AdapterInfo {
 
 type Adapters = Vec<(wgpu::Adapter, AdapterInfo)>;
 
-/// The variable that says which backends there are; other programs on wgpu mind it too.
+/// The environment variable that restricts the backends; other programs that use wgpu read it too.
 const BACKEND_VARIABLE: &str = "WGPU_BACKEND";
 
-/// What [`BACKEND_VARIABLE`] says, if it says anything.
+/// The value of [`BACKEND_VARIABLE`], unless it is unset or blank.
 fn wanted_backends() -> Option<String> {
     std::env::var(BACKEND_VARIABLE).ok().filter(|text| !text.trim().is_empty())
 }
 
-/// The adapters of some backends, numbered from `first`.
+/// Enumerates the adapters of some backends, numbered from `first`.
 fn enumerate(backends: wgpu::Backends, first: usize) -> Adapters {
     let wanted = wanted_backends().map(|text| wgpu::Backends::from_comma_list(&text));
     let backends = backends & wanted.unwrap_or(wgpu::Backends::all());
@@ -84,29 +84,29 @@ fn enumerate(backends: wgpu::Backends, first: usize) -> Adapters {
     let instance = wgpu::Instance::new(descriptor);
     let found = pollster::block_on(instance.enumerate_adapters(backends));
     let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
-    let able = found.into_iter().filter(|a| a.get_downlevel_capabilities().flags.contains(compute));
-    able.enumerate().map(|(index, adapter)| (adapter.clone(), describe(first + index, &adapter))).collect()
+    let capable = found.into_iter().filter(|a| a.get_downlevel_capabilities().flags.contains(compute));
+    capable.enumerate().map(|(index, adapter)| (adapter.clone(), describe(first + index, &adapter))).collect()
 }
 
-/// The platform's own adapters: Vulkan, Metal, DX12. Asked for once.
+/// The adapters of the platform's native APIs: Vulkan, Metal, DX12. Enumerated once.
 fn native() -> &'static Adapters {
     static NATIVE: OnceLock<Adapters> = OnceLock::new();
     NATIVE.get_or_init(|| enumerate(wgpu::Backends::PRIMARY, 0))
 }
 
-/// GL's adapters, numbered after the native ones. Asked for only when something needs them: GL drivers take time to
-/// start, and on a machine without a display some complain on stderr.
+/// GL adapters, numbered after the native ones. Enumerated on demand: GL drivers start slowly, and on a machine without
+/// a display some print warnings to stderr.
 fn gl() -> &'static Adapters {
     static GL: OnceLock<Adapters> = OnceLock::new();
     GL.get_or_init(|| enumerate(wgpu::Backends::GL, native().len()))
 }
 
 /// All adapters.
-fn everything() -> Vec<&'static (wgpu::Adapter, AdapterInfo)> {
+fn all_adapters() -> Vec<&'static (wgpu::Adapter, AdapterInfo)> {
     native().iter().chain(gl()).collect()
 }
 
-/// What to choose the fastest from: the native adapters, or GL's if there are none.
+/// The adapters to select the default from: the native ones, or those of GL if there are none.
 fn preferred() -> &'static Adapters {
     if native().is_empty() { gl() } else { native() }
 }
@@ -143,32 +143,33 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> AdapterInfo {
     }
 }
 
-/// All adapters that can compute, over all of wgpu's backends, or those the environment's `WGPU_BACKEND` names. The list
-/// stays the same while the process lives.
+/// All adapters that support compute shaders, on all of wgpu's backends, or only those in the environment variable
+/// `WGPU_BACKEND`. The list does not change during the process.
 pub fn adapters() -> Vec<AdapterInfo> {
-    everything().into_iter().map(|(_, info)| info.clone()).collect()
+    all_adapters().into_iter().map(|(_, info)| info.clone()).collect()
 }
 
-/// Whether there is a GPU that is not a software driver.
+/// Whether there is a GPU other than a software driver.
 pub fn has_hardware() -> bool {
     preferred().iter().any(|(_, info)| info.is_hardware())
 }
 
-/// What is known of the adapter that `choice` means, without opening it.
+/// The properties of the adapter that `choice` selects, without opening it.
 pub fn adapter(choice: &GpuChoice) -> Result<AdapterInfo> {
     find(choice).map(|(_, info)| info.clone())
 }
 
-/// The adapter that `choice` means, to open a device on. All devices of a GL adapter share its one context, and wgpu panics
-/// when a thread waits for that for some seconds: two sessions would be in each other's way. So each gets a context.
+/// The adapter that `choice` selects, for opening a device. All devices of one GL adapter share its context, and wgpu
+/// panics if a thread waits some seconds for a context, so concurrent sessions would fail. Therefore each device gets a
+/// GL context of its own.
 pub(super) fn choose(choice: &GpuChoice) -> Result<(wgpu::Adapter, AdapterInfo)> {
     let found = find(choice)?;
-    let again = if found.1.backend == Backend::Gl.name() {
+    let fresh = if found.1.backend == Backend::Gl.name() {
         enumerate(wgpu::Backends::GL, native().len()).into_iter().find(|(_, info)| *info == found.1)
     } else {
         None
     };
-    Ok(again.unwrap_or_else(|| found.clone()))
+    Ok(fresh.unwrap_or_else(|| found.clone()))
 }
 
 fn find(choice: &GpuChoice) -> Result<&'static (wgpu::Adapter, AdapterInfo)> {
@@ -176,19 +177,19 @@ fn find(choice: &GpuChoice) -> Result<&'static (wgpu::Adapter, AdapterInfo)> {
         GpuChoice::LowPower => ["integrated", "discrete", "virtual", "cpu", "other"],
         _ => ["discrete", "integrated", "virtual", "cpu", "other"],
     };
-    // The first of the best kind.
+    // The first adapter of the best type.
     let rank = |(_, info): &&(wgpu::Adapter, AdapterInfo)| kinds.iter().position(|kind| *kind == info.kind);
     let found = match choice {
         GpuChoice::Index(index) if *index < native().len() => Some(&native()[*index]),
-        GpuChoice::Index(index) => everything().into_iter().nth(*index),
+        GpuChoice::Index(index) => all_adapters().into_iter().nth(*index),
         GpuChoice::Name(name) => {
             let name = name.to_lowercase();
             let has_name = |(_, info): &&(wgpu::Adapter, AdapterInfo)| info.label().to_lowercase().contains(&name);
             native().iter().find(has_name).or_else(|| gl().iter().find(has_name))
         }
         GpuChoice::Backend(backend) => {
-            let reached = if *backend == Backend::Gl { gl() } else { native() };
-            reached.iter().filter(|(_, info)| info.backend == backend.name()).min_by_key(rank)
+            let candidates = if *backend == Backend::Gl { gl() } else { native() };
+            candidates.iter().filter(|(_, info)| info.backend == backend.name()).min_by_key(rank)
         }
         GpuChoice::Fastest | GpuChoice::LowPower => preferred().iter().min_by_key(rank),
     };
@@ -197,19 +198,20 @@ fn find(choice: &GpuChoice) -> Result<&'static (wgpu::Adapter, AdapterInfo)> {
     }
     let labels =
         adapters().iter().map(|info| format!("{}: {}", info.index, info.label())).collect::<Vec<_>>().join(", ");
-    let known = if labels.is_empty() {
-        "there is none: install a Vulkan driver (Mesa's lavapipe runs on any CPU), or use the cpu device".to_string()
+    let available = if labels.is_empty() {
+        "there are no adapters: install a Vulkan driver (Mesa's lavapipe runs on any CPU), or use the cpu device"
+            .to_string()
     } else {
-        format!("there are {labels}")
+        format!("the adapters are {labels}")
     };
-    let known = match wanted_backends() {
-        Some(wanted) => format!("{known} ({BACKEND_VARIABLE} is `{wanted}`)"),
-        None => known,
+    let available = match wanted_backends() {
+        Some(wanted) => format!("{available} ({BACKEND_VARIABLE} is `{wanted}`)"),
+        None => available,
     };
     Err(Error::Device(match choice {
-        GpuChoice::Index(index) => format!("no GPU has index {index}; {known}"),
-        GpuChoice::Backend(backend) => format!("no GPU is reached through {backend}; {known}"),
-        GpuChoice::Name(name) => format!("no GPU's name contains `{name}`; {known}"),
-        GpuChoice::Fastest | GpuChoice::LowPower => format!("no GPU; {known}"),
+        GpuChoice::Index(index) => format!("no GPU has index {index}; {available}"),
+        GpuChoice::Backend(backend) => format!("no GPU has the {backend} backend; {available}"),
+        GpuChoice::Name(name) => format!("no GPU's name contains `{name}`; {available}"),
+        GpuChoice::Fastest | GpuChoice::LowPower => format!("no GPU; {available}"),
     }))
 }

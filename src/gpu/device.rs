@@ -1,4 +1,4 @@
-//! An opened device: limits, errors, buffers, waiting.
+//! An open device: limits, errors, buffers, waiting for submissions.
 
 use super::adapter::AdapterInfo;
 use super::limits::Limits;
@@ -8,14 +8,13 @@ use crate::wgsl::GpuTarget;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes of immediates a shader may use: the run's index and the key's two words, and room to keep the size a multiple
-/// of 16.
+/// Bytes of immediates per shader: the run's index and the two words of the random key, padded to a multiple of 16.
 pub(super) const IMMEDIATE_BYTES: u32 = 16;
 
-/// What a wait that ran out of time has taken at least.
-const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// A wait that times out sooner than this has failed.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The first error a device reported outside a scope.
+/// The first error that the device reported outside an error scope.
 #[derive(Debug, Clone, Default)]
 struct Reported(Arc<Mutex<Option<Error>>>);
 
@@ -34,7 +33,7 @@ impl Reported {
     }
 }
 
-/// An opened device.
+/// An open device.
 #[derive(Debug)]
 pub(super) struct Gpu {
     adapter: wgpu::Adapter,
@@ -43,14 +42,14 @@ pub(super) struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     pub(super) features: wgpu::Features,
-    /// Pipelines kept from earlier processes.
+    /// Pipelines compiled by earlier processes.
     pub(super) cache: Option<PipelineCache>,
-    /// Whether to choose kernels as for any GPU, whatever the adapter is.
+    /// Whether kernels are chosen as for any GPU, regardless of the adapter.
     portable: bool,
     reported: Reported,
 }
 
-/// A wgpu error as one of ours; `what` was being done.
+/// Converts a wgpu error; `what` is the operation that failed.
 fn convert(error: wgpu::Error, what: &str) -> Error {
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory(what.into()),
@@ -86,12 +85,12 @@ impl Gpu {
             trace: wgpu::Trace::Off,
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
-            .map_err(|error| Error::Device(format!("{} did not open: {error}", info.label())))?;
+            .map_err(|error| Error::Device(format!("{} could not be opened: {error}", info.label())))?;
         let reported = Reported::default();
         let (on_error, on_loss) = (reported.clone(), reported.clone());
         device.on_uncaptured_error(Arc::new(move |error| on_error.set(convert(error, "on the device"))));
         device.set_device_lost_callback(move |reason, message| {
-            // Dropping the device also ends up here; nobody asks for errors then.
+            // Also called when the device is dropped; its errors are not read then.
             on_loss.set(Error::DeviceLost(format!("{reason:?} {message}")));
         });
         let (limits, portable) = (device.limits(), limits == Limits::Webgpu);
@@ -100,13 +99,13 @@ impl Gpu {
         Ok(Gpu { adapter, info, device, queue, limits, features, cache, portable, reported })
     }
 
-    /// A further device of the same adapter, opened alike.
-    pub(super) fn another(&self) -> Result<Gpu> {
+    /// Another device on the same adapter, opened with the same options.
+    pub(super) fn duplicate(&self) -> Result<Gpu> {
         let limits = if self.portable { Limits::Webgpu } else { Limits::Adapter };
         Gpu::open(&self.adapter, self.info.clone(), limits)
     }
 
-    /// What kernels may choose from.
+    /// The capabilities that kernels are chosen for.
     pub(super) fn target(&self) -> GpuTarget {
         let threads = self.limits.max_compute_invocations_per_workgroup.min(self.limits.max_compute_workgroup_size_x);
         GpuTarget {
@@ -121,12 +120,12 @@ impl Gpu {
         }
     }
 
-    /// An error the device has reported since the last call.
+    /// The first error that the device has reported since the last call.
     pub(super) fn check(&self) -> Result<()> {
         self.reported.take().map_or(Ok(()), Err)
     }
 
-    /// Runs `f`; errors the device reports meanwhile come back, saying what was being done.
+    /// Runs `f` in error scopes; an error that the device reports meanwhile is returned, with `what` as its context.
     pub(super) fn scoped<T>(&self, what: &str, f: impl FnOnce() -> T) -> Result<T> {
         let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
         let mut scopes: Vec<_> = filters.into_iter().map(|filter| self.device.push_error_scope(filter)).collect();
@@ -141,13 +140,13 @@ impl Gpu {
         }
     }
 
-    /// The size of a buffer for so many bytes: a multiple of 4, and never less than one `vec4<f32>`, which is the least a
-    /// shader that loads vectors may be bound to, even if it reads nothing.
+    /// The size of a buffer for this many bytes: a multiple of 4, and at least one `vec4<f32>`, which is the smallest
+    /// binding that a shader with vector loads accepts, even if it reads nothing.
     pub(super) fn size(bytes: u64) -> u64 {
         bytes.max(16).next_multiple_of(4)
     }
 
-    /// A buffer of [`Gpu::size`].
+    /// Creates a buffer of [`Gpu::size`] bytes.
     pub(super) fn buffer(&self, what: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let size = Gpu::size(bytes);
         let binding = if usage.contains(wgpu::BufferUsages::STORAGE) {
@@ -170,8 +169,8 @@ impl Gpu {
         self.scoped(&format!("{what} ({size} bytes)"), || self.device.create_buffer(&descriptor))
     }
 
-    /// Writes to a buffer from byte `start` (a multiple of 4) on, before anything submitted later. The length need not be a
-    /// multiple of 4: the rest of the last word is zero.
+    /// Writes to a buffer at byte offset `start` (a multiple of 4), before any later submission. If the length is not a
+    /// multiple of 4, the last word is padded with zeros.
     pub(super) fn write(&self, buffer: &wgpu::Buffer, start: u64, bytes: &[u8]) {
         let whole = bytes.len() / 4 * 4;
         if whole > 0 {
@@ -192,8 +191,9 @@ impl Gpu {
             let result = self.device.poll(poll);
             self.check()?;
             match result {
-                // Without a timeout, too, GL waits for 2.1 seconds at most: 2^31 nanoseconds. Sooner is a failure.
-                Err(wgpu::PollError::Timeout) if start.elapsed() >= SHORTEST_TIMEOUT => {}
+                // Even without a timeout, GL waits at most 2.1 seconds (2^31 nanoseconds). An earlier timeout is a
+                // failure.
+                Err(wgpu::PollError::Timeout) if start.elapsed() >= MIN_TIMEOUT => {}
                 result => {
                     return result.map(|_| ()).map_err(|e| Error::DeviceLost(format!("waiting failed: {e}")));
                 }
@@ -201,22 +201,22 @@ impl Gpu {
         }
     }
 
-    /// The contents of a staging buffer, once everything submitted is done.
+    /// Maps a staging buffer and returns its contents, once all submitted work is complete.
     pub(super) fn map(&self, staging: &wgpu::Buffer) -> Result<Vec<u8>> {
         let (sender, receiver) = futures::channel::oneshot::channel();
         let slice = staging.slice(..);
         slice.map_async(wgpu::MapMode::Read, move |result| {
-            // The receiver is only gone if waiting failed, which is reported.
+            // The receiver is dropped only if the wait failed, and that error is returned.
             let _ = sender.send(result);
         });
         self.wait(None)?;
         match pollster::block_on(receiver) {
             Ok(Ok(())) => {}
-            _ => return Err(Error::DeviceLost("its memory could not be mapped".into())),
+            _ => return Err(Error::DeviceLost("the staging buffer could not be mapped".into())),
         }
         let bytes = match slice.get_mapped_range() {
             Ok(range) => range.to_vec(),
-            Err(error) => return Err(Error::Internal(format!("reading back: {error}"))),
+            Err(error) => return Err(Error::Internal(format!("mapping the staging buffer: {error}"))),
         };
         staging.unmap();
         Ok(bytes)

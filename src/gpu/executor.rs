@@ -1,4 +1,4 @@
-//! Runs programs and holds the variables they share.
+//! Runs programs and owns the variables that they share.
 
 use super::adapter;
 use super::device::Gpu;
@@ -19,27 +19,27 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The time a submission may hold the device for: short enough that no watchdog resets it.
+/// Target duration of a submission: short enough that no watchdog resets the device.
 const SUBMISSION_SECONDS: f64 = 0.05;
-/// The same of a software driver, which no watchdog minds and which shares the host's processors: what a submission costs
-/// the host is spread over more launches.
+/// The same for a software driver, which has no watchdog and shares the host's processors: longer submissions spread
+/// their host overhead over more launches.
 const SOFTWARE_SUBMISSION_SECONDS: f64 = 0.25;
-/// Dispatches in a submission at most, however short: command buffers take memory.
+/// Maximum number of dispatches in a submission, however short: command buffers take memory.
 const SUBMISSION_DISPATCHES: usize = 16_384;
-/// Submissions that may be under way when another is made.
+/// Maximum number of submissions in flight.
 const IN_FLIGHT: usize = 2;
-/// The same on a software driver: lavapipe does not take a submission until the one before it is done, so waiting for that
-/// here loses nothing and keeps what submitting costs apart from it.
+/// The same on a software driver: lavapipe blocks a submission until the previous one is complete, so waiting for it
+/// here costs nothing and keeps the wait out of the measured submission time.
 const SOFTWARE_IN_FLIGHT: usize = 1;
 
-/// How to open a GPU.
+/// Options for opening a GPU.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GpuOptions {
-    /// The limits to ask for.
+    /// The limits to request.
     pub limits: Limits,
-    /// Which rewrites to make.
+    /// The rewrites to apply.
     pub passes: Passes,
-    /// Shader texts in place of the embedded ones.
+    /// Shader sources that replace the embedded ones.
     pub shaders: ShaderFolder,
 }
 
@@ -50,7 +50,7 @@ struct Submission {
     program: usize,
     runs: u32,
     since: Instant,
-    /// Whether the program's time is learnt from it.
+    /// Whether the program's run time is estimated from it.
     measured: bool,
 }
 
@@ -61,15 +61,16 @@ pub struct GpuExecutor {
     pipelines: Pipelines,
     programs: Vec<Program>,
     options: GpuOptions,
-    /// Where variables are, and what is there, by storage.
+    /// The storage of each variable.
     placed: Placement,
+    /// The buffer of each storage, by its ID.
     variables: HashMap<u64, wgpu::Buffer>,
-    /// Values given to variables before a program used them.
+    /// Values written to variables that no program uses yet.
     given: HashMap<u64, Array>,
     in_flight: VecDeque<Submission>,
-    /// When the last submission that was waited for was done.
+    /// When the last submission that was waited for completed.
     last_done: Option<Instant>,
-    /// Spent on encoding and submitting runs.
+    /// Host time spent on encoding and submitting runs.
     host_seconds: f64,
 }
 
@@ -79,7 +80,7 @@ impl GpuExecutor {
         GpuExecutor::with_options(choice, GpuOptions::default())
     }
 
-    /// Opens a GPU with other than the default options.
+    /// Opens a GPU with the given options.
     pub fn with_options(choice: &GpuChoice, options: GpuOptions) -> Result<Self> {
         let (adapter, info) = adapter::choose(choice)?;
         let gpu = Gpu::open(&adapter, info, options.limits)?;
@@ -97,17 +98,17 @@ impl GpuExecutor {
         })
     }
 
-    /// The adapter it runs on.
+    /// The adapter that the executor runs on.
     pub fn adapter(&self) -> &adapter::AdapterInfo {
         &self.gpu.info
     }
 
-    /// What its device offers to kernels.
+    /// The capabilities of its device.
     pub fn target(&self) -> GpuTarget {
         self.gpu.target()
     }
 
-    /// Puts variables in a storage, with the values they start from.
+    /// Allocates the buffer of a storage and writes the initial values of its variables.
     fn place(&mut self, storage: &Arc<Storage>) -> Result<()> {
         if self.placed.get(&storage.slots[0].0).is_some() {
             return Ok(());
@@ -125,7 +126,7 @@ impl GpuExecutor {
         Ok(())
     }
 
-    /// The buffer a variable is in, and where it starts, in bytes.
+    /// The buffer that contains a variable, and its offset there in bytes.
     fn find(&self, variable: &Variable) -> Option<(&wgpu::Buffer, u64)> {
         let (storage, offset) = self.placed.find(variable)?;
         Some((self.variables.get(&storage.id())?, byte_offset(storage, offset)))
@@ -135,13 +136,13 @@ impl GpuExecutor {
         self.gpu.info.is_software()
     }
 
-    /// Encodes and submits runs. Between the two it waits for earlier submissions, so that few are under way.
+    /// Encodes and submits runs. In between, it waits for earlier submissions, to limit the number in flight.
     fn submit(&mut self, program: usize, first: u32, runs: u32, seed: u64, measured: bool) -> Result<()> {
         let start = Instant::now();
         let dispatches = 0..self.programs[program].dispatch_count();
         let commands = self.programs[program].encode(&self.gpu, dispatches, first, runs, key(seed));
         self.host_seconds += start.elapsed().as_secs_f64();
-        self.wait_until(if self.is_software() { SOFTWARE_IN_FLIGHT } else { IN_FLIGHT })?;
+        self.wait_until_fewer_than(if self.is_software() { SOFTWARE_IN_FLIGHT } else { IN_FLIGHT })?;
         let since = Instant::now();
         let index = self.gpu.queue.submit([commands]);
         self.host_seconds += since.elapsed().as_secs_f64();
@@ -149,19 +150,20 @@ impl GpuExecutor {
         self.gpu.check()
     }
 
-    /// Waits until fewer than `most` submissions are under way, and learns what they took.
-    fn wait_until(&mut self, most: usize) -> Result<()> {
+    /// Waits until fewer than `most` submissions are in flight, and updates the estimated run times.
+    fn wait_until_fewer_than(&mut self, most: usize) -> Result<()> {
         while self.in_flight.len() >= most.max(1) {
             let Some(oldest) = self.in_flight.pop_front() else { break };
             self.gpu.wait(Some(oldest.index))?;
             let now = Instant::now();
-            // It began when the one before it was done, or when it was submitted.
+            // A submission starts when the previous one completes, or when it is submitted if that is later.
             let began = self.last_done.map_or(oldest.since, |done| done.max(oldest.since));
             self.last_done = Some(now);
             if oldest.measured {
                 let each = now.saturating_duration_since(began).as_secs_f64() / f64::from(oldest.runs);
                 let seconds = &mut self.programs[oldest.program].seconds;
-                // Never trust one measurement to allow a submission of more than twice the last.
+                // A single measurement at most halves the estimate, so that the next submission is at most twice as
+                // long.
                 *seconds = each.max(*seconds / 2.0);
             }
         }
@@ -179,7 +181,7 @@ impl Executor for GpuExecutor {
     }
 
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
-        // More buffers let longer chains fuse; beyond this there is little left to gain.
+        // More buffers allow longer chains to fuse, with little gain beyond 16.
         let backend = self.gpu.target();
         let max_buffers = backend.storage_buffers.min(16) as usize;
         let (passes, placed) = (self.options.passes, self.placed.clone());
@@ -195,7 +197,7 @@ impl Executor for GpuExecutor {
             self.place(&self.placed.get(&variable).cloned().unwrap_or_else(|| Arc::new(Storage::alone(&variable))))?;
         }
         let program = Program::new(&self.gpu, &mut self.pipelines, &self.variables, &self.options.shaders, plan)?;
-        // Uploads take effect with a submission; after this one their host copies are free.
+        // Queued writes execute at the next submission; submitting now frees their staging memory.
         self.gpu.queue.submit([]);
         self.programs.push(program);
         Ok(self.programs.len() - 1)
@@ -203,7 +205,7 @@ impl Executor for GpuExecutor {
 
     fn run(&mut self, program: usize, inputs: &[(&str, &Array)], first: u32, count: u32, seed: u64) -> Result<()> {
         for (name, value) in inputs {
-            self.programs[program].feed(&self.gpu, name, value);
+            self.programs[program].write_input(&self.gpu, name, value);
         }
         if self.programs[program].is_empty() {
             self.gpu.queue.submit([]);
@@ -211,9 +213,9 @@ impl Executor for GpuExecutor {
         }
         let longest = if self.is_software() { SOFTWARE_SUBMISSION_SECONDS } else { SUBMISSION_SECONDS };
         let most = (SUBMISSION_DISPATCHES / self.programs[program].dispatch_count().max(1)).max(1) as u32;
-        // With several runs to come, their time is measured, and the first time from an idle device to an idle device.
+        // Multiple runs are timed; the first submission is timed from an idle device to an idle device.
         let measured = count > 1;
-        // What is left of an earlier call may have been done long ago.
+        // Submissions of an earlier call may have completed long ago, so they are not timed.
         self.in_flight.iter_mut().for_each(|earlier| earlier.measured = false);
         let mut done = 0;
         while done < count {
@@ -226,7 +228,7 @@ impl Executor for GpuExecutor {
             }
             self.submit(program, first + done, chunk, seed, measured)?;
             if unknown {
-                self.wait_until(1)?;
+                self.wait_until_fewer_than(1)?;
             }
             done += chunk;
         }
@@ -248,7 +250,7 @@ impl Executor for GpuExecutor {
         if ty.bytes() == 0 {
             return Array::from_bytes(&ty, &[]);
         }
-        // Slots start at multiples of 4 bytes, and there is room up to the next.
+        // Slots start at multiples of 4 bytes and are padded, so the copy may be rounded up.
         let staging = staging(&self.gpu, ty.bytes() as u64)?;
         self.gpu.scoped("reading a variable", || {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -1,12 +1,13 @@
-//! Which limits a device is opened with.
+//! Limits of a device.
 
-/// Which limits to ask a device for.
+/// The limits to request when a device is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Limits {
-    /// All the adapter has.
+    /// The limits of the adapter.
     #[default]
     Adapter,
-    /// WebGPU's guaranteed ones (8 storage buffers, 16 KiB of workgroup memory, 256 threads, 128 MiB a binding), to see
-    /// on a large device that a program runs on every device. Kernels are chosen as for any GPU, on a software driver too.
+    /// The limits that WebGPU guarantees (8 storage buffers, 16 KiB of workgroup memory, 256 threads, 128 MiB per
+    /// binding), to test on a large device that a program runs on every device. Kernels are chosen as for any GPU, even
+    /// on a software driver.
     Webgpu,
 }

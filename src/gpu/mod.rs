@@ -1,7 +1,8 @@
-//! The GPU executor: replays a plan on wgpu. The only module that names `wgpu`.
+//! The GPU executor: replays a plan on wgpu. The only module that uses `wgpu`.
 //!
-//! Everything is built at compile time: pipelines (shared by all programs of an executor), bind groups, one uniform
-//! buffer with every dispatch's parameters, and staging for the outputs. A run only encodes and submits.
+//! Everything is built when a program is compiled: pipelines (shared by all programs of an executor), bind groups, one
+//! uniform buffer with the parameters of all dispatches, and a staging buffer for the outputs. A run only encodes and
+//! submits.
 
 mod adapter;
 mod compile;

@@ -1,4 +1,4 @@
-//! Compute pipelines: built once for each specialised shader, several at a time.
+//! Compute pipelines: one per specialised shader, built on several threads.
 
 use super::device::{Gpu, IMMEDIATE_BYTES};
 use super::simplify::simplify;
@@ -11,14 +11,14 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a pipeline is built from.
+/// The key of a pipeline: everything that it is built from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     shader: Shader,
-    /// Each binding of a buffer: whether it is written; none for a uniform.
+    /// For each buffer binding, whether it is read-write; `None` for a uniform buffer.
     written: Vec<Option<bool>>,
     pub(super) immediates: bool,
-    /// Of a user's shader, bytes that each binding has at least.
+    /// For a user's shader, the minimum size of each binding, in bytes.
     declared: Vec<u64>,
 }
 
@@ -32,47 +32,47 @@ impl Key {
         }
     }
 
-    /// Bindings, the parameters' included.
+    /// The number of bindings, including the parameters.
     pub(super) fn bindings(&self) -> usize {
         1 + self.written.len()
     }
 
-    /// How long its shader is before specialisation: roughly, how long compiling it takes.
+    /// The length of its shader before specialisation: a rough estimate of the compile time.
     pub(super) fn length(&self) -> usize {
         self.shader.text.len()
     }
 }
 
-/// A pipeline that is to be built, and the parameters of a dispatch of it.
+/// A request for a pipeline, with the parameters of one of its dispatches.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct PipelineRequest {
     pub(super) key: Key,
     params: Vec<u32>,
 }
 
-impl Wanted {
-    pub(super) fn new(dispatch: &Dispatch) -> Wanted {
-        Wanted { key: Key::new(dispatch), params: dispatch.params.clone() }
+impl PipelineRequest {
+    pub(super) fn new(dispatch: &Dispatch) -> PipelineRequest {
+        PipelineRequest { key: Key::new(dispatch), params: dispatch.params.clone() }
     }
 }
 
-/// Parameters in one buffer.
+/// The parameters of several dispatches in one uniform buffer.
 pub(super) struct Uniform {
     pub(super) buffer: wgpu::Buffer,
-    /// Offset and size of each one's part.
+    /// The offset and size of each dispatch's parameters, in bytes.
     pub(super) parts: Vec<(u64, u64)>,
 }
 
 impl Uniform {
-    pub(super) fn new(gpu: &Gpu, wanted: &[Wanted]) -> Result<Uniform> {
+    pub(super) fn new(gpu: &Gpu, requests: &[PipelineRequest]) -> Result<Uniform> {
         let alignment = gpu.limits.min_uniform_buffer_offset_alignment as usize / 4;
         let mut words: Vec<u32> = Vec::new();
-        let mut parts = Vec::with_capacity(wanted.len());
-        for Wanted { params, .. } in wanted {
+        let mut parts = Vec::with_capacity(requests.len());
+        for PipelineRequest { params, .. } in requests {
             words.resize(words.len().next_multiple_of(alignment), 0);
             let start = words.len();
             words.extend(params);
-            // A uniform struct's size is a multiple of 16 bytes.
+            // The size of a uniform struct is a multiple of 16 bytes.
             words.resize(start + params.len().next_multiple_of(4), 0);
             parts.push((start as u64 * 4, (words.len() - start) as u64 * 4));
         }
@@ -83,15 +83,15 @@ impl Uniform {
     }
 }
 
-/// How a pipeline is bound. Pipelines that are bound alike share one: what was bound or set for one then stays for the
-/// next, and wgpu has less to check at each launch.
+/// The layouts of a pipeline. Pipelines with the same bindings share one: bind groups and immediates then stay set from
+/// one pipeline to the next, and wgpu validates less per dispatch.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     pub(super) group: wgpu::BindGroupLayout,
     pipeline: wgpu::PipelineLayout,
 }
 
-/// What a layout is built from: the parts of a [`Key`] beside the shader.
+/// The key of a layout: the fields of a [`Key`] other than the shader.
 type LayoutKey = (Vec<Option<bool>>, bool, Vec<u64>);
 
 /// A built pipeline.
@@ -101,8 +101,8 @@ pub(super) struct Pipeline {
     pub(super) layout: Layout,
 }
 
-/// How many threads may have pipelines built at once: as many as the host has processors. On GL one: more would only wait
-/// for its one context, which its devices share, and wgpu panics when that takes some seconds.
+/// The number of threads that may build pipelines concurrently: the host's number of processors. One on GL: all devices
+/// share its single context, so more threads would only wait for it, and wgpu panics if such a wait takes some seconds.
 pub(super) fn processors(gpu: &Gpu) -> usize {
     let all = || std::thread::available_parallelism().map_or(1, usize::from);
     if gpu.info.backend == Backend::Gl.name() { 1 } else { all() }
@@ -116,20 +116,24 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Builds what is missing of those wanted, on several threads, and says which it was.
-    pub(super) fn prepare<'w>(&mut self, gpu: &Gpu, wanted: &'w [Wanted]) -> Result<Vec<&'w Wanted>> {
-        let mut missing: Vec<(&'w Wanted, Layout)> = Vec::new();
-        for wanted in wanted {
-            let key = &wanted.key;
+    /// Builds the missing pipelines on several threads, and returns their requests.
+    pub(super) fn prepare<'w>(
+        &mut self,
+        gpu: &Gpu,
+        requests: &'w [PipelineRequest],
+    ) -> Result<Vec<&'w PipelineRequest>> {
+        let mut missing: Vec<(&'w PipelineRequest, Layout)> = Vec::new();
+        for request in requests {
+            let key = &request.key;
             if !self.built.contains_key(key) && !missing.iter().any(|(other, _)| other.key == *key) {
-                missing.push((wanted, self.layout(gpu, key)?));
+                missing.push((request, self.layout(gpu, key)?));
             }
         }
         let threads = processors(gpu).min(missing.len());
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::new());
         let work = || {
-            while let Some((Wanted { key, .. }, layout)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some((PipelineRequest { key, .. }, layout)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let built = build(gpu, key, layout);
                 results.lock().unwrap_or_else(PoisonError::into_inner).push((key, built));
             }
@@ -146,10 +150,10 @@ impl Pipelines {
         for (key, built) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
             self.built.insert(key.clone(), built?);
         }
-        Ok(missing.into_iter().map(|(wanted, _)| wanted).collect())
+        Ok(missing.into_iter().map(|(request, _)| request).collect())
     }
 
-    /// The layout of `key`'s pipeline.
+    /// The layout of the pipeline with this key.
     fn layout(&mut self, gpu: &Gpu, key: &Key) -> Result<Layout> {
         let layout_key = (key.written.clone(), key.immediates, key.declared.clone());
         if let Some(layout) = self.layouts.get(&layout_key) {
@@ -158,7 +162,8 @@ impl Pipelines {
         let name = key.shader.name();
         if key.immediates && !gpu.features.contains(wgpu::Features::IMMEDIATES) {
             let label = gpu.info.label();
-            let message = format!("{label} lacks IMMEDIATES, which random numbers and the step counter need");
+            let message =
+                format!("{label} does not support IMMEDIATES, which random numbers and the step counter need");
             return Err(Error::Device(message));
         }
         let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
@@ -167,7 +172,7 @@ impl Pipelines {
             ty: wgpu::BindingType::Buffer {
                 ty,
                 has_dynamic_offset: false,
-                // A user's shader that declares more is refused here, and not when it runs.
+                // A user's shader that declares a larger binding is rejected here, not when it runs.
                 min_binding_size: key.declared.get(binding).copied().and_then(std::num::NonZeroU64::new),
             },
             count: None,
@@ -200,7 +205,7 @@ impl Pipelines {
     }
 }
 
-/// What is wrong with a text that is not wgrad's own is not wgrad's fault.
+/// An error in a shader that is not one of ours is the user's error, not an internal one.
 fn blame(key: &Key, error: Error) -> Error {
     match error {
         Error::Internal(message) if key.shader.is_replaced() => {
@@ -219,10 +224,10 @@ fn build_pipeline(gpu: &Gpu, key: &Key, layout: &Layout) -> Result<Pipeline> {
     let name = key.shader.name();
     if key.shader.uses_f16() && !gpu.features.contains(wgpu::Features::SHADER_F16) {
         let label = gpu.info.label();
-        return Err(Error::Device(format!("{label} lacks SHADER_F16, which {name} on f16 needs; use f32")));
+        return Err(Error::Device(format!("{label} does not support SHADER_F16, which {name} on f16 needs; use f32")));
     }
     let text = key.shader.wgsl()?;
-    // Messages about a text that is not wgrad's own quote it.
+    // Error messages quote the source of a shader that is not one of ours.
     let simplified = if key.shader.is_replaced() { None } else { simplify(&text) };
     let source = match simplified {
         Some(module) => wgpu::ShaderSource::Naga(Cow::Owned(module)),
@@ -237,7 +242,7 @@ fn build_pipeline(gpu: &Gpu, key: &Key, layout: &Layout) -> Result<Pipeline> {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel of wgrad's writes workgroup memory before it reads it.
+                // Our own kernels write workgroup memory before they read it.
                 zero_initialize_workgroup_memory: key.shader.custom.is_some(),
                 ..Default::default()
             },

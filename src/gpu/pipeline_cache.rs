@@ -1,27 +1,28 @@
-//! Compiled pipelines, kept from one process to the next where a driver offers that (Vulkan's pipeline caches).
+//! A cache of compiled pipelines on disk, for drivers that support it (Vulkan pipeline caches).
 //!
-//! They are a file in the user's cache directory: `$WGRAD_CACHE_DIR`, else `$XDG_CACHE_HOME/wgrad`, `%LOCALAPPDATA%\wgrad` or
-//! `~/.cache/wgrad`; `WGRAD_CACHE_DIR=off` keeps none. A file that is stale, damaged or another adapter's is ignored, and
-//! deleting it costs nothing but time.
+//! The cache files are in `$WGRAD_CACHE_DIR`, else `$XDG_CACHE_HOME/wgrad`, `%LOCALAPPDATA%\wgrad` or `~/.cache/wgrad`;
+//! `WGRAD_CACHE_DIR=off` disables the cache. A file that is stale, damaged or of another adapter is ignored. Files can
+//! be deleted safely: the pipelines are then compiled again.
 
 use std::path::{Path, PathBuf};
 
-/// What a file begins with; then come the data's length and checksum, eight bytes each, and the data.
+/// The magic number at the start of a file. The length and checksum of the data follow, eight bytes each, then the
+/// data.
 const MAGIC: &[u8; 8] = b"wgradPC1";
 const HEADER: usize = 24;
 
-/// A device's pipeline cache and the file behind it.
+/// The pipeline cache of a device and its file.
 #[derive(Debug)]
 pub(super) struct PipelineCache {
     cache: wgpu::PipelineCache,
     file: PathBuf,
     key: String,
-    /// The checksum of what was read, to see whether there is anything to write.
+    /// The checksum of the data that was read: unchanged data is not written again.
     read: Option<u64>,
 }
 
 impl PipelineCache {
-    /// The cache of a device; `None` where the backend has none or there is nowhere to keep it.
+    /// Opens the cache of a device; `None` if the backend does not support it or there is no directory for it.
     pub(super) fn open(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<PipelineCache> {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
@@ -31,10 +32,10 @@ impl PipelineCache {
         let key = format!("{name} {} {} {}", adapter.driver, adapter.driver_info, env!("CARGO_PKG_VERSION"));
         let data = std::fs::read(&file).ok().and_then(|bytes| unpack(&bytes, &key).map(<[u8]>::to_vec));
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgrad"), data: data.as_deref(), fallback: true };
-        // SAFETY: data must come from `PipelineCache::get_data` on an adapter with the same key. Only `drop` below
-        // writes such a file, from `get_data`, under a temporary name and renamed when complete; `unpack` accepts it only
-        // with its magic number, its length, and a checksum over the data and the key, which names the adapter, its
-        // driver's version and this crate's. wgpu and the driver check the data's own header besides.
+        // SAFETY: the data must come from `PipelineCache::get_data` on an adapter with the same key. Only `drop` below
+        // writes such a file, from `get_data`, under a temporary name that is renamed when complete; `unpack` accepts
+        // it only with its magic number, its length, and a checksum of the data and the key, which names the adapter,
+        // its driver's version and this crate's version. wgpu and the driver also validate the data's own header.
         #[allow(unsafe_code)]
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         let read = data.map(|data| checksum(&data, &key));
@@ -48,7 +49,7 @@ impl PipelineCache {
 }
 
 impl Drop for PipelineCache {
-    /// Writes what is new. A cache that cannot be written is not worth an error.
+    /// Writes the cache if it has changed. A failed write is not an error.
     fn drop(&mut self) {
         if let Some(data) = self.cache.get_data()
             && self.read != Some(checksum(&data, &self.key))
@@ -58,7 +59,7 @@ impl Drop for PipelineCache {
     }
 }
 
-/// Where files go, given the environment.
+/// The directory for cache files, given the environment.
 fn directory(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let set = |name: &str| var(name).filter(|path| !path.as_os_str().is_empty());
     if let Some(own) = set("WGRAD_CACHE_DIR") {
@@ -92,7 +93,7 @@ fn pack(data: &[u8], key: &str) -> Vec<u8> {
     out
 }
 
-/// The data of a file; `None` if it is anything but a whole file for this key.
+/// The data of a file; `None` unless it is a complete file with this key.
 fn unpack<'b>(bytes: &'b [u8], key: &str) -> Option<&'b [u8]> {
     let (header, data) = bytes.split_at_checked(HEADER)?;
     let word = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_files_of_the_same_key_are_read() {
+    fn only_complete_files_with_the_same_key_are_read() {
         let file = pack(b"pipelines", "adapter 1");
         assert_eq!(unpack(&file, "adapter 1"), Some(&b"pipelines"[..]));
         assert_eq!(unpack(&file, "adapter 2"), None);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_where() {
+    fn the_environment_selects_the_directory() {
         let of = |set: &'static [(&str, &str)]| {
             directory(|name| set.iter().find(|(key, _)| *key == name).map(|(_, path)| PathBuf::from(path)))
         };
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_replaced_whole() {
+    fn files_are_replaced_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("deep").join("cache");
         write(&file, b"one").unwrap();

@@ -1,11 +1,11 @@
-//! Single shaders on a device, with what they did to their buffers: for finding out how a driver behaves.
+//! Runs single shaders on a device and returns their buffers, to find out how a driver behaves.
 //!
 //! ```
 //! use wgrad::GpuChoice;
 //! use wgrad::gpu::{Limits, Probe, ProbeBuffer, ProbeShader};
 //! let wgsl = "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
 //!     @compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3<u32>) { x[id.x] *= 2u; }";
-//! // Without a GPU there is nothing to see.
+//! // Skipped without a GPU.
 //! if let Ok(probe) = Probe::open(&GpuChoice::Fastest, Limits::Webgpu) {
 //!     let mut buffers = [ProbeBuffer::of(&[1u32, 2, 3, 4])];
 //!     probe.run(&ProbeShader::new("double", wgsl), &mut buffers, 1)?;
@@ -24,84 +24,84 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Instant;
 
-/// A device to try shaders on.
+/// A device for running single shaders.
 #[derive(Debug)]
 pub struct Probe {
     gpu: Gpu,
 }
 
-/// A shader to try. It is compiled as kernels are: with the driver's and wgpu's checks.
+/// A shader to run. It is compiled like wgrad's kernels, with the checks of wgpu and the driver.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeShader<'a> {
     /// Its name, for messages.
     pub name: &'a str,
-    /// The WGSL text. It binds storage buffers only, of group 0, numbered from 0.
+    /// The WGSL source. It may bind only storage buffers, in group 0, numbered from 0.
     pub wgsl: &'a str,
-    /// The function to run.
+    /// The entry point.
     pub entry: &'a str,
-    /// Whether workgroup memory is to start as zeros, as WGSL promises. wgrad's kernels go without.
+    /// Whether workgroup memory is zero-initialised, as WGSL specifies. For wgrad's kernels it is not.
     pub zeroed: bool,
 }
 
 impl<'a> ProbeShader<'a> {
-    /// A shader whose entry point is `main` and whose workgroup memory starts as zeros.
+    /// A shader with the entry point `main` and zero-initialised workgroup memory.
     pub fn new(name: &'a str, wgsl: &'a str) -> Self {
         ProbeShader { name, wgsl, entry: "main", zeroed: true }
     }
-    /// The same from another entry point.
+    /// The same shader with another entry point.
     pub fn entry(self, entry: &'a str) -> Self {
         ProbeShader { entry, ..self }
     }
-    /// The same with workgroup memory as it is found.
+    /// The same shader without zero-initialisation of workgroup memory.
     pub fn not_zeroed(self) -> Self {
         ProbeShader { zeroed: false, ..self }
     }
 }
 
-/// A storage buffer of a probe: its bytes before, and afterwards those it holds then.
+/// A storage buffer of a probe: its contents before a run, and after it the new contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeBuffer {
-    /// All bytes.
+    /// The whole contents.
     pub bytes: Vec<u8>,
-    /// Those the shader sees. The start is a multiple of the device's alignment; 256 always is.
+    /// The bound range of bytes. Its start is a multiple of the device's offset alignment; 256 always is.
     pub bound: Range<usize>,
     /// Whether the shader may write to it (`read_write`).
     pub written: bool,
 }
 
 impl ProbeBuffer {
-    /// A buffer that the shader sees all of and may write to.
+    /// A buffer that is bound whole and read-write.
     pub fn of<T: bytemuck::NoUninit>(values: &[T]) -> Self {
         let bytes: Vec<u8> = bytemuck::cast_slice(values).to_vec();
         ProbeBuffer { bound: 0..bytes.len(), bytes, written: true }
     }
-    /// A buffer that the shader sees all of and may only read.
+    /// A buffer that is bound whole and read-only.
     pub fn read_only<T: bytemuck::NoUninit>(values: &[T]) -> Self {
         ProbeBuffer { written: false, ..ProbeBuffer::of(values) }
     }
-    /// The same, but the shader sees only these bytes of it.
+    /// The same buffer with only this range of bytes bound.
     pub fn bound(self, bound: Range<usize>) -> Self {
         ProbeBuffer { bound, ..self }
     }
-    /// All its values. Bytes at the end that make no whole value are left out.
+    /// All values. Bytes at the end that do not form a whole value are left out.
     pub fn to<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&self) -> Vec<T> {
         let whole = self.bytes.len() / size_of::<T>() * size_of::<T>();
         bytemuck::pod_collect_to_vec(&self.bytes[..whole])
     }
 }
 
-/// What the device's clock said, and the host's beside it.
+/// Timestamps of the device, and the time on the host's clock.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeTicks {
-    /// Of each dispatch, the clock before and after.
+    /// The timestamps before and after each dispatch.
     pub ticks: Vec<[u64; 2]>,
-    /// Nanoseconds a tick, as the driver says.
+    /// Nanoseconds per tick, as reported by the driver.
     pub period: f64,
-    /// Seconds from the submission to its end, by the host's clock.
+    /// Seconds from the submission to its completion, on the host's clock.
     pub host: f64,
 }
 
-/// A shader, its buffers on the device and the way to them.
+/// The pipeline of a shader, with its bind group and buffers.
 struct Prepared {
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
@@ -112,31 +112,31 @@ impl Probe {
     /// Opens a device.
     ///
     /// # Errors
-    /// There is none such, or it does not open.
+    /// No adapter matches, or the device cannot be opened.
     pub fn open(choice: &GpuChoice, limits: Limits) -> Result<Probe> {
         let (adapter, info) = adapter::choose(choice)?;
         Ok(Probe { gpu: Gpu::open(&adapter, info, limits)? })
     }
 
-    /// The adapter it runs on.
+    /// The adapter of the device.
     pub fn adapter(&self) -> &AdapterInfo {
         &self.gpu.info
     }
 
-    /// Runs so many workgroups, waits for their end, and reads all buffers back.
+    /// Dispatches `workgroups` workgroups, waits for their completion, and reads all buffers back.
     ///
     /// # Errors
-    /// The text is not valid WGSL or needs a feature the device lacks, the buffers are not those it binds, or the device
-    /// failed.
+    /// The source is not valid WGSL or needs a feature that the device lacks, the buffers do not match its bindings, or
+    /// the device fails.
     pub fn run(&self, shader: &ProbeShader<'_>, buffers: &mut [ProbeBuffer], workgroups: u32) -> Result<()> {
         let prepared = self.prepare(shader, buffers)?;
         self.submit(shader, &prepared, workgroups, 1)?;
         self.gpu.wait(None)?;
-        for (buffer, made) in buffers.iter_mut().zip(&prepared.buffers) {
-            let staging = staging(&self.gpu, made.size())?;
+        for (buffer, created) in buffers.iter_mut().zip(&prepared.buffers) {
+            let staging = staging(&self.gpu, created.size())?;
             self.gpu.scoped("reading a buffer", || {
                 let mut encoder = self.encoder();
-                encoder.copy_buffer_to_buffer(made, 0, &staging, 0, made.size());
+                encoder.copy_buffer_to_buffer(created, 0, &staging, 0, created.size());
                 self.gpu.queue.submit([encoder.finish()]);
             })?;
             let bytes = self.gpu.map(&staging)?;
@@ -146,8 +146,9 @@ impl Probe {
         Ok(())
     }
 
-    /// Seconds, by the host's clock, that so many submissions of so many dispatches each take: from an idle device to an
-    /// idle device, and after a first such submission. With `wait`, the host waits for each submission before the next.
+    /// The seconds that `submissions` submissions of `dispatches` dispatches each take, on the host's clock: from an
+    /// idle device to an idle device, after one warm-up submission. With `wait`, the host waits for each submission
+    /// before the next.
     ///
     /// # Errors
     /// As for [`Probe::run`].
@@ -173,7 +174,8 @@ impl Probe {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// Runs dispatches one after the other, with the device's clock before and after each; `None` if it has no clock.
+    /// Runs dispatches one after another, with a timestamp before and after each; `None` if the device has no timestamp
+    /// queries.
     ///
     /// # Errors
     /// As for [`Probe::run`].
@@ -189,7 +191,7 @@ impl Probe {
             return Ok(None);
         }
         let prepared = self.prepare(shader, buffers)?;
-        // Drivers may compile with the first dispatch.
+        // Warm-up: drivers may compile a pipeline at its first dispatch.
         self.submit(shader, &prepared, workgroups, 1)?;
         let queries = 2 * dispatches;
         let bytes = u64::from(queries) * u64::from(wgpu::QUERY_SIZE);
@@ -244,13 +246,13 @@ impl Probe {
 
     fn prepare(&self, shader: &ProbeShader<'_>, buffers: &[ProbeBuffer]) -> Result<Prepared> {
         let gpu = &self.gpu;
-        let mut made = Vec::with_capacity(buffers.len());
+        let mut created = Vec::with_capacity(buffers.len());
         for (index, buffer) in buffers.iter().enumerate() {
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
             let what = format!("probe {}, buffer {index}", shader.name);
             let on_device = gpu.buffer(&what, buffer.bytes.len() as u64, usage)?;
             gpu.write(&on_device, 0, &buffer.bytes);
-            made.push(on_device);
+            created.push(on_device);
         }
         let layout = |(k, buffer): (usize, &ProbeBuffer)| wgpu::BindGroupLayoutEntry {
             binding: k as u32,
@@ -263,15 +265,15 @@ impl Probe {
             count: None,
         };
         let entries: Vec<_> = buffers.iter().enumerate().map(layout).collect();
-        let part = |(k, (buffer, made)): (usize, (&ProbeBuffer, _))| wgpu::BindGroupEntry {
+        let part = |(k, (buffer, created)): (usize, (&ProbeBuffer, _))| wgpu::BindGroupEntry {
             binding: k as u32,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: made,
+                buffer: created,
                 offset: buffer.bound.start as u64,
                 size: NonZeroU64::new(buffer.bound.len() as u64),
             }),
         };
-        let parts: Vec<_> = buffers.iter().zip(&made).enumerate().map(part).collect();
+        let parts: Vec<_> = buffers.iter().zip(&created).enumerate().map(part).collect();
         let (pipeline, group) = gpu.scoped(&format!("probe {}", shader.name), || {
             let label = Some(shader.name);
             let device = &gpu.device;
@@ -298,7 +300,7 @@ impl Probe {
                 device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout: &layout, entries: &parts });
             (pipeline, group)
         })?;
-        Ok(Prepared { pipeline, group, buffers: made })
+        Ok(Prepared { pipeline, group, buffers: created })
     }
 }
 

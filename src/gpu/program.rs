@@ -1,7 +1,7 @@
-//! A compiled program: everything a run needs, built beforehand.
+//! A compiled program: everything that a run needs, built in advance.
 
 use super::device::{Gpu, IMMEDIATE_BYTES};
-use super::pipeline::{Pipelines, Uniform, Wanted};
+use super::pipeline::{PipelineRequest, Pipelines, Uniform};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::executor::LaunchSeconds;
@@ -14,40 +14,40 @@ use std::collections::HashMap;
 const STORAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
-/// A buffer for elements of a type, for kernels to use and hosts to copy from and to.
+/// Creates a storage buffer for a tensor, which the host can also copy from and to.
 pub(super) fn storage(gpu: &Gpu, what: &str, ty: &TensorType) -> Result<wgpu::Buffer> {
     if gpu.target().broadcasts() {
-        // Shaders may read it as a uniform, in windows of one size.
+        // Shaders may also bind it as a uniform buffer, in windows of a fixed size.
         let bytes = Gpu::size(ty.bytes() as u64).next_multiple_of(WINDOW as u64);
         return gpu.buffer(what, bytes, STORAGE | wgpu::BufferUsages::UNIFORM);
     }
     gpu.buffer(what, ty.bytes() as u64, STORAGE)
 }
 
-/// A buffer to read back through.
+/// Creates a staging buffer for reading back.
 pub(super) fn staging(gpu: &Gpu, bytes: u64) -> Result<wgpu::Buffer> {
     gpu.buffer("read-back buffer", bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
 }
 
-/// A dispatch, ready to be encoded.
+/// A dispatch with its pipeline and bind group, ready to be encoded.
 #[derive(Debug)]
-struct Step {
+struct BoundDispatch {
     pipeline: wgpu::ComputePipeline,
-    bindings: wgpu::BindGroup,
+    group: wgpu::BindGroup,
     workgroups: [u32; 2],
     uses_run: bool,
 }
 
-/// Where an output goes in the staging buffer: the words that hold it, and its own bytes among them.
+/// The copy of an output to the staging buffer. It consists of whole words, which may include bytes of other elements.
 #[derive(Debug)]
 struct Output {
     buffer: wgpu::Buffer,
-    /// In the buffer, a multiple of 4.
+    /// Byte offset in the buffer, a multiple of 4.
     from: u64,
-    /// In the staging buffer, a multiple of 4.
+    /// Byte offset in the staging buffer, a multiple of 4.
     to: u64,
-    /// A multiple of 4.
-    words: u64,
+    /// Bytes to copy, a multiple of 4.
+    size: u64,
     /// Bytes between `from` and the first element.
     skip: usize,
     ty: TensorType,
@@ -57,19 +57,19 @@ struct Output {
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) plan: Plan,
-    steps: Vec<Step>,
-    /// How many of them each launch has.
+    dispatches: Vec<BoundDispatch>,
+    /// The number of dispatches of each launch.
     counts: Vec<usize>,
     inputs: HashMap<String, wgpu::Buffer>,
     outputs: Vec<Output>,
     staging: Option<wgpu::Buffer>,
-    /// Bytes of buffers that are not variables.
+    /// Bytes of the buffers other than variables.
     pub(super) bytes: u64,
-    /// Seconds one run takes, as measured; 0 before the first.
+    /// Measured seconds per run; 0 before the first measurement.
     pub(super) seconds: f64,
 }
 
-/// Workgroups of two dimensions that hold `count`, none above `limit`.
+/// A two-dimensional grid of at least `count` workgroups, with at most `limit` in each dimension.
 fn fold(count: u64, limit: u32) -> Option<[u32; 2]> {
     let limit = u64::from(limit);
     let rows = count.div_ceil(limit);
@@ -92,9 +92,9 @@ impl Program {
             counts.push(list.len());
             dispatches.extend(list.into_iter().map(|d| Dispatch { shader: shaders.apply(d.shader), ..d }));
         }
-        let wanted: Vec<Wanted> = dispatches.iter().map(Wanted::new).collect();
-        let new = pipelines.prepare(gpu, &wanted)?;
-        // It only saves time: what fails here and matters fails again in use.
+        let requests: Vec<PipelineRequest> = dispatches.iter().map(PipelineRequest::new).collect();
+        let new = pipelines.prepare(gpu, &requests)?;
+        // This is only an optimisation: an error that matters occurs again at the first use.
         let _ = super::compile::compile(gpu, pipelines, &new);
 
         let mut inputs = HashMap::new();
@@ -102,34 +102,34 @@ impl Program {
         let mut bytes = 0;
         for (index, buffer) in plan.buffers.iter().enumerate() {
             let (what, ty) = (format!("buffer b{index}: {}", buffer.ty), &buffer.ty);
-            let made = match &buffer.kind {
+            let created = match &buffer.kind {
                 BufferKind::Variable(storage) => match variables.get(&storage.id()) {
                     Some(shared) => shared.clone(),
                     None => return Err(Error::Internal(format!("variables {:?} have no buffer", storage.slots))),
                 },
                 BufferKind::Constant(array) => {
-                    let made = storage(gpu, &what, ty)?;
-                    gpu.write(&made, 0, array.bytes());
-                    made
+                    let created = storage(gpu, &what, ty)?;
+                    gpu.write(&created, 0, array.bytes());
+                    created
                 }
                 BufferKind::Input(name) => {
-                    let made = storage(gpu, &format!("input `{name}`: {ty}"), ty)?;
-                    inputs.insert(name.clone(), made.clone());
-                    made
+                    let created = storage(gpu, &format!("input `{name}`: {ty}"), ty)?;
+                    inputs.insert(name.clone(), created.clone());
+                    created
                 }
                 BufferKind::Scratch => storage(gpu, &what, ty)?,
             };
             if !matches!(buffer.kind, BufferKind::Variable(_)) {
-                bytes += made.size();
+                bytes += created.size();
             }
-            buffers.push(made);
+            buffers.push(created);
         }
 
-        let uniform = Uniform::new(gpu, &wanted)?;
+        let uniform = Uniform::new(gpu, &requests)?;
         bytes += uniform.buffer.size();
-        let mut steps = Vec::with_capacity(dispatches.len());
-        for (position, (dispatch, wanted)) in dispatches.iter().zip(&wanted).enumerate() {
-            let pipeline = pipelines.get(&wanted.key)?;
+        let mut bound = Vec::with_capacity(dispatches.len());
+        for (position, (dispatch, request)) in dispatches.iter().zip(&requests).enumerate() {
+            let pipeline = pipelines.get(&request.key)?;
             let part = |k: usize, buffer, (offset, size): (u64, Option<u64>)| wgpu::BindGroupEntry {
                 binding: k as u32,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -140,7 +140,7 @@ impl Program {
             };
             let (offset, size) = uniform.parts[position];
             let storage = dispatch.bindings.iter().enumerate().map(|(k, b)| {
-                // As storage shaders see no more than the elements, whatever the buffer is rounded up to.
+                // A storage binding covers only the elements, not the padding of the buffer.
                 let whole = Gpu::size(plan.buffers[b.buffer.index()].ty.bytes() as u64);
                 let (start, bytes) = b.window.map_or((0, whole), |window| (window.start, window.bytes));
                 part(k + 1, &buffers[b.buffer.index()], (start, Some(bytes)))
@@ -164,9 +164,9 @@ impl Program {
                     remedy: "use a smaller batch".into(),
                 });
             };
-            steps.push(Step {
+            bound.push(BoundDispatch {
                 pipeline: pipeline.pipeline.clone(),
-                bindings: group,
+                group,
                 workgroups,
                 uses_run: dispatch.uses_run,
             });
@@ -176,28 +176,28 @@ impl Program {
         let mut staged = 0;
         for operand in &plan.outputs {
             let output = output(operand, &buffers[operand.buffer.index()], staged);
-            staged += output.words;
+            staged += output.size;
             outputs.push(output);
         }
         let staging = if staged > 0 { Some(staging(gpu, staged)?) } else { None };
         bytes += staging.as_ref().map_or(0, wgpu::Buffer::size);
-        Ok(Program { plan, steps, counts, inputs, outputs, staging, bytes, seconds: 0.0 })
+        Ok(Program { plan, dispatches: bound, counts, inputs, outputs, staging, bytes, seconds: 0.0 })
     }
 
-    /// Uploads an input, for the runs submitted from now on.
-    pub(super) fn feed(&self, gpu: &Gpu, name: &str, value: &Array) {
-        // An input no launch needs has no buffer.
+    /// Uploads an input for all later submissions.
+    pub(super) fn write_input(&self, gpu: &Gpu, name: &str, value: &Array) {
+        // An input that no launch reads has no buffer.
         if let Some(buffer) = self.inputs.get(name) {
             gpu.write(buffer, 0, value.bytes());
         }
     }
 
-    /// Dispatches a run takes.
+    /// The number of dispatches per run.
     pub(super) fn dispatch_count(&self) -> usize {
-        self.steps.len()
+        self.dispatches.len()
     }
 
-    /// What was measured of each dispatch, by launch.
+    /// Groups the measured seconds of all dispatches by launch.
     pub(super) fn by_launch(&self, seconds: &[f64]) -> Vec<LaunchSeconds> {
         let mut start = 0;
         let launch = |&count: &usize| {
@@ -207,7 +207,7 @@ impl Program {
         self.counts.iter().map(launch).collect()
     }
 
-    /// Encodes some of the plan's dispatches (all, but for profiling) of the runs `first..first + count`.
+    /// Encodes a range of the dispatches (all of them, except for profiling) for the runs `first..first + count`.
     pub(super) fn encode(
         &self,
         gpu: &Gpu,
@@ -217,7 +217,7 @@ impl Program {
         key: [u32; 2],
     ) -> wgpu::CommandBuffer {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("run") });
-        // One pass: each dispatch sees what those before it wrote.
+        // A single pass: each dispatch sees the writes of the previous ones.
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for step in first..first + count {
             let words: [u32; IMMEDIATE_BYTES as usize / 4] = [step, key[0], key[1], 0];
@@ -231,18 +231,18 @@ impl Program {
 
     /// Records one dispatch; `words` are the run's immediates.
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: usize, words: &[u32]) {
-        let dispatch = &self.steps[dispatch];
+        let dispatch = &self.dispatches[dispatch];
         pass.set_pipeline(&dispatch.pipeline);
-        pass.set_bind_group(0, &dispatch.bindings, &[]);
+        pass.set_bind_group(0, &dispatch.group, &[]);
         if dispatch.uses_run {
             pass.set_immediates(0, bytemuck::cast_slice(words));
         }
         pass.dispatch_workgroups(dispatch.workgroups[0], dispatch.workgroups[1], 1);
     }
 
-    /// Whether a run does anything on the device.
+    /// Whether a run has no dispatches.
     pub(super) fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.dispatches.is_empty()
     }
 
     /// Reads the outputs back.
@@ -252,8 +252,8 @@ impl Program {
         };
         let bytes = gpu.scoped("reading the outputs", || {
             let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            for o in self.outputs.iter().filter(|o| o.words > 0) {
-                encoder.copy_buffer_to_buffer(&o.buffer, o.from, staging, o.to, o.words);
+            for o in self.outputs.iter().filter(|o| o.size > 0) {
+                encoder.copy_buffer_to_buffer(&o.buffer, o.from, staging, o.to, o.size);
             }
             gpu.queue.submit([encoder.finish()]);
         });
@@ -271,9 +271,9 @@ fn output(operand: &Operand, buffer: &wgpu::Buffer, to: u64) -> Output {
     let ty = TensorType { shape: operand.view.shape.clone(), dtype: operand.dtype };
     let start = if ty.bytes() == 0 { 0 } else { operand.view.offset * operand.dtype.size() };
     let from = start / 4 * 4;
-    let words = (start + ty.bytes()).next_multiple_of(4) - from;
-    let words = if ty.bytes() == 0 { 0 } else { words as u64 };
-    Output { buffer: buffer.clone(), from: from as u64, to, words, skip: start - from, ty }
+    let size = (start + ty.bytes()).next_multiple_of(4) - from;
+    let size = if ty.bytes() == 0 { 0 } else { size as u64 };
+    Output { buffer: buffer.clone(), from: from as u64, to, size, skip: start - from, ty }
 }
 
 #[cfg(test)]

@@ -1,31 +1,31 @@
-//! Shaders without what their constants rule out.
+//! Dead code elimination in shaders, based on their constants.
 //!
-//! A kernel's text holds all of its forms, between which constants choose, and functions that only some of them call. A driver
-//! would translate and inline all of that first and then throw most of it away: with it, building a pipeline takes
-//! lavapipe twice as long.
+//! The source of a kernel contains all of its variants, selected by constants, and functions that only some of them
+//! call. A driver would translate and inline everything before it eliminates most of it: lavapipe then takes twice as
+//! long to build a pipeline.
 
 use wgpu::naga::compact::{KeepUnused, compact};
 use wgpu::naga::front::wgsl::{Frontend, Options};
 use wgpu::naga::valid::Capabilities;
 use wgpu::naga::{Arena, Block, Expression, Literal, Module, Span, Statement};
 
-/// The module of one of wgrad's own shaders, which is valid, without branches that are never taken and whatever only they use.
-/// `None` if it cannot be parsed after all: whoever compiles the text then says why.
+/// Parses one of wgrad's own shaders, which is valid, and removes branches that are never taken and everything that
+/// only they use. `None` if the source cannot be parsed after all: compiling it then reports the error.
 pub(super) fn simplify(text: &str) -> Option<Module> {
-    // What the device lacks is refused when the module is validated for it.
+    // Features that the device lacks are rejected later, when the module is validated for it.
     let options = Options { parse_doc_comments: false, capabilities: Capabilities::all() };
     let mut module = Frontend::new_with_options(options).parse(text).ok()?;
     let functions = module.functions.iter_mut().map(|(_, function)| function);
     for function in functions.chain(module.entry_points.iter_mut().map(|entry| &mut entry.function)) {
         prune(&mut function.body, &function.expressions);
-        // Names only, and those of a branch that is gone would keep calls of functions that are gone with it.
+        // These are only names, but those from a removed branch would keep calls of removed functions alive.
         function.named_expressions.clear();
     }
     compact(&mut module, KeepUnused::No);
     Some(module)
 }
 
-/// Puts what a constant condition chooses in the place of the `if`, and what blocks hold in theirs.
+/// Replaces each `if` on a constant by the branch taken, and each block by its statements.
 fn prune(block: &mut Block, expressions: &Arena<Expression>) {
     let mut kept: Vec<(Statement, Span)> = Vec::with_capacity(block.len());
     for (mut statement, span) in std::mem::take(block).span_into_iter() {
@@ -55,7 +55,7 @@ fn prune(block: &mut Block, expressions: &Arena<Expression>) {
             }
             _ => kept.push((statement, span)),
         }
-        // What follows a jump is never reached, and would not be valid.
+        // Statements after a jump are unreachable, and invalid.
         let jumps = |(statement, _): &(Statement, Span)| {
             matches!(statement, Statement::Return { .. } | Statement::Break | Statement::Continue | Statement::Kill)
         };
@@ -74,7 +74,7 @@ mod tests {
     use wgpu::naga::valid::{ValidationFlags, Validator};
 
     #[test]
-    fn what_constants_rule_out_is_gone_and_the_rest_is_valid() {
+    fn dead_branches_are_removed_and_the_rest_is_valid() {
         let text = "const WIDE: u32 = 0u;
             @group(0) @binding(0) var<storage, read> narrow: array<f32>;
             @group(0) @binding(1) var<storage, read> wide: array<vec4<f32>>;
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(buffers, ["narrow", "c"]);
         let load = module.functions.iter().find(|(_, f)| f.name.as_deref() == Some("load")).unwrap().1;
         assert!(!load.body.iter().any(|s| matches!(s, Statement::If { .. })), "{:?}", load.body);
-        // What the device decides stays.
+        // Conditions on run-time values stay.
         let main = &module.entry_points[0].function.body;
         assert_eq!(main.iter().filter(|s| matches!(s, Statement::If { .. })).count(), 1);
         assert!(simplify("fn main( {").is_none());

@@ -1,17 +1,17 @@
-//! Dispatches timed by the device's own clock.
+//! Times of dispatches, from timestamp queries.
 
 use super::device::Gpu;
 use super::program::Program;
 use crate::error::Result;
 use crate::executor::LaunchSeconds;
 
-/// Timestamps of a query set at most.
-const MOST: u32 = wgpu::QUERY_SET_MAX_QUERIES;
+/// Maximum number of timestamps in a query set.
+const MAX_QUERIES: u32 = wgpu::QUERY_SET_MAX_QUERIES;
 
-/// Runs the steps `first..first + count` and gives each run's seconds for each dispatch of each launch; `None` if the device has
-/// no clock or a run has more dispatches than can be timed.
+/// Runs the steps `first..first + count` and returns, for each run, the seconds of each dispatch of each launch; `None`
+/// if the device has no timestamp queries or a run has too many dispatches for a query set.
 ///
-/// Each dispatch has a compute pass of its own, with a timestamp at either end.
+/// Each dispatch has its own compute pass, with a timestamp at its beginning and end.
 pub(super) fn measure(
     gpu: &Gpu,
     program: &Program,
@@ -21,7 +21,7 @@ pub(super) fn measure(
 ) -> Result<Option<Vec<Vec<LaunchSeconds>>>> {
     let dispatches = program.dispatch_count();
     let queries = 2 * dispatches as u32;
-    if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) || queries == 0 || queries > MOST {
+    if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) || queries == 0 || queries > MAX_QUERIES {
         return Ok(None);
     }
     let bytes = u64::from(queries) * u64::from(wgpu::QUERY_SIZE);
@@ -31,7 +31,7 @@ pub(super) fn measure(
         let ty = wgpu::QueryType::Timestamp;
         gpu.device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("dispatches"), ty, count: queries })
     })?;
-    // Nanoseconds a tick.
+    // Nanoseconds per tick.
     let period = f64::from(gpu.queue.get_timestamp_period());
     let mut runs = Vec::with_capacity(count as usize);
     for step in first..first + count {
@@ -55,7 +55,7 @@ pub(super) fn measure(
             gpu.queue.submit([encoder.finish()]);
         })?;
         let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&gpu.map(&staging)?);
-        // A clock that was set back between the two gives 0, not an enormous time.
+        // If the clock was set back in between, the result is 0 instead of a wrapped difference.
         let seconds = ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period * 1e-9);
         runs.push(program.by_launch(&seconds.collect::<Vec<f64>>()));
     }

@@ -21,10 +21,10 @@ pub struct ConvKernel {
     pub pass: ConvPass,
     /// The sizes.
     pub geometry: ConvGeometry,
-    /// What is done with each element.
+    /// The epilogue, applied to each element.
     pub epilogue: Option<Fused>,
-    /// Whether the second output is, for each output channel, the sum of the second input over all else: with the
-    /// weight's gradient, the bias's. Only the weight's gradient has it.
+    /// Whether there is a second output: for each output channel, the sum of the second input over all other axes. For
+    /// a weight gradient, this is the bias gradient. Only weight gradients support it.
     pub row_sums: bool,
 }
 
@@ -38,14 +38,15 @@ impl KernelInfo for ConvKernel {
     }
     fn flops(&self) -> u64 {
         let g = &self.geometry;
-        let products = g.batch * g.out_channels * g.output[0] * g.output[1] * g.group_in() * g.kernel[0] * g.kernel[1];
-        2 * products as u64
+        let multiply_adds =
+            g.batch * g.out_channels * g.output[0] * g.output[1] * g.group_in() * g.kernel[0] * g.kernel[1];
+        2 * multiply_adds as u64
     }
     fn describe(&self) -> String {
         let g = &self.geometry;
         let size = |[h, w]: [usize; 2]| if g.input[0] == 1 { w.to_string() } else { format!("{h}x{w}") };
         let epilogue = self.epilogue.as_ref().map_or(String::new(), |fused| fused.describe_epilogue(2));
-        let sums = if self.row_sums { "; sums of in1 for each channel" } else { "" };
+        let sums = if self.row_sums { "; sums of in1 per channel" } else { "" };
         let groups = if g.groups == 1 { String::new() } else { format!(", {} groups", g.groups) };
         format!(
             "{} samples, {} channels of {} to {} of {}; kernel {}, stride {}, padding {}, dilation {}{groups}{sums}{epilogue}",

@@ -2,17 +2,17 @@
 
 use super::{Fused, Kernel, KernelInfo, Launch, Operand};
 
-/// The loss of each row, its gradient, or both. Inputs: dense logits, then what the labels and the upstream load; outputs:
-/// the gradient and the loss, each dense, in that order.
+/// The loss of each row, its gradient, or both. Inputs: dense logits, then the loads of the labels and of the upstream
+/// gradient. Outputs: the gradient and the loss, each dense, in that order.
 #[derive(Debug, Clone)]
 pub struct CrossEntropyKernel {
     /// Whether the loss is computed.
     pub loss: bool,
     /// The upstream gradient, if the gradient is computed.
     pub upstream: Option<Fused>,
-    /// Samples.
+    /// The number of samples.
     pub rows: usize,
-    /// Classes.
+    /// The number of classes.
     pub classes: usize,
     /// Label smoothing.
     pub smoothing: f32,
@@ -21,7 +21,7 @@ pub struct CrossEntropyKernel {
 }
 
 impl CrossEntropyKernel {
-    /// What the labels and what the upstream load, of a launch's inputs.
+    /// The loads of the labels and of the upstream gradient, among the inputs of a launch.
     pub fn loads<'a>(&self, launch: &'a Launch) -> (&'a [Operand], &'a [Operand]) {
         launch.inputs[1..].split_at(self.labels.prologue_inputs())
     }

@@ -1,18 +1,18 @@
-//! A user's operation as a kernel.
+//! Custom operations as kernels.
 
 use super::KernelInfo;
 use crate::ops::custom::CustomOperation;
 use crate::shape::TensorType;
 use std::sync::Arc;
 
-/// A user's operation with its operands' types. All operands are dense and start where their buffers do.
+/// A custom operation with the types of its operands. All operands are dense and at the start of their buffers.
 #[derive(Debug, Clone)]
 pub struct UserKernel {
-    /// The operation: its reference, which is what the host runs, and its shader.
+    /// The operation: its reference, which the host runs, and its shader.
     pub op: Arc<dyn CustomOperation>,
-    /// The inputs' types.
+    /// The types of the inputs.
     pub inputs: Vec<TensorType>,
-    /// The output's type.
+    /// The type of the output.
     pub output: TensorType,
 }
 

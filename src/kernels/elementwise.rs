@@ -3,10 +3,10 @@
 use super::{Expr, Instr, KernelInfo};
 use crate::shape::Shape;
 
-/// Steps an expression may have: longer ones take long to plan and make shaders that take long to compile.
+/// Maximum number of steps in an expression: longer ones take long to plan, and their shaders take long to compile.
 pub(crate) const MAX_STEPS: usize = 256;
 
-/// Steps of an expression that compute.
+/// The number of arithmetic steps in an expression.
 pub fn arithmetic(expr: &Expr) -> u64 {
     expr.instrs
         .iter()
@@ -19,14 +19,14 @@ pub fn arithmetic(expr: &Expr) -> u64 {
         .count() as u64
 }
 
-/// Computes an expression at every point of `shape`; root `r` goes to the launch's `r`-th output, whose view has this
-/// shape. An output may be the same buffer as an input seen through the same dense view: each point reads before it
-/// writes.
+/// Computes an expression at every point of `shape`; root `r` is stored to the `r`-th output of the launch, whose view
+/// has this shape. An output may alias an input if both have the same dense view: each point is read before it is
+/// written.
 #[derive(Debug, Clone)]
 pub struct ElementwiseKernel {
     /// The iteration space.
     pub shape: Shape,
-    /// What to compute.
+    /// The expression.
     pub expr: Expr,
 }
 

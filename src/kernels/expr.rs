@@ -7,12 +7,12 @@ use crate::ops::table::{Binary, Compare, Unary};
 /// The position of a value in [`Expr::instrs`].
 pub type Slot = u16;
 
-/// One step of an expression. `f16` values are held as `f32`; a cast to `f16` rounds.
+/// One step of an expression. `f16` values are computed as `f32`; a cast to `f16` rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Instr {
     /// The element of the `input`-th operand at this point.
     Load {
-        /// Which of the launch's inputs.
+        /// The index of the launch's input.
         input: u16,
         /// Its dtype in memory.
         dtype: DType,
@@ -20,39 +20,39 @@ pub enum Instr {
     /// The element of a table at a computed index, which is clamped to the table. The table is an operand whose view
     /// has stride 0 along every axis and starts at the table's first element.
     Gather {
-        /// Which of the launch's inputs.
+        /// The index of the launch's input.
         input: u16,
         /// Its dtype in memory.
         dtype: DType,
-        /// Elements of the table.
+        /// The number of elements in the table.
         rows: u32,
-        /// How far apart they are.
+        /// The stride between elements.
         stride: i32,
-        /// The index, a `u32` or `i32`.
+        /// The index in the table, a `u32` or `i32`.
         index: Slot,
     },
-    /// A fixed value, as the bits of its compute dtype.
+    /// A constant, as the bits of its compute dtype.
     Fill {
         /// The compute dtype.
         dtype: DType,
         /// The bits.
         bits: u32,
     },
-    /// This point's index along an axis of the iteration space.
+    /// The index of this point along an axis of the iteration space.
     Iota {
         /// The axis.
         axis: u8,
     },
-    /// The run's index.
+    /// The step index of the run.
     Step,
-    /// A random draw; the counter is this point's row-major index in the iteration space.
+    /// A random draw; the counter is the row-major index of this point in the iteration space.
     Random {
-        /// What is drawn.
+        /// The distribution.
         distribution: Distribution,
         /// The stream.
         stream: u32,
     },
-    /// A row of the unary table.
+    /// A unary operation.
     Unary {
         /// The operation.
         op: Unary,
@@ -61,7 +61,7 @@ pub enum Instr {
         /// The operand.
         x: Slot,
     },
-    /// A row of the binary table.
+    /// A binary operation.
     Binary {
         /// The operation.
         op: Binary,
@@ -72,7 +72,7 @@ pub enum Instr {
         /// The right operand.
         b: Slot,
     },
-    /// A comparison; gives `u32`.
+    /// A comparison; the result is a `u32`.
     Compare {
         /// The comparison.
         op: Compare,
@@ -87,18 +87,18 @@ pub enum Instr {
     Select {
         /// The branches' compute dtype.
         dtype: DType,
-        /// A `u32`.
+        /// The condition, a `u32`.
         condition: Slot,
-        /// If non-zero.
+        /// The value if the condition is non-zero.
         a: Slot,
-        /// If zero.
+        /// The value if the condition is zero.
         b: Slot,
     },
-    /// Conversion.
+    /// A conversion.
     Cast {
         /// The operand's compute dtype.
         from: DType,
-        /// The wanted dtype; `F16` rounds to `f16` and stays in `f32`.
+        /// The target dtype; `F16` rounds to `f16` and stays in `f32`.
         to: DType,
         /// The operand.
         x: Slot,
@@ -106,7 +106,7 @@ pub enum Instr {
 }
 
 impl Instr {
-    /// The compute dtype of the value it gives.
+    /// The compute dtype of the result.
     pub fn dtype(&self) -> DType {
         match *self {
             Instr::Load { dtype, .. } | Instr::Gather { dtype, .. } | Instr::Fill { dtype, .. } => dtype.compute(),
@@ -116,7 +116,7 @@ impl Instr {
             Instr::Cast { to, .. } => to.compute(),
         }
     }
-    /// The same with its operands (not its input number) replaced.
+    /// The same instruction with its operand slots (not its input index) mapped by `f`.
     pub fn map_slots(self, f: impl Fn(Slot) -> Slot) -> Instr {
         match self {
             Instr::Load { .. } | Instr::Fill { .. } | Instr::Iota { .. } | Instr::Step | Instr::Random { .. } => self,
@@ -136,14 +136,14 @@ impl Instr {
         }
         self
     }
-    /// The operand it reads.
+    /// The index of the operand that it loads from, if any.
     pub fn input(&self) -> Option<u16> {
         match *self {
             Instr::Load { input, .. } | Instr::Gather { input, .. } => Some(input),
             _ => None,
         }
     }
-    /// The same reading another operand.
+    /// The same instruction with another input index.
     pub fn with_input(mut self, to: u16) -> Instr {
         if let Instr::Load { input, .. } | Instr::Gather { input, .. } = &mut self {
             *input = to;
@@ -152,7 +152,7 @@ impl Instr {
     }
 }
 
-/// A straight-line program computing one or more values at each point. Equal steps are stored once.
+/// A straight-line program that computes one or more values at each point. Equal steps are stored once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Expr {
     /// The steps; operands precede their users.
@@ -162,32 +162,32 @@ pub struct Expr {
 }
 
 impl Expr {
-    /// How many operands it reads.
+    /// The number of operands that it loads from.
     pub fn inputs(&self) -> usize {
         self.instrs.iter().filter_map(Instr::input).max().map_or(0, |most| usize::from(most) + 1)
     }
 
-    /// The value of an `f32` step that is fixed.
-    fn fixed(&self, slot: Slot) -> Option<f64> {
+    /// The value of an `f32` step that is a constant.
+    fn constant(&self, slot: Slot) -> Option<f64> {
         match self.instrs[slot as usize] {
             Instr::Fill { dtype: DType::F32, bits } => Some(f64::from(f32::from_bits(bits))),
             _ => None,
         }
     }
 
-    /// A step on fixed `f32` operands, computed now; and `1·x`, which is `x`.
+    /// Folds `f32` steps on constants, and `1·x` to `x`. `Ok` is the slot of an existing value, `Err` a step to add.
     fn fold(&self, instr: Instr) -> Result<Slot, Instr> {
-        // An infinity or a NaN stays a step: shaders cannot spell it.
+        // Infinities and NaNs are not folded: WGSL has no literals for them.
         let fill = |value: f64| match value as f32 {
             x if x.is_finite() => Instr::Fill { dtype: DType::F32, bits: x.to_bits() },
             _ => instr,
         };
         match instr {
-            Instr::Unary { op, dtype: DType::F32, x } => match self.fixed(x) {
+            Instr::Unary { op, dtype: DType::F32, x } => match self.constant(x) {
                 Some(x) => Err(fill((op.row().f64)(x))),
                 None => Err(instr),
             },
-            Instr::Binary { op, dtype: DType::F32, a, b } => match (op, self.fixed(a), self.fixed(b)) {
+            Instr::Binary { op, dtype: DType::F32, a, b } => match (op, self.constant(a), self.constant(b)) {
                 (_, Some(a), Some(b)) => Err(fill((op.row().f64)(a, b))),
                 (Binary::Mul, Some(1.0), None) => Ok(b),
                 (Binary::Mul, None, Some(1.0)) => Ok(a),
@@ -197,7 +197,7 @@ impl Expr {
         }
     }
 
-    /// Adds a step, unless an equal one exists or its value is known; returns where its value is.
+    /// Adds a step, unless it can be folded or an equal one exists; returns the slot of its value.
     pub fn push(&mut self, instr: Instr) -> Slot {
         let instr = match self.fold(instr) {
             Ok(slot) => return slot,

@@ -1,4 +1,4 @@
-//! Expressions as people write them, on one line: `max(in0 + in1, 0)`.
+//! Expressions as text on one line: `max(in0 + in1, 0)`.
 
 use super::expr::{Expr, Instr, Slot};
 use crate::dtype::DType;
@@ -6,10 +6,10 @@ use crate::ops::random::Distribution;
 use crate::ops::table::{Binary, Compare, Unary};
 use std::fmt;
 
-/// How tightly a text holds together: what is looser than its place gets parentheses.
+/// Operator precedence: text of lower precedence than its context requires gets parentheses.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-enum Bond {
-    Choice,
+enum Precedence {
+    Conditional,
     Compare,
     Sum,
     Product,
@@ -17,11 +17,11 @@ enum Bond {
     Atom,
 }
 
-/// A text and how tightly it holds together.
-type Text = (String, Bond);
+/// A text and its precedence.
+type Text = (String, Precedence);
 
-fn inside((text, bond): &Text, least: Bond) -> String {
-    if *bond < least { format!("({text})") } else { text.clone() }
+fn parenthesize((text, precedence): &Text, least: Precedence) -> String {
+    if *precedence < least { format!("({text})") } else { text.clone() }
 }
 
 fn fill(dtype: DType, bits: u32) -> Text {
@@ -34,32 +34,34 @@ fn fill(dtype: DType, bits: u32) -> Text {
             if size != 0.0 && !(1e-4..1e7).contains(&size) { format!("{value:e}") } else { value.to_string() }
         }
     };
-    let bond = if text.starts_with('-') { Bond::Prefix } else { Bond::Atom };
-    (text, bond)
+    let precedence = if text.starts_with('-') { Precedence::Prefix } else { Precedence::Atom };
+    (text, precedence)
 }
 
 fn unary(op: Unary, x: &Text) -> Text {
     match op {
-        Unary::Neg => (format!("-{}", inside(x, Bond::Atom)), Bond::Prefix),
-        Unary::Relu => (format!("max({}, 0)", x.0), Bond::Atom),
-        Unary::Recip => (format!("1 / {}", inside(x, Bond::Prefix)), Bond::Product),
-        _ => (format!("{}({})", op.row().name, x.0), Bond::Atom),
+        Unary::Neg => (format!("-{}", parenthesize(x, Precedence::Atom)), Precedence::Prefix),
+        Unary::Relu => (format!("max({}, 0)", x.0), Precedence::Atom),
+        Unary::Recip => (format!("1 / {}", parenthesize(x, Precedence::Prefix)), Precedence::Product),
+        _ => (format!("{}({})", op.row().name, x.0), Precedence::Atom),
     }
 }
 
 fn binary(op: Binary, a: &Text, b: &Text) -> Text {
-    // Sums and products associate to the left; floats do not associate otherwise, so the right side shows its own.
-    let infix =
-        |sign: &str, left: Bond, right: Bond| (format!("{} {sign} {}", inside(a, left), inside(b, right)), left);
+    // Operators associate to the left, and float operations are not associative: the right operand keeps its
+    // parentheses.
+    let infix = |sign: &str, left: Precedence, right: Precedence| {
+        (format!("{} {sign} {}", parenthesize(a, left), parenthesize(b, right)), left)
+    };
     match op {
-        Binary::Add => infix("+", Bond::Sum, Bond::Product),
-        Binary::Sub => infix("-", Bond::Sum, Bond::Product),
-        Binary::Mul => infix("*", Bond::Product, Bond::Prefix),
-        Binary::Div => infix("/", Bond::Product, Bond::Prefix),
-        Binary::Rem => infix("%", Bond::Product, Bond::Prefix),
-        Binary::Max => (format!("max({}, {})", a.0, b.0), Bond::Atom),
-        Binary::Min => (format!("min({}, {})", a.0, b.0), Bond::Atom),
-        Binary::Pow => (format!("pow({}, {})", a.0, b.0), Bond::Atom),
+        Binary::Add => infix("+", Precedence::Sum, Precedence::Product),
+        Binary::Sub => infix("-", Precedence::Sum, Precedence::Product),
+        Binary::Mul => infix("*", Precedence::Product, Precedence::Prefix),
+        Binary::Div => infix("/", Precedence::Product, Precedence::Prefix),
+        Binary::Rem => infix("%", Precedence::Product, Precedence::Prefix),
+        Binary::Max => (format!("max({}, {})", a.0, b.0), Precedence::Atom),
+        Binary::Min => (format!("min({}, {})", a.0, b.0), Precedence::Atom),
+        Binary::Pow => (format!("pow({}, {})", a.0, b.0), Precedence::Atom),
     }
 }
 
@@ -72,7 +74,7 @@ fn compare(op: Compare, a: &Text, b: &Text) -> Text {
         Compare::Gt => ">",
         Compare::Ge => ">=",
     };
-    (format!("{} {sign} {}", inside(a, Bond::Sum), inside(b, Bond::Sum)), Bond::Compare)
+    (format!("{} {sign} {}", parenthesize(a, Precedence::Sum), parenthesize(b, Precedence::Sum)), Precedence::Compare)
 }
 
 fn operands(instr: &Instr) -> Vec<Slot> {
@@ -86,7 +88,7 @@ fn operands(instr: &Instr) -> Vec<Slot> {
 }
 
 impl Expr {
-    /// How often each step's value is used, a result counting as one use.
+    /// The number of uses of each step's value; a root counts as one use.
     fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.instrs.len()];
         let slots = self.instrs.iter().flat_map(operands).chain(self.roots.iter().copied());
@@ -95,7 +97,7 @@ impl Expr {
     }
 }
 
-/// `max(in0 + in1, 0)`: `inN` is the launch's N-th input. A value that is used several times is named first, and several
+/// `max(in0 + in1, 0)`: `inN` is the N-th input of the launch. A value with several uses is named first, and multiple
 /// results are named `out0`, `out1`, …: `t0 = in0 - in1; t0 * t0`.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,13 +106,13 @@ impl fmt::Display for Expr {
 }
 
 impl Expr {
-    /// As it is displayed, with these names for its inputs.
+    /// The displayed text, with these names for the inputs.
     pub(super) fn text(&self, name: &dyn Fn(u16) -> String) -> String {
         let uses = self.uses();
         let (mut texts, mut statements): (Vec<Text>, Vec<String>) = (Vec::new(), Vec::new());
         for (index, instr) in self.instrs.iter().enumerate() {
             let at = |slot: Slot| &texts[usize::from(slot)];
-            let atom = |text: String| (text, Bond::Atom);
+            let atom = |text: String| (text, Precedence::Atom);
             let text = match *instr {
                 Instr::Load { input, .. } => atom(name(input)),
                 Instr::Gather { input, index, .. } => atom(format!("{}[{}]", name(input), at(index).0)),
@@ -127,8 +129,8 @@ impl Expr {
                 Instr::Binary { op, a, b, .. } => binary(op, at(a), at(b)),
                 Instr::Compare { op, a, b, .. } => compare(op, at(a), at(b)),
                 Instr::Select { condition, a, b, .. } => {
-                    let part = |slot| inside(at(slot), Bond::Compare);
-                    (format!("{} ? {} : {}", part(condition), part(a), part(b)), Bond::Choice)
+                    let part = |slot| parenthesize(at(slot), Precedence::Compare);
+                    (format!("{} ? {} : {}", part(condition), part(a), part(b)), Precedence::Conditional)
                 }
                 Instr::Cast { to, x, .. } => atom(format!("{to}({})", at(x).0)),
             };
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_read_as_they_are_written() {
+    fn expressions_are_printed_in_infix_notation() {
         let relu = Instr::Unary { op: Unary::Relu, dtype: DType::F32, x: 2 };
         let bias = Expr { instrs: vec![load(0), load(1), pair(Binary::Add, 0, 1), relu], roots: vec![3] };
         assert_eq!(bias.to_string(), "max(in0 + in1, 0)");

@@ -2,22 +2,22 @@
 
 use super::{Fused, KernelInfo};
 
-/// Select or scatter-add over dense values, by an index that is a prologue.
+/// Index-select or scatter-add on dense values, with the index as a prologue.
 #[derive(Debug, Clone)]
 pub struct IndexKernel {
-    /// Scatter-add (else select).
+    /// Whether it is a scatter-add, else an index-select.
     pub scatter: bool,
-    /// Product of the axes before.
+    /// The product of the sizes of the axes before the indexed one.
     pub outer: usize,
-    /// Slices on the side the index points into.
+    /// The size of the indexed axis.
     pub rows: usize,
-    /// Length of the index.
+    /// The length of the index.
     pub count: usize,
-    /// Product of the axes after.
+    /// The product of the sizes of the axes after the indexed one.
     pub inner: usize,
     /// The index: `u32`, or `i32` if `signed`.
     pub index: Fused,
-    /// Whether the index has a sign.
+    /// Whether the index is signed.
     pub signed: bool,
 }
 
@@ -26,7 +26,7 @@ impl KernelInfo for IndexKernel {
         if self.scatter { "scatter_add" } else { "index_select" }
     }
     fn describe(&self) -> String {
-        let (verb, rows, index) = (if self.scatter { "adds to" } else { "picks" }, self.rows, &self.index);
+        let (verb, rows, index) = (if self.scatter { "adds to" } else { "selects" }, self.rows, &self.index);
         format!("{verb} {} of {rows} slices: {}", self.count, index.describe_prologue(1))
     }
     fn flops(&self) -> u64 {

@@ -1,18 +1,18 @@
-//! One kernel launch: a kernel with its operands.
+//! Kernel launches: a kernel with its operands.
 
 use super::{BufferId, Kernel, Operand};
 
 /// One kernel launch.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// What to run.
+    /// The kernel.
     pub kernel: Kernel,
-    /// What it reads.
+    /// The operands that it reads.
     pub inputs: Vec<Operand>,
-    /// What it writes.
+    /// The operands that it writes.
     pub outputs: Vec<Operand>,
-    /// Buffers whose contents matter only during this launch: partial results between the dispatches of a GPU. The
-    /// planner adds as many as the backend asks for.
+    /// Temporary buffers of this launch: partial results between its dispatches on a GPU. The planner adds those that
+    /// the backend requests.
     pub scratch: Vec<BufferId>,
 }
 
@@ -22,13 +22,13 @@ impl Launch {
         Launch { kernel: kernel.into(), inputs, outputs, scratch: Vec::new() }
     }
 
-    /// The launch of a kernel that does this one's work and `other`'s, whose outputs follow.
+    /// The launch of a kernel that does the work of this launch and of `other`, whose outputs follow this one's.
     pub fn absorbing(&self, other: &Launch, kernel: impl Into<Kernel>) -> Launch {
         let outputs = [self.outputs.as_slice(), &other.outputs].concat();
         Launch::new(kernel, self.inputs.clone(), outputs)
     }
 
-    /// Bytes read and written if every element moves once.
+    /// Bytes read and written, if every element is accessed once.
     pub fn bytes(&self) -> u64 {
         self.inputs.iter().chain(&self.outputs).map(Operand::bytes).sum()
     }

@@ -3,20 +3,20 @@
 use super::{Fused, Kernel, KernelInfo, Launch};
 use crate::shape::Shape;
 
-/// `[batch…, m, k] × [batch…, k, n] → [batch…, m, n]`, inputs through any views, output dense.
+/// `[batch…, m, k] × [batch…, k, n] → [batch…, m, n]`, with inputs of any strides and a dense output.
 #[derive(Debug, Clone)]
 pub struct MatmulKernel {
-    /// The leading axes.
+    /// The batch axes.
     pub batch: Shape,
-    /// Rows of the output.
+    /// The number of rows of the output.
     pub m: usize,
-    /// Columns of the output.
+    /// The number of columns of the output.
     pub n: usize,
-    /// The summed size.
+    /// The size of the reduced axis.
     pub k: usize,
-    /// What is done with each element.
+    /// The epilogue, applied to each element.
     pub epilogue: Option<Fused>,
-    /// Whether the second output is the sum of each of the first input's rows.
+    /// Whether there is a second output: the sum of each row of the first input.
     pub row_sums: bool,
 }
 
@@ -30,7 +30,7 @@ impl KernelInfo for MatmulKernel {
     fn describe(&self) -> String {
         let batch = if self.batch.elements() == 1 { String::new() } else { format!("{} of ", self.batch.elements()) };
         let epilogue = self.epilogue.as_ref().map_or(String::new(), |fused| fused.describe_epilogue(2));
-        let sums = if self.row_sums { "; sums of in0's rows" } else { "" };
+        let sums = if self.row_sums { "; row sums of in0" } else { "" };
         format!("{batch}{}x{} by {}x{}{sums}{epilogue}", self.m, self.k, self.k, self.n)
     }
     fn own_inputs(&self) -> usize {

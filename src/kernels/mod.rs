@@ -1,8 +1,8 @@
 //! Kernels: what a launch computes, as plain data.
 //!
-//! A [`Kernel`] holds the sizes of a problem, what is fused into it, and how much work it is. It names no backend: how
-//! the host runs each one is a file of the same name in `cpu/`, how a GPU does one in `wgsl/`. Both match on [`Kernel`]
-//! exhaustively, so a kernel that a backend cannot run does not compile.
+//! A [`Kernel`] has the sizes of a problem, the expressions fused into it, and its cost. It is independent of the
+//! backend: a file of the same name in `cpu/` implements it on the host, one in `wgsl/` on a GPU. Both match on
+//! [`Kernel`] exhaustively, so a missing implementation is a compile error.
 
 pub mod conv;
 pub mod cross_entropy;
@@ -61,49 +61,49 @@ pub enum Kernel {
     TopK(TopKKernel),
     /// Cumulative sums of rows.
     Scan(ScanKernel),
-    /// A user's own.
+    /// A custom operation.
     User(UserKernel),
 }
 
-/// What the planner and its reports know of a kernel.
+/// The properties of a kernel that the planner and its reports use.
 pub trait KernelInfo {
     /// Its name.
     fn name(&self) -> &'static str;
     /// Floating-point operations of one launch.
     fn flops(&self) -> u64;
-    /// What it computes, with its sizes, on one line for people; empty if its operands say all there is to say.
+    /// What it computes, with its sizes, as one line of text; empty if its operands say everything.
     fn describe(&self) -> String {
         String::new()
     }
-    /// How many of a launch's inputs are its own; an epilogue's follow.
+    /// The number of inputs of a launch that are the kernel's own; those of the epilogue follow.
     fn own_inputs(&self) -> usize {
         usize::MAX
     }
-    /// The expression it applies to each element of its result.
+    /// The epilogue, applied to each element of its result.
     fn epilogue(&self) -> Option<&Fused> {
         None
     }
-    /// The same kernel with this expression applied to each element of its result, if it can do that.
+    /// The same kernel with this epilogue, if it supports it.
     fn with_epilogue(&self, _epilogue: Fused) -> Option<Kernel> {
         None
     }
-    /// One launch that does `own`, a launch of this kernel, and `other` too, which reads the same: a gradient and its
-    /// loss, a weight's gradient and its bias's.
+    /// One launch that does the work of `own`, a launch of this kernel, and of `other`, which reads the same inputs: a
+    /// gradient and its loss, a weight gradient and the bias gradient.
     fn absorb(&self, _own: &Launch, _other: &Launch) -> Option<Launch> {
         None
     }
-    /// Whether its epilogue may read, at its own point, the buffer that it writes.
+    /// Whether its epilogue may read, at its own point, a buffer that it writes.
     fn updates_in_place(&self) -> bool {
         false
     }
-    /// Whether its operands must be the first elements of their buffers: its shader knows of no offsets.
+    /// Whether its operands must be at the start of their buffers, because its shader does not support offsets.
     fn needs_origin(&self) -> bool {
         false
     }
 }
 
 impl Kernel {
-    /// What the planner and its reports know of it.
+    /// The properties that the planner and its reports use.
     pub fn info(&self) -> &dyn KernelInfo {
         match self {
             Kernel::Elementwise(kernel) => kernel,
@@ -130,7 +130,7 @@ impl Kernel {
         self.info().flops()
     }
 
-    /// What it computes, with its sizes, on one line for people; empty if its operands say all there is to say.
+    /// What it computes, with its sizes, as one line of text; empty if its operands say everything.
     pub fn describe(&self) -> String {
         self.info().describe()
     }

@@ -6,14 +6,14 @@ use crate::ops::pool::PoolGeometry;
 /// What a pooling kernel computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolPass {
-    /// `x → y, places`: either or both.
+    /// `x → y, indices`: either or both.
     Max {
-        /// The largest of each window.
+        /// Whether the maximum of each window is computed.
         value: bool,
-        /// Where it is.
+        /// Whether the index of the maximum is computed.
         place: bool,
     },
-    /// `(g, places) → x`.
+    /// `(g, indices) → x`.
     Put,
     /// `x → y`.
     Average,
@@ -21,7 +21,7 @@ pub enum PoolPass {
     AverageGrad,
 }
 
-/// A pooling over dense operands.
+/// A pooling operation on dense operands.
 #[derive(Debug, Clone)]
 pub struct PoolKernel {
     /// What is computed.
@@ -31,7 +31,7 @@ pub struct PoolKernel {
 }
 
 impl PoolKernel {
-    /// Whether it computes a gradient for the input.
+    /// Whether it computes the gradient of the input.
     pub fn is_grad(&self) -> bool {
         matches!(self.pass, PoolPass::Put | PoolPass::AverageGrad)
     }
@@ -69,14 +69,14 @@ impl KernelInfo for PoolKernel {
     fn flops(&self) -> u64 {
         (self.geometry.planes * self.geometry.output_size() * self.geometry.window_size()) as u64
     }
-    /// The maxima and where they are, at once.
+    /// Merges the maxima and their indices into one launch.
     fn absorb(&self, own: &Launch, other: &Launch) -> Option<Launch> {
-        let Kernel::Pool(places) = &other.kernel else { return None };
-        let fits = self.pass == PoolPass::Max { value: true, place: false }
-            && places.pass == PoolPass::Max { value: false, place: true }
-            && self.geometry == places.geometry
+        let Kernel::Pool(indices) = &other.kernel else { return None };
+        let mergeable = self.pass == PoolPass::Max { value: true, place: false }
+            && indices.pass == PoolPass::Max { value: false, place: true }
+            && self.geometry == indices.geometry
             && own.inputs == other.inputs;
         let pass = PoolPass::Max { value: true, place: true };
-        fits.then(|| own.absorbing(other, PoolKernel { pass, ..self.clone() }))
+        mergeable.then(|| own.absorbing(other, PoolKernel { pass, ..self.clone() }))
     }
 }

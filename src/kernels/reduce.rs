@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::ops::reduce::ReduceKind;
 use crate::shape::Shape;
 
-/// Whether a launch does nothing but add up what follows the axis `row` of `matrix`, for each of its rows.
+/// Whether a launch only computes the sum of each row of `matrix`: over all axes after the axis `row`.
 pub(super) fn sums_rows(launch: &Launch, matrix: &Operand, row: usize) -> bool {
     let Kernel::Reduce(kernel) = &launch.kernel else { return false };
     let [sum] = &launch.inputs[..] else { return false };
@@ -26,10 +26,10 @@ pub(super) fn sums_rows(launch: &Launch, matrix: &Operand, row: usize) -> bool {
 }
 
 /// Reduces an expression: output element `o` (row-major over `outer`, dense) is the reduction over `inner` of the
-/// expression at the point `(o, i)`. The loads' views have the shape `outer ++ inner`.
+/// expression at the points `(o, i)`. The views of the loads have the shape `outer ++ inner`.
 #[derive(Debug, Clone)]
 pub struct ReduceKernel {
-    /// What it computes.
+    /// The reduction.
     pub kind: ReduceKind,
     /// The kept axes.
     pub outer: Shape,
@@ -37,14 +37,14 @@ pub struct ReduceKernel {
     pub inner: Shape,
     /// The compute dtype of the expression's value.
     pub dtype: DType,
-    /// What is reduced.
+    /// The expression to reduce.
     pub expr: Expr,
-    /// What is done with each result.
+    /// The epilogue, applied to each result.
     pub epilogue: Option<Fused>,
 }
 
 impl ReduceKernel {
-    /// What is reduced and what the epilogue loads, of a launch's inputs.
+    /// The loads of the expression and those of the epilogue, among the inputs of a launch.
     pub fn inputs<'a>(&self, launch: &'a Launch) -> (&'a [Operand], &'a [Operand]) {
         let more = self.epilogue.as_ref().map_or(0, Fused::epilogue_inputs);
         launch.inputs.split_at(launch.inputs.len() - more)

@@ -2,14 +2,14 @@
 
 use super::KernelInfo;
 
-/// A scan of the rows of a dense operand.
+/// Cumulative sums along the rows of a dense operand.
 #[derive(Debug, Clone)]
 pub struct ScanKernel {
-    /// From the end of each row.
+    /// Whether to sum from the end of each row.
     pub reverse: bool,
-    /// How many rows.
+    /// The number of rows.
     pub rows: usize,
-    /// Elements of a row.
+    /// The number of elements per row.
     pub columns: usize,
 }
 

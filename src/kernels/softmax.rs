@@ -2,14 +2,14 @@
 
 use super::KernelInfo;
 
-/// Rows of a dense operand.
+/// Softmax along the rows of a dense operand.
 #[derive(Debug, Clone)]
 pub struct SoftmaxKernel {
-    /// Log-softmax.
+    /// Whether it is log-softmax.
     pub log: bool,
-    /// How many rows.
+    /// The number of rows.
     pub rows: usize,
-    /// Elements of a row.
+    /// The number of elements per row.
     pub cols: usize,
 }
 

@@ -1,17 +1,17 @@
-//! The largest or smallest elements of rows.
+//! Top-k along rows: the largest or smallest elements.
 
 use super::KernelInfo;
 
-/// Rows of a dense operand.
+/// Top-k along the rows of a dense operand.
 #[derive(Debug, Clone)]
 pub struct TopKKernel {
-    /// How many rows.
+    /// The number of rows.
     pub rows: usize,
-    /// Elements of a row.
+    /// The number of elements per row.
     pub columns: usize,
-    /// How many indices.
+    /// The number of indices per row.
     pub k: usize,
-    /// The largest first.
+    /// Whether to select the largest elements, else the smallest.
     pub largest: bool,
 }
 

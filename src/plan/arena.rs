@@ -1,16 +1,17 @@
-//! Updates of many variables by one launch.
+//! Fusion of variable updates: one launch updates many variables.
 //!
-//! An optimiser updates each parameter by a launch of its own, and all of these compute the same expression. Their
-//! parameters, gradients and moments are laid side by side, in arenas, at the same positions in each: then one launch
-//! over an arena updates all of them. Everything else sees its variable or gradient in the arena, through a view.
+//! An optimiser updates each parameter in a separate launch, and all these launches compute the same expression. Their
+//! parameters, gradients and moments are placed contiguously in arenas, at the same offsets in each; then one launch
+//! over the arenas updates all parameters. Everything else accesses its variable or gradient in the arena through a
+//! view.
 //!
-//! Between neighbours there is room so that each starts where vectors are aligned. The launch computes something there
-//! too, from whatever is there; nobody reads it.
+//! Each slot is padded so that the next one is aligned for vector loads. The launch also computes values in the
+//! padding, which nothing reads.
 //!
-//! A buffer may be joined with others only if no launch reads one of them and writes another, since a device binds a
-//! buffer either to be read or to be written. The updates themselves read and write at the same positions.
+//! Buffers can be merged only if no launch reads one of them and writes another, because a device binds a buffer either
+//! read-only or read-write. The updates themselves read and write at the same positions.
 
-use super::fuse::may_pass;
+use super::fuse::may_move_past;
 use super::{Buffer, BufferKind, Placement, Plan, Storage};
 use crate::kernels::elementwise::ElementwiseKernel;
 use crate::kernels::{BufferId, Instr, Kernel, Launch, Operand};
@@ -18,10 +19,10 @@ use crate::shape::{Shape, TensorType, View};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Elements of a slot are a multiple of this: a cache line of `f32`.
+/// Slots are padded to a multiple of this many elements: a cache line of `f32`.
 const ALIGNMENT: usize = 16;
 
-/// Joins updates of variables that are not yet placed otherwise.
+/// Merges updates of the same expression, unless their variables already have other storage.
 pub(super) fn join(plan: &mut Plan, placed: &Placement) {
     let mut classes: Vec<Vec<usize>> = Vec::new();
     for position in (0..plan.launches.len()).filter(|&k| is_update(plan, &plan.launches[k])) {
@@ -31,19 +32,19 @@ pub(super) fn join(plan: &mut Plan, placed: &Placement) {
             None => classes.push(vec![position]),
         }
     }
-    // From the last launch on, so that positions stay what they are.
+    // From the last launch to the first, so that positions stay valid.
     classes.sort_unstable_by_key(|class| std::cmp::Reverse(class[class.len() - 1]));
-    let mut gone = Vec::new();
+    let mut removed = Vec::new();
     for class in classes.into_iter().filter(|class| class.len() > 1) {
         if let Some(arenas) = Arenas::new(plan, placed, &class) {
             arenas.apply(plan, &class);
-            gone.extend_from_slice(&class[..class.len() - 1]);
+            removed.extend_from_slice(&class[..class.len() - 1]);
         }
     }
     let mut position = 0;
     plan.launches.retain(|_| {
         position += 1;
-        !gone.contains(&(position - 1))
+        !removed.contains(&(position - 1))
     });
 }
 
@@ -54,13 +55,12 @@ fn kernel(launch: &Launch) -> Option<&ElementwiseKernel> {
     }
 }
 
-/// Whether every point has the same value.
+/// Whether the operand is a broadcast scalar: all points read the same element.
 fn is_shared(operand: &Operand) -> bool {
     operand.view.strides.iter().all(|&stride| stride == 0)
 }
 
-/// Whether a launch does nothing but compute variables, point by point from operands of their shape and values that all
-/// points share.
+/// Whether a launch only computes variables, elementwise, from operands of their shape and broadcast scalars.
 fn is_update(plan: &Plan, launch: &Launch) -> bool {
     let Some(kernel) = kernel(launch) else { return false };
     let positional = kernel.expr.instrs.iter().any(|i| matches!(i, Instr::Iota { .. } | Instr::Random { .. }));
@@ -71,7 +71,7 @@ fn is_update(plan: &Plan, launch: &Launch) -> bool {
         && launch.inputs.iter().all(|o| dense(o) || is_shared(o))
 }
 
-/// Whether two updates compute the same from operands of the same kinds, and share the same values.
+/// Whether two updates compute the same expression from operands of the same kinds and the same broadcast scalars.
 fn alike(a: &Launch, b: &Launch) -> bool {
     let same = |a: &[Operand], b: &[Operand]| {
         a.len() == b.len()
@@ -84,29 +84,29 @@ fn alike(a: &Launch, b: &Launch) -> bool {
     exprs && same(&a.inputs, &b.inputs) && same(&a.outputs, &b.outputs)
 }
 
-/// Whether an operand of an update is its own, not shared: one of a single element may look like both.
+/// Whether an operand of an update is dense. A single element is both dense and a broadcast scalar.
 fn is_dense(operand: &Operand) -> bool {
     operand.view.is_dense()
 }
 
-/// One operand of each update, to be laid side by side.
+/// The same operand of each update of a class, to be placed in one arena.
 struct Column {
-    /// By update.
+    /// One per update.
     operands: Vec<Operand>,
 }
 
-/// Where the operands of a class of updates go.
+/// The arenas for the operands of a class of updates.
 struct Arenas {
     columns: Vec<Column>,
-    /// Each column's storage, if it has one already.
+    /// The buffer of each column that already is an arena.
     existing: Vec<Option<BufferId>>,
-    /// Where each update's elements start.
+    /// The offset of each update's elements.
     offsets: Vec<usize>,
     elements: usize,
 }
 
 impl Arenas {
-    /// `None` if the operands cannot be laid side by side.
+    /// `None` if the operands cannot be placed in arenas.
     fn new(plan: &Plan, placed: &Placement, class: &[usize]) -> Option<Arenas> {
         let launches: Vec<&Launch> = class.iter().map(|&k| &plan.launches[k]).collect();
         let shared: Vec<bool> = (0..launches[0].inputs.len())
@@ -152,8 +152,8 @@ impl Arenas {
         arenas.may_join(plan, class).then_some(arenas)
     }
 
-    /// Whether no launch but the updates reads one operand of a column and writes another, no buffer is in two places, and
-    /// the updates may all run where the last of them does.
+    /// Whether merging is safe: apart from the updates, no launch reads one operand of a column and writes another; no
+    /// buffer is in two places; and every update can move to the position of the last one.
     fn may_join(&self, plan: &Plan, class: &[usize]) -> bool {
         let mut seen = HashMap::new();
         for (column, operands) in self.columns.iter().enumerate() {
@@ -166,18 +166,18 @@ impl Arenas {
         }
         let column =
             |o: &Operand| self.columns.iter().position(|c| c.operands.iter().any(|other| other.buffer == o.buffer));
-        let apart = |launch: &Launch| {
+        let disjoint = |launch: &Launch| {
             let written: Vec<usize> = launch.outputs.iter().filter_map(column).collect();
             !launch.inputs.iter().filter_map(column).any(|c| written.contains(&c))
         };
         let last = class[class.len() - 1];
         let others = || plan.launches.iter().enumerate().filter(|(k, _)| !class.contains(k));
         let between = |k: usize| others().filter(move |&(other, _)| other > k && other < last).map(|(_, other)| other);
-        let passes = |k: usize| may_pass(&plan.launches[k], between(k));
-        others().all(|(_, launch)| apart(launch)) && class.iter().all(|&k| passes(k))
+        let movable = |k: usize| may_move_past(&plan.launches[k], between(k));
+        others().all(|(_, launch)| disjoint(launch)) && class.iter().all(|&k| movable(k))
     }
 
-    /// Moves the operands and replaces the last update by one of them all.
+    /// Moves the operands into the arenas, and replaces the last update by the merged one.
     fn apply(self, plan: &mut Plan, class: &[usize]) {
         let mut moved: HashMap<BufferId, (BufferId, usize)> = HashMap::new();
         let mut arenas = Vec::new();
@@ -224,8 +224,8 @@ impl Arenas {
 }
 
 impl Column {
-    /// The buffer that holds exactly these operands side by side, if there is one, or `Some(None)` if they can be moved
-    /// into one. `None` if they are elsewhere for good.
+    /// The buffer that consists of exactly these operands, if there is one; `Some(None)` if they can be moved into a
+    /// new arena; `None` if neither is the case.
     #[allow(clippy::type_complexity)]
     fn existing(&self, plan: &Plan, placed: &Placement) -> Option<Option<(BufferId, Arc<Storage>)>> {
         let buffer = |o: &Operand| &plan.buffers[o.buffer.index()];

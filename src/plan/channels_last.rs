@@ -1,25 +1,25 @@
-//! Channels-last values between convolutions.
+//! Channels-last layout between convolutions.
 //!
-//! A convolution on the CPU has channels as the lanes of its vectors. Values `[batch, channels, positions]` that only
-//! convolutions and their epilogues read and write are therefore stored `[batch, positions, channels]`, the channels
-//! padded with zeros to whole vectors, and nothing is moved between lines and lanes. Every operand of such a value gets the
-//! strides of that order, so what a launch does is still told by its operands alone.
+//! Convolutions on the CPU vectorise over channels. Values `[batch, channels, positions]` that only convolutions and
+//! their epilogues access are therefore stored as `[batch, positions, channels]`, with the channels zero-padded to
+//! whole vectors, so that nothing needs to be transposed. All operands of such a value get the strides of this layout,
+//! so a launch is still fully described by its operands.
 
 use super::{Backend, BufferKind, Plan};
 use crate::dtype::DType;
 use crate::kernels::{Launch, Operand};
 use crate::shape::{TensorType, View};
 
-/// Changes the order of those values for which every launch that touches them agrees. Each value still has a buffer of
-/// its own.
+/// Changes the layout of the values for which every launch that accesses them supports it. Each value still has its own
+/// buffer.
 pub(super) fn rewrite(plan: &mut Plan, backend: &dyn Backend) {
     let Some(lanes) = backend.channel_lanes().filter(|&lanes| lanes > 1) else { return };
     let mut last: Vec<bool> = (0..plan.buffers.len()).map(|index| is_candidate(plan, index)).collect();
-    // What one launch refuses, others get as it was written, which they may refuse in turn.
+    // If one launch rejects a value, it keeps its original layout for all launches, which may then reject others.
     loop {
         let refused = plan.launches.iter().find(|launch| {
-            let lies: Vec<bool> = operands(launch).map(|operand| last[operand.buffer.index()]).collect();
-            !backend.takes_channels_last(launch, &lies)
+            let flags: Vec<bool> = operands(launch).map(|operand| last[operand.buffer.index()]).collect();
+            !backend.takes_channels_last(launch, &flags)
         });
         let Some(launch) = refused else { break };
         operands(launch).for_each(|operand| last[operand.buffer.index()] = false);
@@ -41,7 +41,8 @@ fn operands(launch: &Launch) -> impl Iterator<Item = &Operand> {
     launch.inputs.iter().chain(&launch.outputs)
 }
 
-/// Whether the buffer holds an intermediate value that one launch writes, and that all see whole and in one shape.
+/// Whether the buffer is an intermediate value that one launch writes, and that all launches access whole and in one
+/// shape.
 fn is_candidate(plan: &Plan, index: usize) -> bool {
     let buffer = &plan.buffers[index];
     let here = |operand: &&Operand| operand.buffer.index() == index;

@@ -1,8 +1,8 @@
-//! Launches joined with those that follow: elementwise work done as a result is stored (epilogues), and work on the same
-//! inputs done by one kernel (a loss with its gradient, a bias's gradient with its weight's).
+//! Fusion of launches: elementwise operations become epilogues of the launches that produce their inputs, and launches
+//! that read the same inputs are merged (a loss with its gradient, a bias gradient with the weight gradient).
 //!
-//! Both move a launch to where another is. That is safe if no launch in between writes what the moved one reads or writes,
-//! or reads what it writes.
+//! Both move one launch to the position of another. This is safe if no launch in between writes a buffer that the moved
+//! one reads or writes, or reads a buffer that it writes.
 
 use super::{BufferKind, Plan};
 use crate::kernels::elementwise::MAX_STEPS;
@@ -14,8 +14,8 @@ fn touches(operands: &[Operand], buffer: BufferId) -> bool {
     operands.iter().any(|o| o.buffer == buffer)
 }
 
-/// Whether `moved` may change places with all of `others`.
-pub(super) fn may_pass<'a>(moved: &Launch, others: impl IntoIterator<Item = &'a Launch>) -> bool {
+/// Whether `moved` can be reordered with all of `others`.
+pub(super) fn may_move_past<'a>(moved: &Launch, others: impl IntoIterator<Item = &'a Launch>) -> bool {
     others.into_iter().all(|other| {
         let written = |o: &Operand| touches(&other.outputs, o.buffer);
         let overwrites = |o: &Operand| touches(&other.inputs, o.buffer);
@@ -23,7 +23,7 @@ pub(super) fn may_pass<'a>(moved: &Launch, others: impl IntoIterator<Item = &'a 
     })
 }
 
-/// Joins launches that read the same.
+/// Merges launches that read the same inputs.
 pub(super) fn absorb(plan: &mut Plan, passes: &Passes) {
     let mut position = 0;
     while position < plan.launches.len() {
@@ -35,7 +35,7 @@ pub(super) fn absorb(plan: &mut Plan, passes: &Passes) {
             Some((removed, place, launch)) => {
                 plan.launches[place] = launch;
                 plan.launches.remove(removed);
-                // What has moved here may be joined too.
+                // The launch now at this position may be merged, too.
                 position = position.min(removed).min(place);
             }
             None => position += 1,
@@ -43,33 +43,34 @@ pub(super) fn absorb(plan: &mut Plan, passes: &Passes) {
     }
 }
 
-/// A launch that can do the work of the one at `other`: which of the two goes, where the other stays, and what it becomes.
+/// A launch that can absorb the one at `other`: returns the position to remove, the position that remains, and the
+/// merged launch.
 fn find_absorber(launches: &[Launch], other: usize) -> Option<(usize, usize, Launch)> {
     let read = launches[other].inputs.first()?.buffer;
     for (own, launch) in launches.iter().enumerate().filter(|(k, l)| *k != other && touches(&l.inputs, read)) {
         let Some(joined) = launch.kernel.info().absorb(launch, &launches[other]) else { continue };
         let (first, last) = (own.min(other), own.max(other));
         let between = &launches[first + 1..last];
-        if may_pass(&launches[last], &launches[first..last]) {
+        if may_move_past(&launches[last], &launches[first..last]) {
             return Some((last, first, joined));
         }
-        if may_pass(&launches[first], between) && may_pass(&launches[first], &launches[last..=last]) {
+        if may_move_past(&launches[first], between) && may_move_past(&launches[first], &launches[last..=last]) {
             return Some((first, last, joined));
         }
     }
     None
 }
 
-/// Joins elementwise launches with a launch whose result they take.
+/// Fuses elementwise launches, as epilogues, into the launches that produce their inputs.
 pub(super) fn epilogues(plan: &mut Plan, max_buffers: usize) {
     let mut position = 0;
     while position < plan.launches.len() {
         match find_producer(plan, position, max_buffers) {
-            Some((producer, joined, down)) => {
-                // Where the later one was, or where the earlier one was.
-                let (place, gone) = if down { (position, producer) } else { (producer, position) };
-                plan.launches[place] = joined;
-                plan.launches.remove(gone);
+            Some((producer, fused, down)) => {
+                // `down`: at the position of the elementwise launch, else at that of the producer.
+                let (kept, removed) = if down { (position, producer) } else { (producer, position) };
+                plan.launches[kept] = fused;
+                plan.launches.remove(removed);
                 position = if down { position } else { producer };
             }
             None => position += 1,
@@ -77,13 +78,13 @@ pub(super) fn epilogues(plan: &mut Plan, max_buffers: usize) {
     }
 }
 
-/// A launch that can do the work of the one at `position` as it stores its result; the two as one, and whether that goes
-/// to the place of the later one.
+/// A launch that can take the one at `position` as an epilogue: returns its position, the fused launch, and whether
+/// that goes to the later position.
 fn find_producer(plan: &Plan, position: usize, max_buffers: usize) -> Option<(usize, Launch, bool)> {
     let launch = &plan.launches[position];
     matches!(launch.kernel, Kernel::Elementwise(_)).then_some(())?;
     let candidates = (0..launch.inputs.len()).filter_map(|k| Some((producer(plan, position, k)?, k)));
-    // The latest, so that it moves the least.
+    // The latest producer first: it moves the least.
     let mut candidates: Vec<(usize, usize)> = candidates.collect();
     candidates.sort_unstable_by(|a, b| b.cmp(a));
     candidates.into_iter().find_map(|(producer, k)| {
@@ -91,17 +92,18 @@ fn find_producer(plan: &Plan, position: usize, max_buffers: usize) -> Option<(us
             let read = |(other, l): (usize, &Launch)| other != position && touches(&l.inputs, buffer);
             plan.launches.iter().enumerate().any(read) || touches(&plan.outputs, buffer)
         };
-        let joined = join(&plan.launches[producer], launch, k, &kept, max_buffers)?;
+        let fused = fuse(&plan.launches[producer], launch, k, &kept, max_buffers)?;
         let between = &plan.launches[producer + 1..position];
         let stays = plan.launches[producer].outputs.iter().any(|o| kept(o.buffer));
-        if !stays && may_pass(&plan.launches[producer], between) {
-            return Some((producer, joined, true));
+        if !stays && may_move_past(&plan.launches[producer], between) {
+            return Some((producer, fused, true));
         }
-        may_pass(launch, between).then_some((producer, joined, false))
+        may_move_past(launch, between).then_some((producer, fused, false))
     })
 }
 
-/// The launch before `reader` that alone writes the whole buffer of its `k`-th input, if that is read as it is written.
+/// The only launch that writes the buffer of the `k`-th input, if it precedes `reader`, and both access the whole
+/// buffer densely.
 fn producer(plan: &Plan, reader: usize, k: usize) -> Option<usize> {
     let inputs = &plan.launches[reader].inputs;
     let operand = &inputs[k];
@@ -118,9 +120,9 @@ fn producer(plan: &Plan, reader: usize, k: usize) -> Option<usize> {
     (writers.next().is_none() && all && position < reader).then_some(position)
 }
 
-/// `producer` with the expression of `launch`, whose `k`-th input is one of its outputs, as (a further part of) its
-/// epilogue. Outputs that nothing else needs, as `kept` tells, are no longer written.
-fn join(
+/// Fuses the expression of `launch`, whose `k`-th input is an output of `producer`, into the epilogue of `producer`.
+/// Outputs for which `kept` is false are no longer written.
+fn fuse(
     producer: &Launch,
     launch: &Launch,
     k: usize,
@@ -136,7 +138,7 @@ fn join(
         None if producer.outputs.len() == 1 => Fused::result(&taken.view.shape, taken.dtype),
         None => return None,
     };
-    // An input's root in the epilogue, if it is an output; the elements must be read in the order they are written.
+    // The epilogue's root for an input that is an output of `producer`. Both must have the same element order.
     let root = |operand: &Operand| {
         let output = producer.outputs.iter().position(|o| o.buffer == operand.buffer)?;
         let written = &producer.outputs[output].view;
@@ -168,7 +170,7 @@ fn join(
         };
         slots.push(slot);
     }
-    // All are seen in the epilogue's space.
+    // All outputs are reshaped to the epilogue's iteration space.
     let in_space = |o: &Operand| Some(Operand { view: o.view.reshape(space)?, ..o.clone() });
     let before_roots = producer.outputs.iter().zip(&before.expr.roots).filter(|(o, _)| kept(o.buffer));
     let after_roots = launch.outputs.iter().zip(&kernel.expr.roots);
@@ -183,7 +185,7 @@ fn join(
     }
     expr.roots = roots;
     let in_place = outputs.iter().any(|o| touches(&loads, o.buffer));
-    // But for those that update in place, kernels write their result where the epilogue's first output goes.
+    // Kernels that do not update in place first write their raw result to the epilogue's first output.
     let direct = info.updates_in_place()
         || (outputs[0].view.is_dense() && outputs[0].dtype == before.result_dtype() && !in_place);
     let disjoint = outputs.iter().all(|o| !touches(&producer.inputs[..own], o.buffer));

@@ -1,15 +1,15 @@
-//! Values that have not been stored: elementwise expressions that grow until something needs them in memory.
+//! Lazy values: elementwise expressions that are extended until something needs them in memory.
 
 use crate::dtype::DType;
 use crate::kernels::{BufferId, Expr, Fused, Instr, Operand, Slot, distinct_buffers};
 use crate::shape::{Shape, View};
 
-/// A value that has not been stored: an expression with one root over operands already stored.
+/// A value that is not stored: an expression with one root over stored operands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lazy {
-    /// What to compute.
+    /// The expression.
     pub expr: Expr,
-    /// What it loads; each view has this value's shape.
+    /// The operands it loads; each view has the shape of the value.
     pub loads: Vec<Operand>,
     /// The iteration space.
     pub shape: Shape,
@@ -18,7 +18,7 @@ pub struct Lazy {
 }
 
 impl Lazy {
-    /// An expression without loads.
+    /// An expression of one instruction, without loads.
     pub fn leaf(instr: Instr, shape: Shape, dtype: DType) -> Self {
         Lazy { expr: Expr { instrs: vec![instr], roots: vec![0] }, loads: Vec::new(), shape, dtype }
     }
@@ -27,7 +27,7 @@ impl Lazy {
         let (shape, dtype) = (operand.view.shape.clone(), operand.dtype);
         Lazy { loads: vec![operand], ..Lazy::leaf(Instr::Load { input: 0, dtype }, shape, dtype) }
     }
-    /// As a prologue, and what it loads, which goes to the launch's inputs.
+    /// Converts the value to a prologue and its loads, which become inputs of the launch.
     pub fn into_prologue(self) -> (Fused, Vec<Operand>) {
         (Fused { space: View::dense(self.shape), expr: self.expr }, self.loads)
     }
@@ -55,7 +55,7 @@ impl Lazy {
         }
         slots[self.root() as usize]
     }
-    /// One more step on top of `parts`, which share a shape; `instr` is given the parts' slots.
+    /// Applies one more instruction to `parts`, which share a shape; `instr` gets their slots.
     pub fn combine(parts: &[Lazy], shape: &Shape, dtype: DType, instr: impl FnOnce(&[Slot]) -> Instr) -> Lazy {
         let (mut expr, mut loads) = (Expr::default(), Vec::new());
         let slots: Vec<Slot> = parts.iter().map(|p| p.append_to(&mut expr, &mut loads)).collect();
@@ -63,22 +63,22 @@ impl Lazy {
         expr.roots = vec![root];
         Lazy { expr, loads, shape: shape.clone(), dtype }
     }
-    /// Whether recomputing it costs next to nothing: it reads no memory but for look-ups in tables, and not many.
+    /// Whether recomputing it costs almost nothing: it reads no memory except for a few table look-ups.
     pub fn is_free(&self) -> bool {
-        const MOST_LOOKUPS: usize = 2;
+        const MAX_LOOKUPS: usize = 2;
         let lookups = self.expr.instrs.iter().filter(|i| matches!(i, Instr::Gather { .. })).count();
-        lookups <= MOST_LOOKUPS && !self.expr.instrs.iter().any(|i| matches!(i, Instr::Load { .. }))
+        lookups <= MAX_LOOKUPS && !self.expr.instrs.iter().any(|i| matches!(i, Instr::Load { .. }))
     }
     /// Whether it depends on a point's index along some axis.
     pub fn has_iota(&self) -> bool {
         self.expr.instrs.iter().any(|i| matches!(i, Instr::Iota { .. }))
     }
-    /// Whether it depends on where a point lies in the iteration space, other than through its loads.
+    /// Whether it depends on a point's position in the iteration space, other than through its loads.
     pub fn is_positional(&self) -> bool {
         self.expr.instrs.iter().any(|i| matches!(i, Instr::Iota { .. } | Instr::Random { .. }))
     }
-    /// A value of one axis laid along `axis` of `shape`, whose other axes have size 1. `None` if it draws random numbers,
-    /// which belong to their place.
+    /// Lays a one-dimensional value along `axis` of `shape`, whose other axes have size 1. `None` if it draws random
+    /// numbers, which depend on the position.
     pub fn along(&self, shape: &Shape, axis: usize) -> Option<Lazy> {
         if self.expr.instrs.iter().any(|i| matches!(i, Instr::Random { .. })) {
             return None;
@@ -94,7 +94,8 @@ impl Lazy {
         }
         Some(lazy)
     }
-    /// The same with every load seen through another view, e.g. permuted. `None` if a view cannot express it.
+    /// The same expression with `f` applied to the view of each load, e.g. a permutation. `None` if a result is not a
+    /// view.
     pub fn map_views(&self, shape: &Shape, f: impl Fn(&View) -> Option<View>) -> Option<Lazy> {
         let loads = self
             .loads
@@ -107,7 +108,7 @@ impl Lazy {
     pub fn buffers(&self) -> Vec<BufferId> {
         distinct_buffers(&self.loads)
     }
-    /// The operand, if this is nothing but a load.
+    /// The operand, if the expression is only a load.
     pub fn as_load(&self) -> Option<&Operand> {
         match self.expr.instrs[self.root() as usize] {
             Instr::Load { input, .. } => Some(&self.loads[input as usize]),

@@ -1,7 +1,7 @@
 //! The plan: an ordered list of kernel launches over numbered buffers.
 //!
-//! A plan holds no device types. It can be printed, compared, and asked for its launch count and peak bytes without a
-//! GPU. [`lower`](fn@lower) makes it from a graph; the `cpu` and `gpu` executors run it.
+//! A plan is independent of the device: it can be printed and compared, and gives its launch count and peak memory
+//! without a GPU. [`lower`](fn@lower) creates it from a graph; the `cpu` and `gpu` executors run it.
 
 mod arena;
 mod channels_last;
@@ -26,14 +26,14 @@ use crate::kernels::{Launch, Operand};
 use crate::shape::TensorType;
 use std::sync::Arc;
 
-/// What a buffer holds.
+/// The contents of a buffer.
 #[derive(Debug, Clone)]
 pub enum BufferKind {
     /// Host data, uploaded once.
     Constant(Arc<Array>),
-    /// A run's input, by name.
+    /// An input of a run, by name.
     Input(String),
-    /// Variables' storage, shared by all programs of a session.
+    /// The storage of variables, shared by all programs of a session.
     Variable(Arc<Storage>),
     /// An intermediate value.
     Scratch,
@@ -42,9 +42,9 @@ pub enum BufferKind {
 /// A buffer of a plan.
 #[derive(Debug, Clone)]
 pub struct Buffer {
-    /// The dense type it holds.
+    /// The type of its contents, which are dense.
     pub ty: TensorType,
-    /// What it holds.
+    /// Its contents.
     pub kind: BufferKind,
 }
 
@@ -53,24 +53,25 @@ pub struct Buffer {
 pub struct Plan {
     /// The buffers.
     pub buffers: Vec<Buffer>,
-    /// What to run, in order.
+    /// The launches, in order of execution.
     pub launches: Vec<Launch>,
-    /// Where the outputs are after a run: dense operands that no launch overwrites afterwards.
+    /// The outputs after a run: dense operands that no later launch overwrites.
     pub outputs: Vec<Operand>,
-    /// Bytes of the largest set of intermediate values that are live at once: a lower bound for their buffers.
+    /// The peak size in bytes of the intermediate values that are live at the same time: a lower bound for their
+    /// buffers.
     pub live_bytes: u64,
 }
 
 impl Plan {
-    /// Kernel launches a run takes.
+    /// The number of kernel launches per run.
     pub fn launch_count(&self) -> usize {
         self.launches.len()
     }
-    /// Bytes of all buffers together: what a run needs at its peak.
+    /// The total size of all buffers in bytes: the peak memory of a run.
     pub fn peak_bytes(&self) -> u64 {
         self.buffers.iter().map(|b| b.ty.bytes() as u64).sum()
     }
-    /// Bytes of the buffers for intermediate values.
+    /// The total size of the buffers for intermediate values, in bytes.
     pub fn scratch_bytes(&self) -> u64 {
         let scratch = self.buffers.iter().filter(|b| matches!(b.kind, BufferKind::Scratch));
         scratch.map(|b| b.ty.bytes() as u64).sum()

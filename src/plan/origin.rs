@@ -1,7 +1,8 @@
-//! Operands for kernels that know of no offsets.
+//! Operands of kernels that do not support offsets.
 //!
-//! A slice starts somewhere in its buffer, and a parameter or a gradient may have been moved into an arena. A kernel that
-//! takes whole buffers gets a copy there, and writes to a buffer that is copied to where the result belongs.
+//! A slice starts at an offset in its buffer, and a parameter or a gradient may have been moved into an arena. A kernel
+//! that binds whole buffers gets a copy of such an input, and writes such an output to a new buffer, which is copied to
+//! the destination.
 
 use super::{Buffer, BufferKind, Lazy, Plan};
 use crate::kernels::elementwise::ElementwiseKernel;
@@ -17,13 +18,13 @@ pub(super) fn copy(plan: &mut Plan) {
     for mut launch in std::mem::take(&mut plan.launches) {
         let mut after = Vec::new();
         if launch.kernel.info().needs_origin() {
-            for input in launch.inputs.iter_mut().filter(|o| is_inside(o)) {
+            for input in launch.inputs.iter_mut().filter(|o| has_offset(o)) {
                 let fresh = fresh(&mut plan.buffers, input);
-                launches.push(between(std::mem::replace(input, fresh.clone()), fresh));
+                launches.push(copy_launch(std::mem::replace(input, fresh.clone()), fresh));
             }
-            for output in launch.outputs.iter_mut().filter(|o| is_inside(o)) {
+            for output in launch.outputs.iter_mut().filter(|o| has_offset(o)) {
                 let fresh = fresh(&mut plan.buffers, output);
-                after.push(between(fresh.clone(), std::mem::replace(output, fresh)));
+                after.push(copy_launch(fresh.clone(), std::mem::replace(output, fresh)));
             }
         }
         launches.push(launch);
@@ -32,12 +33,12 @@ pub(super) fn copy(plan: &mut Plan) {
     plan.launches = launches;
 }
 
-/// Whether it does not start where its buffer does.
-fn is_inside(operand: &Operand) -> bool {
+/// Whether the operand starts at an offset in its buffer.
+fn has_offset(operand: &Operand) -> bool {
     operand.view.offset != 0 && operand.view.shape.elements() > 0
 }
 
-/// A new buffer for as much as the operand holds.
+/// A dense operand in a new buffer, for the same elements.
 fn fresh(buffers: &mut Vec<Buffer>, operand: &Operand) -> Operand {
     let ty = TensorType::new(&operand.view.shape, operand.dtype);
     buffers.push(Buffer { ty, kind: BufferKind::Scratch });
@@ -45,7 +46,7 @@ fn fresh(buffers: &mut Vec<Buffer>, operand: &Operand) -> Operand {
     Operand { buffer, dtype: operand.dtype, view: View::dense(operand.view.shape.clone()) }
 }
 
-fn between(from: Operand, to: Operand) -> Launch {
+fn copy_launch(from: Operand, to: Operand) -> Launch {
     let lazy = Lazy::load(from);
     let kernel = ElementwiseKernel { shape: lazy.shape.clone(), expr: lazy.expr };
     Launch::new(kernel, lazy.loads, vec![to])

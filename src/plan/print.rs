@@ -1,11 +1,11 @@
-//! Printing a plan: one line a launch, or all that is known of each.
+//! Printing a plan: one line per launch, or all details.
 
 use super::{BufferKind, Plan};
 use crate::error::Result;
 use crate::kernels::{Launch, Operand};
 use std::fmt::{self, Write};
 
-/// Whether a buffer is of some kind.
+/// A predicate on the kind of a buffer.
 type IsKind = fn(&BufferKind) -> bool;
 
 impl Plan {
@@ -14,7 +14,7 @@ impl Plan {
         let name = match &buffer.kind {
             BufferKind::Constant(_) => format!("const{}", operand.buffer.0),
             BufferKind::Input(name) => name.clone(),
-            BufferKind::Variable(storage) => match storage.holder(&operand.view.range()) {
+            BufferKind::Variable(storage) => match storage.variable_at(&operand.view.range()) {
                 Some(variable) => variable.name().to_string(),
                 None => format!("{}…", storage.slots[0].0.name()),
             },
@@ -28,17 +28,17 @@ impl Plan {
         self.launches.iter().map(|launch| launch.kernel.flops()).sum()
     }
 
-    /// Bytes a run reads and writes if every operand's elements move once a launch.
+    /// Bytes that a run reads and writes, if each launch accesses every element of its operands once.
     pub fn bytes(&self) -> u64 {
         self.launches.iter().map(Launch::bytes).sum()
     }
 
-    /// The whole plan for people: of each launch its kernel, what it computes, its operands with their sizes and how they
-    /// are looked at, its operations and bytes, and the lines that `details` adds. Then totals, and what a run's buffers take,
-    /// which is known before any is allocated.
+    /// The whole plan as text: for each launch its kernel, what it computes, its operands with their sizes and strides,
+    /// its FLOPs and bytes, and the lines that `details` adds; then totals and the memory of a run, which are known
+    /// before anything is allocated.
     ///
     /// # Errors
-    /// What `details` fails with.
+    /// Any error of `details`.
     pub fn explain(&self, details: impl Fn(&Launch) -> Result<Vec<String>>) -> Result<String> {
         let mut out = String::new();
         for (index, launch) in self.launches.iter().enumerate() {
@@ -79,13 +79,12 @@ impl Plan {
         ];
         let _ = writeln!(
             out,
-            "\na run: {} launches, {}, {} moved",
+            "\nper run: {} launches, {}, {} read and written",
             self.launch_count(),
             count(self.flops(), "flop"),
             count(self.bytes(), "B")
         );
-        let _ =
-            writeln!(out, "memory at its peak: {} in {} buffers", count(self.peak_bytes(), "B"), self.buffers.len());
+        let _ = writeln!(out, "peak memory: {} in {} buffers", count(self.peak_bytes(), "B"), self.buffers.len());
         for (name, is) in kinds {
             let of_kind = self.buffers.iter().filter(|b| is(&b.kind));
             let (number, bytes) = of_kind.fold((0, 0), |(n, bytes), b| (n + 1, bytes + b.ty.bytes() as u64));
@@ -99,7 +98,7 @@ impl Plan {
     }
 }
 
-/// 999 B, 1.23 kB, 45.6 Mflop: three digits and a decimal prefix.
+/// 999 B, 1.23 kB, 45.6 Mflop: three significant digits and a decimal prefix.
 fn count(value: u64, unit: &str) -> String {
     const PREFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
     if value < 1000 {
@@ -114,7 +113,7 @@ fn count(value: u64, unit: &str) -> String {
     format!("{scaled:.decimals$} {}{unit}", PREFIXES[prefix])
 }
 
-/// One line a launch: `3 matmul b4:f32[100, 10] <- x:f32[100, 40] fc.weight:f32[40, 10]  80 kflop 21 kB`.
+/// One line per launch: `3 matmul b4:f32[100, 10] <- x:f32[100, 40] fc.weight:f32[40, 10]  80 kflop 21 kB`.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, launch) in self.launches.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Scratch buffers of launches: what a backend needs between the dispatches of one launch.
+//! Scratch buffers of launches: temporary memory of a backend between the dispatches of one launch.
 
 use super::{Backend, Buffer, BufferKind, Plan};
 use crate::dtype::DType;
@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::kernels::BufferId;
 use crate::shape::TensorType;
 
-/// Gives every launch the scratch buffers that its backend asks for, each a buffer of its own; the memory planner lets them
-/// share.
+/// Gives each launch the scratch buffers that the backend requests, each a new buffer; the memory planner then shares
+/// them.
 pub(super) fn add(plan: &mut Plan, backend: &dyn Backend) -> Result<()> {
     for launch in &mut plan.launches {
         for bytes in backend.scratch(launch)? {

@@ -1,4 +1,4 @@
-//! Where variables live.
+//! Storage of variables.
 
 use crate::shape::TensorType;
 use crate::variable::Variable;
@@ -6,52 +6,53 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Variables' storage: one variable, or several of one dtype side by side.
+/// The storage of one variable, or of several of one dtype in an arena.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Storage {
-    /// The variables and their first elements' positions, ascending.
+    /// The variables and the offsets of their first elements, ascending.
     pub slots: Vec<(Variable, usize)>,
-    /// What holds them all.
+    /// The type of the whole storage.
     pub ty: TensorType,
 }
 
 impl Storage {
-    /// A variable on its own.
+    /// The storage of a single variable.
     pub fn alone(variable: &Variable) -> Self {
         Storage { slots: vec![(variable.clone(), 0)], ty: variable.tensor_type() }
     }
-    /// Its name: a number no other storage of a session has.
+    /// Its ID, unique in a session.
     pub fn id(&self) -> u64 {
         self.slots[0].0.id()
     }
-    /// The first element's position of a variable.
+    /// The offset of a variable's first element.
     pub fn offset(&self, variable: &Variable) -> Option<usize> {
         self.slots.iter().find(|(v, _)| v == variable).map(|&(_, offset)| offset)
     }
-    /// The variable that all elements of a range belong to.
-    pub fn holder(&self, range: &Range<usize>) -> Option<&Variable> {
-        let holds = |(variable, offset): &&(Variable, usize)| {
+    /// The variable that contains all elements of a range.
+    pub fn variable_at(&self, range: &Range<usize>) -> Option<&Variable> {
+        let contains = |(variable, offset): &&(Variable, usize)| {
             *offset <= range.start && range.end <= offset + variable.tensor_type().shape.elements()
         };
-        self.slots.iter().find(holds).map(|(variable, _)| variable)
+        self.slots.iter().find(contains).map(|(variable, _)| variable)
     }
 }
 
-/// Where a session's variables have their storage. A variable stays where it was first put: compiled programs refer to it.
+/// The storage of each variable of a session. A variable is never moved, because compiled programs refer to its
+/// storage.
 #[derive(Debug, Clone, Default)]
 pub struct Placement(HashMap<u64, Arc<Storage>>);
 
 impl Placement {
-    /// The storage of a variable that has one.
+    /// The storage of a variable, if it has one.
     pub fn get(&self, variable: &Variable) -> Option<&Arc<Storage>> {
         self.0.get(&variable.id())
     }
-    /// The storage of a variable that has one, and its first element's position there.
+    /// The storage of a variable and the offset of its first element, if it has one.
     pub fn find(&self, variable: &Variable) -> Option<(&Arc<Storage>, usize)> {
         let storage = self.get(variable)?;
         Some((storage, storage.offset(variable)?))
     }
-    /// Puts variables in a storage, unless they are there already; whether it is new.
+    /// Assigns a storage to its variables, unless they already have it; returns whether it is new.
     pub fn put(&mut self, storage: &Arc<Storage>) -> bool {
         let new = !self.0.contains_key(&storage.id());
         if new {

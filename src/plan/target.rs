@@ -1,24 +1,24 @@
-//! What a plan is made for.
+//! Planning for a backend.
 
 use super::Placement;
 use crate::error::Result;
 use crate::kernels::Launch;
 use crate::passes::Passes;
 
-/// What the planner asks of the backend that will run the plan. The defaults are those of a backend that takes every
-/// launch as it is.
+/// What the planner needs to know of the backend that will run the plan. The defaults are those of a backend that runs
+/// every launch unchanged.
 pub trait Backend {
-    /// The vector width, in channels, if the backend runs convolutions best with their channels innermost: values that
-    /// only convolutions read and write are then stored so, their channels padded with zeros to whole vectors.
+    /// The vector width, in channels, if the backend runs convolutions fastest in channels-last layout: values that
+    /// only convolutions access are then stored in it, with their channels zero-padded to whole vectors.
     fn channel_lanes(&self) -> Option<usize> {
         None
     }
-    /// Whether the backend runs this launch with those operands channels-last for which `lies` is true: the inputs, then
-    /// the outputs. `f32` operands `[batch, channels, positions]` only.
-    fn takes_channels_last(&self, _launch: &Launch, lies: &[bool]) -> bool {
-        !lies.contains(&true)
+    /// Whether the backend can run this launch with those operands channels-last for which `flags` is true: the inputs,
+    /// then the outputs. Only for `f32` operands `[batch, channels, positions]`.
+    fn takes_channels_last(&self, _launch: &Launch, flags: &[bool]) -> bool {
+        !flags.contains(&true)
     }
-    /// The sizes in bytes of the scratch buffers that running this launch takes.
+    /// The sizes in bytes of the scratch buffers that this launch needs.
     ///
     /// # Errors
     /// If the backend cannot run the launch.
@@ -27,27 +27,27 @@ pub trait Backend {
     }
 }
 
-/// A backend of which nothing is known.
+/// A backend with the default properties.
 #[derive(Debug, Clone, Copy)]
 pub struct AnyBackend;
 
 impl Backend for AnyBackend {}
 
-/// What a plan is made for.
+/// The parameters of planning.
 #[derive(Clone)]
 pub struct Target<'a> {
-    /// Buffers one launch may touch.
+    /// Maximum number of buffers per launch.
     pub max_buffers: usize,
-    /// Which rewrites to make.
+    /// The rewrites to apply.
     pub passes: Passes,
-    /// Where variables already are.
+    /// The storage that variables already have.
     pub placed: Placement,
-    /// What will run the plan.
+    /// The backend that will run the plan.
     pub backend: &'a dyn Backend,
 }
 
 impl Default for Target<'_> {
-    /// WebGPU's guaranteed limits, and no backend in particular.
+    /// The limits that WebGPU guarantees, and no particular backend.
     fn default() -> Self {
         Target { max_buffers: 8, passes: Passes::all(), placed: Placement::default(), backend: &AnyBackend }
     }

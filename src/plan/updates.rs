@@ -1,10 +1,10 @@
 //! Variable updates.
 //!
-//! All updates of a run read the variables' values from before it. An update whose new value is an expression is
-//! computed straight into the variable, in place, when that is safe: every earlier launch has already read the old
-//! value (updates come last), and within a launch each point reads the old elements at its own position only, before
-//! it writes them. Updates that read each other's variables (a parameter and its momentum) form one launch. Where
-//! that cannot be, the new values are computed into scratch buffers first and copied afterwards.
+//! All updates of a run read the values that the variables had before it. An update whose new value is an expression is
+//! computed directly into the variable, in place, if that is safe: every earlier launch has already read the old value
+//! (updates come last), and within a launch each point reads the old elements only at its own position, before it
+//! writes them. Updates that read each other's variables (a parameter and its momentum) form one launch. Otherwise, the
+//! new values are computed into scratch buffers and then copied.
 
 use super::Lazy;
 use super::lower::{Lowering, Value, is_elementwise};
@@ -14,8 +14,8 @@ use crate::kernels::elementwise::ElementwiseKernel;
 use crate::kernels::{Expr, Operand, distinct_buffers};
 use crate::variable::Variable;
 
-/// Elementwise nodes whose only consumers, through elementwise nodes of the same shape, are updates: they are kept
-/// as expressions however many updates use them, because those updates become one launch.
+/// Finds elementwise nodes whose only consumers, through elementwise nodes of the same shape, are updates. They are
+/// kept as expressions however many updates use them, because those updates become one launch.
 pub(super) fn only_feeds_updates(
     nodes: &[Node],
     needed: &[bool],
@@ -73,12 +73,12 @@ pub(super) fn lower(cx: &mut Lowering<'_>, updates: &[(Variable, NodeId)]) -> Re
     Ok(())
 }
 
-/// Updates that touch each other's variables belong together.
+/// Groups the updates that access each other's variables.
 fn groups(pending: &[Update]) -> Vec<Vec<usize>> {
     let mut group: Vec<usize> = (0..pending.len()).collect();
     for (i, update) in pending.iter().enumerate() {
         for (j, other) in pending.iter().enumerate() {
-            if i != j && update.value.loads.iter().any(|o| o.meets(&other.target)) {
+            if i != j && update.value.loads.iter().any(|o| o.overlaps(&other.target)) {
                 let (from, to) = (group[i].max(group[j]), group[i].min(group[j]));
                 group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
             }
@@ -90,7 +90,7 @@ fn groups(pending: &[Update]) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// Emits one launch that computes all of a group in place, if that is safe.
+/// Adds one launch that computes all updates of a group in place, if that is safe; returns whether it did.
 fn in_place(cx: &mut Lowering<'_>, members: &[&Update]) -> bool {
     let shape = &members[0].target.view.shape;
     let (mut expr, mut loads) = (Expr::default(), Vec::new());
@@ -101,7 +101,7 @@ fn in_place(cx: &mut Lowering<'_>, members: &[&Update]) -> bool {
         let root = member.value.append_to(&mut expr, &mut loads);
         expr.roots.push(root);
     }
-    let is_target = |o: &Operand| members.iter().any(|m| m.target.meets(o));
+    let is_target = |o: &Operand| members.iter().any(|m| m.target.overlaps(o));
     if loads.iter().any(|o| is_target(o) && !members.iter().any(|m| m.target == *o)) {
         return false;
     }

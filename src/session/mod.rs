@@ -1,4 +1,4 @@
-//! A session: one device, the variables' storage on it, and the programs that share them.
+//! A session: a device, the storage of variables on it, and the programs that share them.
 
 mod open;
 mod reference;
@@ -28,13 +28,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// The inputs a run needs.
+    /// The inputs that a run needs.
     pub fn inputs(&self) -> &[(String, TensorType)] {
         &self.inputs
     }
 }
 
-/// One device with the variables and programs on it.
+/// A device with its variables and programs.
 ///
 /// ```
 /// use wgrad::{Array, Device, Graph, Session, Variable};
@@ -63,13 +63,13 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Opens `device`. Fails if there is none of its kind.
+    /// Opens `device`. Fails if there is no such device.
     pub fn new(device: Device) -> Result<Self> {
         let executor = device.open()?;
         Ok(Session::with_executor(device, executor))
     }
 
-    /// A session on an executor opened by hand, with other than the default options; `device` is what it answers for.
+    /// A session on an executor that was opened with custom options; `device` is what [`Session::device`] returns.
     pub fn with_executor(device: Device, executor: Box<dyn Executor>) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -77,28 +77,28 @@ impl Session {
         Session { executor, device, id, seed: 0, steps: Vec::new() }
     }
 
-    /// The device asked for.
+    /// The requested device.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The device's name, for people.
+    /// The display name of the device.
     pub fn device_name(&self) -> String {
         self.executor.name()
     }
 
-    /// Sets the seed of the random operations (0 at first).
+    /// Sets the seed of random operations (initially 0).
     pub fn set_seed(&mut self, seed: u64) {
         self.seed = seed;
     }
 
-    /// The seed of the random operations.
+    /// The seed of random operations.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Compiles a graph: everything that can be decided or built before the first run is. `outputs` are what
-    /// [`Session::run`] returns. Errors made while building the graph come back here.
+    /// Compiles a graph: plans it and builds everything that a run needs. `outputs` are the values that
+    /// [`Session::run`] returns. Errors made while building the graph are returned here.
     pub fn compile(&mut self, graph: &Graph, outputs: &[Tensor<'_>]) -> Result<Program> {
         graph.check()?;
         if outputs.iter().any(|t| !std::ptr::eq(t.graph(), graph)) {
@@ -126,69 +126,72 @@ impl Session {
         if program.outputs == 0 { Ok(Vec::new()) } else { self.executor.outputs(program.index) }
     }
 
-    /// Runs a program `count` times with the same inputs, reading nothing back.
+    /// Runs a program `count` times with the same inputs, without reading its outputs back.
     pub fn run_steps(&mut self, program: &Program, inputs: &[(&str, &Array)], count: u32) -> Result<()> {
         self.check_program(program)?;
         for (position, (name, array)) in inputs.iter().enumerate() {
             if inputs[..position].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Error::value(format!("input `{name}`"), "is given twice"));
+                return Err(Error::value(format!("input `{name}`"), "is given more than once"));
             }
             let Some((_, wanted)) = program.inputs.iter().find(|(n, _)| n == name) else {
                 let known: Vec<&str> = program.inputs.iter().map(|(n, _)| n.as_str()).collect();
-                return Err(Error::value(format!("input `{name}`"), format!("the program's inputs are {known:?}")));
+                return Err(Error::value(
+                    format!("input `{name}`"),
+                    format!("is unknown: the program's inputs are {known:?}"),
+                ));
             };
             if array.tensor_type() != *wanted {
-                let message = format!("the program takes {wanted}, but {} was given", array.tensor_type());
+                let message = format!("expected {wanted}, got {}", array.tensor_type());
                 return Err(Error::value(format!("input `{name}`"), message));
             }
         }
         if let Some((name, ty)) = program.inputs.iter().find(|(n, _)| !inputs.iter().any(|(given, _)| given == n)) {
-            return Err(Error::value(format!("input `{name}`"), format!("a run needs its value ({ty})")));
+            return Err(Error::value(format!("input `{name}`"), format!("is missing: expected {ty}")));
         }
         let first = self.steps[program.index];
         let Some(next) = first.checked_add(count) else {
-            return Err(Error::value("run_steps", "the step index would pass 2^32"));
+            return Err(Error::value("run_steps", "the step index would exceed 32 bits"));
         };
         self.executor.run(program.index, inputs, first, count, self.seed)?;
         self.steps[program.index] = next;
         Ok(())
     }
 
-    /// The index the program's next run will see as its `step`.
+    /// The step index of the next run of a program.
     pub fn step(&self, program: &Program) -> Result<u32> {
         self.check_program(program)?;
         Ok(self.steps[program.index])
     }
 
-    /// Sets the index the program's next run will see as its `step`.
+    /// Sets the step index of the next run of a program.
     pub fn set_step(&mut self, program: &Program, step: u32) -> Result<()> {
         self.check_program(program)?;
         self.steps[program.index] = step;
         Ok(())
     }
 
-    /// A variable's present value.
+    /// The current value of a variable.
     pub fn read(&mut self, variable: &Variable) -> Result<Array> {
         self.executor.read(variable)
     }
 
-    /// Sets a variable's value; shape and dtype must be the variable's.
+    /// Sets the value of a variable; shape and dtype must match.
     pub fn write(&mut self, variable: &Variable, value: &Array) -> Result<()> {
         let (wanted, given) = (variable.tensor_type(), value.tensor_type());
         if wanted != given {
             let subject = format!("variable `{}`", variable.name());
-            return Err(Error::value(subject, format!("holds {wanted}, but {given} was given")));
+            return Err(Error::value(subject, format!("expected {wanted}, got {given}")));
         }
         self.executor.write(variable, value)
     }
 
-    /// The plan of a program; `None` on the reference device, which has none.
+    /// The plan of a program; `None` on the reference device, which has no plans.
     pub fn plan(&self, program: &Program) -> Option<&Plan> {
         (program.session == self.id).then(|| self.executor.plan(program.index)).flatten()
     }
 
-    /// The plan of a program for people: see [`Plan::explain`]; on a GPU with each launch's dispatches. `None` on the reference
-    /// device, which has no plans.
+    /// The plan of a program as text (see [`Plan::explain`]), on a GPU with the dispatches of each launch. `None` on
+    /// the reference device, which has no plans.
     ///
     /// # Errors
     /// If `program` belongs to another session.
@@ -202,9 +205,9 @@ impl Session {
         self.executor.plan(program.index).map(|plan| plan.explain(details)).transpose()
     }
 
-    /// Runs a program once, with the inputs of its last run, and gives the seconds that each dispatch of each of its plan's
-    /// launches took on its own. On a GPU that includes a submission and a wait for each, so compare launches rather than add them up. Like any
-    /// run it updates variables and advances the step. Empty on the reference device.
+    /// Runs a program once, with the inputs of its last run, and returns the seconds of each dispatch of each launch,
+    /// timed one at a time. On a GPU, each time includes a submission and a wait, so compare these times rather than
+    /// adding them up. Like any run, this updates variables and advances the step. Empty on the reference device.
     pub fn profile(&mut self, program: &Program) -> Result<Vec<LaunchSeconds>> {
         self.check_program(program)?;
         let step = self.steps[program.index];
@@ -213,19 +216,19 @@ impl Session {
         Ok(seconds)
     }
 
-    /// Waits until the device has done all that was asked of it: [`Session::run_steps`] may return before that.
+    /// Waits until the device has completed all submitted work: [`Session::run_steps`] may return earlier.
     pub fn finish(&mut self) -> Result<()> {
         self.executor.finish()
     }
 
-    /// Runs a program `count` times, with the inputs of its last run, and gives each run's seconds for each dispatch of each launch by the
-    /// device's own clock: the host's part is not in them. `None`, and nothing was run, if the device has no such clock.
-    /// Like any runs these update variables and advance the step.
+    /// Runs a program `count` times, with the inputs of its last run, and returns the seconds of each dispatch of each
+    /// launch in each run, from the device's timestamps, without host time. If the device has no timestamps, returns
+    /// `None` and runs nothing. Like any runs, these update variables and advance the step.
     pub fn device_times(&mut self, program: &Program, count: u32) -> Result<Option<Vec<Vec<LaunchSeconds>>>> {
         self.check_program(program)?;
         let first = self.steps[program.index];
         let Some(next) = first.checked_add(count) else {
-            return Err(Error::value("device_times", "the step index would pass 2^32"));
+            return Err(Error::value("device_times", "the step index would exceed 32 bits"));
         };
         let times = self.executor.device_times(program.index, first, count, self.seed)?;
         if times.is_some() {
@@ -234,29 +237,30 @@ impl Session {
         Ok(times)
     }
 
-    /// The seconds the host has spent so far in [`Session::run`] and [`Session::run_steps`] on encoding and submitting, the waits
-    /// for earlier submissions not counted: what a replay costs the host. `None` if the device is no GPU.
+    /// Host time in seconds that [`Session::run`] and [`Session::run_steps`] have spent so far on encoding and
+    /// submitting, without waits for earlier submissions. `None` if the device is not a GPU.
     pub fn host_seconds(&self) -> Option<f64> {
         self.executor.host_seconds()
     }
 
-    /// What kernels are chosen for, if the device is a GPU.
+    /// The capabilities that kernels are chosen for, if the device is a GPU.
     pub fn gpu_target(&self) -> Option<GpuTarget> {
         self.executor.gpu_target()
     }
 
-    /// The name and the WGSL text of the shader of each of a program's launches; empty if the device is no GPU.
+    /// The name and the WGSL source of the shader of each dispatch of a program; empty if the device is not a GPU.
     pub fn wgsl(&self, program: &Program) -> Result<Vec<(String, String)>> {
         self.check_program(program)?;
         self.executor.wgsl(program.index)
     }
 
-    /// A place for a run on a thread of its own while another session runs: where the host computes, and on several threads.
+    /// Reserves a host thread for a run that overlaps with a run of another session, if the device is the host and uses
+    /// several threads.
     pub(crate) fn place_beside(&self) -> Option<Beside> {
         (self.gpu_target().is_none() && threads::count() > 1).then(Beside::new)
     }
 
-    /// What else is known of the device, for reports: a GPU's adapter, driver, limits and features.
+    /// Further details of the device for reports: the adapter, driver, limits and features of a GPU.
     pub fn device_details(&self) -> serde_json::Value {
         self.executor.details()
     }

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::executor::Executor;
 
 impl Device {
-    /// Looks for the adapter this means, which opening it needs; a process does that once. For a thread of its own while
-    /// something else keeps this one busy. What is wrong comes up when the device is opened.
+    /// Enumerates the adapters that opening this device needs; a process does this only once. Meant to be called on
+    /// another thread, to overlap with other work. Errors are reported when the device is opened.
     pub fn look_up(&self) {
         #[cfg(feature = "gpu")]
         match self {

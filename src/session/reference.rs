@@ -1,4 +1,4 @@
-//! The reference as a device: interprets the unoptimised graph in f64.
+//! The reference executor: interprets the unoptimised graph in f64.
 
 use crate::array::Array;
 use crate::error::Result;

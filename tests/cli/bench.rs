@@ -115,7 +115,7 @@ fn a_plan_is_explained_and_nothing_is_trained() {
     let place = Place::new();
     assert!(SETTINGS.contains("relu"));
     let text = place.ok(&format!("train tiny.toml --device {DEVICE} --explain"));
-    for words in ["matmul", "20x40 by 40x16", "stores max(result + in2, 0)", "memory at its peak", "launches", "in0 "] {
+    for words in ["matmul", "20x40 by 40x16", "stores max(result + in2, 0)", "peak memory", "launches", "in0 "] {
         assert!(text.contains(words), "`{words}` is not in: {text}");
     }
     assert!(!place.path("runs").exists());

@@ -1,4 +1,4 @@
-//! A user's operation: dense operands from the start of their buffers.
+//! A custom operation: dense operands at the start of their buffers.
 
 use super::{Lowering, Value};
 use crate::error::{Error, Result};
@@ -9,9 +9,8 @@ use std::sync::Arc;
 pub(super) fn lower(op: &Arc<dyn CustomOperation>, cx: &mut Lowering<'_>) -> Result<Value> {
     let (count, limit) = (cx.input_count(), cx.max_buffers());
     if count >= limit {
-        let message = format!(
-            "has {count} inputs and an output, but the device binds {limit} buffers at once; concatenate inputs"
-        );
+        let message =
+            format!("has {count} inputs and an output, but a launch binds at most {limit} buffers; concatenate inputs");
         return Err(Error::value(format!("custom kernel `{}`", op.name()), message));
     }
     let (inputs, output) = ((0..count).map(|k| cx.input_type(k)).collect(), cx.output_type());

@@ -1,4 +1,4 @@
-//! Elementwise operations: expressions that grow.
+//! Elementwise operations: lazy expressions.
 
 use super::{Lowering, Value};
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::plan::Lazy;
 pub(super) fn lower(op: &Elementwise, cx: &mut Lowering<'_>) -> Result<Value> {
     let ty = cx.output_type();
     let mut parts: Vec<Lazy> = (0..cx.input_count()).map(|k| cx.lazy(k)).collect();
-    // A launch may touch only so many buffers and hold so many steps: store the largest operand until the rest fit.
+    // Launches have a maximum number of buffers and steps: store the largest operand until the others fit.
     loop {
         let buffers = distinct_buffers(parts.iter().flat_map(|p| &p.loads));
         let steps: usize = parts.iter().map(|p| p.expr.instrs.len()).sum();

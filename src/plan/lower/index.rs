@@ -1,4 +1,4 @@
-//! Index-select and scatter-add. A selection of elements, not slices, is a look-up in an expression.
+//! Index-select and scatter-add. Selecting elements rather than slices is a table look-up in an expression.
 
 use super::{Lowering, Value};
 use crate::dtype::DType;
@@ -12,7 +12,7 @@ use crate::shape::{TensorType, View};
 pub(super) fn lower(op: &Index, cx: &mut Lowering<'_>) -> Result<Value> {
     let ty = cx.output_type();
     let mut index = cx.lazy(1);
-    // Scattering reads the index once for each element of the result.
+    // Scatter-add reads the index once per element of the result.
     let fuses = index.is_free() && cx.passes().gathers && matches!(op, Index::Select { .. });
     if !fuses {
         index = Lazy::load(cx.dense(1));
@@ -35,7 +35,7 @@ pub(super) fn lower(op: &Index, cx: &mut Lowering<'_>) -> Result<Value> {
     Ok(Value::Stored(output))
 }
 
-/// Elements of a table of one axis, looked up where they are used.
+/// Look-ups in a one-dimensional table, as an expression.
 fn lookup(values: &Operand, axis: usize, index: &Lazy, ty: &TensorType) -> Option<Lazy> {
     let (rows, stride) = (u32::try_from(values.view.shape[axis]).ok()?, i32::try_from(values.view.strides[axis]).ok()?);
     let view = View { shape: ty.shape.clone(), strides: vec![0; ty.shape.rank()], offset: values.view.offset };

@@ -1,4 +1,4 @@
-//! Leaves: buffers, or expressions that read none.
+//! Leaves: buffers, or expressions without loads.
 
 use super::{Lowering, Value};
 use crate::dtype::DType;

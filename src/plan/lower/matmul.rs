@@ -1,4 +1,4 @@
-//! Batched matmul: operands through any views.
+//! Batched matmul of operands with any strides.
 
 use super::{Lowering, Value};
 use crate::error::Result;

@@ -1,8 +1,9 @@
-//! From a graph to launches.
+//! Lowering of a graph to launches.
 //!
 //! Nodes are visited in topological order. Movement operations become views; elementwise operations become lazy
-//! expressions that grow until something needs them stored, so a chain is one launch; everything else launches its
-//! kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no memory.
+//! expressions that are extended until something needs them stored, so a chain is one launch; every other operation
+//! launches its kernel. A lazy value is stored as soon as a second consumer would recompute it, unless it reads no
+//! memory.
 
 mod conv;
 mod cross_entropy;
@@ -36,16 +37,16 @@ use crate::passes::{self, Passes, Program};
 use crate::shape::{Shape, TensorType, View};
 use std::sync::Arc;
 
-/// A node's value during lowering.
+/// The value of a node during lowering.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// In a buffer.
+    /// Stored in a buffer.
     Stored(Operand),
-    /// Still an expression.
+    /// An expression, not stored yet.
     Lazy(Lazy),
 }
 
-/// The state of lowering one graph; the lowering of each operation works through it.
+/// The state of lowering one graph, used to lower each operation.
 pub struct Lowering<'a> {
     nodes: Vec<Node>,
     values: Vec<Option<Value>>,
@@ -57,7 +58,7 @@ pub struct Lowering<'a> {
 
 /// Plans `outputs` and the graph's updates for `target`.
 pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target<'_>) -> Result<Plan> {
-    let mut plan = lower_apart(graph, outputs, target)?;
+    let mut plan = lower_unshared(graph, outputs, target)?;
     if target.passes.channels_last {
         channels_last::rewrite(&mut plan, target.backend);
     }
@@ -65,8 +66,8 @@ pub fn lower(graph: &Graph, outputs: &[NodeId], target: &Target<'_>) -> Result<P
     Ok(memory::share(plan, target.passes.sharing))
 }
 
-/// The plan with a buffer of its own for every value.
-pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target<'_>) -> Result<Plan> {
+/// The plan before buffers are shared: each value has its own.
+pub(super) fn lower_unshared(graph: &Graph, outputs: &[NodeId], target: &Target<'_>) -> Result<Plan> {
     graph.check()?;
     let program = passes::run(graph, outputs, &target.passes);
     let (uses, needed) = (program.uses(), program.live());
@@ -104,7 +105,7 @@ pub(super) fn lower_apart(graph: &Graph, outputs: &[NodeId], target: &Target<'_>
     Ok(plan)
 }
 
-/// How an operation becomes launches, a view, or an expression.
+/// Lowers an operation to launches, a view, or an expression.
 fn lower_op(op: &Op, cx: &mut Lowering<'_>) -> Result<Value> {
     match op {
         Op::Leaf(op) => leaf::lower(op, cx),
@@ -137,19 +138,19 @@ impl Lowering<'_> {
     pub fn output_type(&self) -> TensorType {
         self.current().ty.clone()
     }
-    /// How many inputs the current node has.
+    /// The number of inputs of the current node.
     pub fn input_count(&self) -> usize {
         self.current().inputs.len()
     }
-    /// The rewrites to make.
+    /// The rewrites to apply.
     pub fn passes(&self) -> &Passes {
         &self.target.passes
     }
-    /// Buffers one launch may touch on the target.
+    /// Maximum number of buffers per launch on the target.
     pub fn max_buffers(&self) -> usize {
         self.target.max_buffers
     }
-    /// The `k`-th input as it stands.
+    /// The value of the `k`-th input, stored or lazy.
     pub fn value(&self, k: usize) -> Value {
         self.node_value(self.current().inputs[k])
     }
@@ -166,7 +167,7 @@ impl Lowering<'_> {
             Value::Lazy(lazy) => lazy,
         }
     }
-    /// The `k`-th input as a prologue: as an expression if that is cheap, else stored.
+    /// The `k`-th input as a prologue: its expression if that is cheap, else a load of the stored value.
     pub fn prologue(&mut self, k: usize) -> (Fused, Vec<Operand>) {
         let mut lazy = self.lazy(k);
         if !(lazy.is_free() && self.passes().gathers) {
@@ -174,7 +175,7 @@ impl Lowering<'_> {
         }
         lazy.into_prologue()
     }
-    /// The `k`-th input in a buffer, through any view.
+    /// The `k`-th input, stored, with any view.
     pub fn operand(&mut self, k: usize) -> Operand {
         let id = self.current().inputs[k];
         self.node_operand(id)
@@ -192,12 +193,12 @@ impl Lowering<'_> {
             }
         }
     }
-    /// The `k`-th input in a buffer, dense (its view may start at an offset).
+    /// The `k`-th input, stored and dense; its view may start at an offset.
     pub fn dense(&mut self, k: usize) -> Operand {
         let operand = self.operand(k);
         self.make_dense(operand)
     }
-    /// The operand itself if dense, else a dense copy.
+    /// The operand itself if it is dense, else a dense copy.
     pub fn make_dense(&mut self, operand: Operand) -> Operand {
         if operand.view.is_dense() { operand } else { self.store(&Lazy::load(operand)) }
     }
@@ -218,8 +219,8 @@ impl Lowering<'_> {
     }
     /// The buffer of a variable.
     pub(super) fn variable(&mut self, variable: &crate::variable::Variable) -> Operand {
-        let holds = |b: &Buffer| matches!(&b.kind, BufferKind::Variable(s) if s.offset(variable).is_some());
-        let index = self.buffers.iter().position(holds).unwrap_or_else(|| {
+        let contains = |b: &Buffer| matches!(&b.kind, BufferKind::Variable(s) if s.offset(variable).is_some());
+        let index = self.buffers.iter().position(contains).unwrap_or_else(|| {
             let placed = self.target.placed.get(variable).cloned();
             let storage = placed.unwrap_or_else(|| Arc::new(Storage::alone(variable)));
             self.buffers.push(Buffer { ty: storage.ty.clone(), kind: BufferKind::Variable(storage) });
@@ -237,18 +238,18 @@ impl Lowering<'_> {
         self.buffers.push(Buffer { ty, kind });
         operand
     }
-    /// Adds a launch; nothing is launched for outputs without elements.
+    /// Adds a launch, unless its outputs have no elements.
     pub fn launch(&mut self, kernel: impl Into<Kernel>, inputs: Vec<Operand>, outputs: Vec<Operand>) {
         if outputs.iter().any(|o| o.view.shape.elements() > 0) {
             self.launches.push(Launch::new(kernel, inputs, outputs));
         }
     }
-    /// Computes `lazy` into a new dense buffer. A small fixed value is uploaded once instead of filled in every run.
+    /// Computes `lazy` into a new dense buffer. A small constant is uploaded once instead of being filled in every run.
     pub fn store(&mut self, lazy: &Lazy) -> Operand {
-        const UPLOAD_AT_MOST: usize = 1 << 14;
+        const MAX_UPLOAD: usize = 1 << 14;
         let root = lazy.expr.instrs[lazy.root() as usize];
         let elements = lazy.shape.elements();
-        if let (Instr::Fill { dtype, bits }, true) = (root, elements <= UPLOAD_AT_MOST) {
+        if let (Instr::Fill { dtype, bits }, true) = (root, elements <= MAX_UPLOAD) {
             let value = match dtype {
                 DType::F32 | DType::F16 => f64::from(f32::from_bits(bits)),
                 DType::U32 => f64::from(bits),
@@ -262,16 +263,16 @@ impl Lowering<'_> {
         self.store_into(lazy, output.clone());
         output
     }
-    /// Computes `lazy` into `output`, through any view of its shape.
+    /// Computes `lazy` into `output`, which has any view of the same shape.
     pub fn store_into(&mut self, lazy: &Lazy, output: Operand) {
         debug_assert_eq!(lazy.shape, output.view.shape);
         let kernel = ElementwiseKernel { shape: lazy.shape.clone(), expr: lazy.expr.clone() };
         self.launch(kernel, lazy.loads.clone(), vec![output]);
     }
-    /// Applies a view to a value: to a stored one for nothing; to an expression by changing its loads' views, or by
-    /// storing it first where that cannot be.
+    /// Applies `f` to the view of a value: of a stored one at no cost; of an expression by changing the views of its
+    /// loads, or by storing it first if that is not possible.
     pub fn map_view(&mut self, k: usize, shape: &Shape, expands: bool, f: impl Fn(&View) -> Option<View>) -> Value {
-        // Random draws follow the row-major number of a point, which a reshape keeps.
+        // Random draws depend on a point's row-major index, which a reshape preserves.
         let reshapes = matches!(&self.current().op, Op::Movement(Movement::Reshape(_)));
         if let Value::Lazy(lazy) = self.value(k) {
             let recomputes = expands && !lazy.is_free();
@@ -294,7 +295,7 @@ impl Lowering<'_> {
             }
         }
     }
-    /// An output's operand: dense, and not a variable's own storage if that is updated.
+    /// The operand of an output: dense, and not in the storage of a variable that is updated.
     fn output_operand(&mut self, id: NodeId, updates: &[(crate::variable::Variable, NodeId)]) -> Operand {
         let operand = self.node_operand(id);
         let overwritten = match &self.buffers[operand.buffer.index()].kind {
@@ -302,7 +303,7 @@ impl Lowering<'_> {
             _ => false,
         };
         let operand = if operand.view.shape.elements() == 0 {
-            // A view of nothing may start beyond its buffer's end.
+            // An empty view may start beyond the end of its buffer.
             self.allocate(TensorType::new(&operand.view.shape, operand.dtype))
         } else if overwritten {
             self.store(&Lazy::load(operand))
@@ -319,7 +320,7 @@ fn operand(buffer: BufferId, ty: &TensorType) -> Operand {
 }
 
 impl Plan {
-    /// An error if a launch binds more buffers than `limit`.
+    /// Checks that no launch binds more buffers than `limit`.
     pub fn check_buffers(&self, limit: usize) -> Result<()> {
         for launch in &self.launches {
             let buffers = distinct_buffers(launch.inputs.iter().chain(&launch.outputs));

@@ -1,4 +1,4 @@
-//! Movement: views; pad and concat are copies into views of their output.
+//! Movement operations: views; pad and concat are copies into views of their output.
 
 use super::{Lowering, Value};
 use crate::error::Result;

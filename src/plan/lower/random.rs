@@ -1,4 +1,4 @@
-//! Random draws: expressions that read no memory.
+//! Random draws: expressions without loads.
 
 use super::{Lowering, Value};
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! Reductions: the operand's expression is a prologue.
+//! Reductions: the operand's expression becomes the prologue.
 
 use super::{Lowering, Value};
 use crate::error::Result;

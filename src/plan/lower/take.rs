@@ -1,4 +1,4 @@
-//! Elements picked by an index of the same rank: look-ups in an expression.
+//! Elements selected along an axis by an index of the same rank: table look-ups in an expression.
 
 use super::{Lowering, Value};
 use crate::dtype::DType;
@@ -17,7 +17,7 @@ pub(super) fn lower(op: &Take, cx: &mut Lowering<'_>) -> Result<Value> {
     Ok(Value::Lazy(look_up(x, index, op.axis, &ty.shape)))
 }
 
-/// The picked elements as an expression: a look-up in all of `x`, which is dense.
+/// The selected elements as an expression: look-ups in the whole of `x`, which is dense.
 fn look_up(x: Operand, index: Operand, axis: usize, shape: &Shape) -> Lazy {
     let mut expr = Expr::default();
     let fill = |expr: &mut Expr, n: usize| expr.push(Instr::Fill { dtype: DType::U32, bits: n as u32 });

@@ -1,4 +1,4 @@
-//! Indices of the largest or smallest elements.
+//! Top-k: indices of the largest or smallest elements.
 
 use super::{Lowering, Value};
 use crate::error::Result;
