@@ -1,48 +1,49 @@
 // Batched matmul: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j].
 //
+// Where the elements of `a` and `b` stand is said by a file joined to this one, `matmul_views.wgsl`: it declares the
+// parameters, `origin`, `Lines`, `lines_a`, `lines_b`, `block_a` and `block_b`.
 // A thread computes 4·R rows by 4·R columns in registers, a workgroup 4·R·TY by 4·R·TX. Tiles of `a` and `b` go through
 // workgroup memory as vectors of four rows and four columns, so a step of k costs a thread 2·R vector loads and 16·R·R
-// multiply-adds. They come as blocks of four by four, at most two a thread, and a thread holds those of the next tile
-// in registers while it computes with this one. SPLIT parts of a workgroup share its elements, each with a part of
-// the k, and add their sums in a fixed order: for few rows and columns and many k. Where even so the workgroups are
-// too few to fill a GPU, k is cut into parts for different workgroups (split-k): `c` and `row_sums` get a result for
-// each part, and another dispatch adds them.
+// multiply-adds. They come as blocks of four by four, at most two a thread. A thread reads the blocks of the next tile
+// while it computes with this one; with two buffers it stores them in the other one, and an iteration has one barrier.
+// Workgroups are numbered in bands of BAND tiles of rows, so that those that run at the same time read the same rows
+// and columns from the cache. SPLIT parts of a workgroup share its elements, each with a part of the k, and add their
+// sums in a fixed order: for few rows and columns and many k. Where even so the workgroups are too few to fill a GPU, k
+// is cut into parts for different workgroups (split-k): `c` and `row_sums` get a result for each part, and another
+// dispatch adds them.
 //
-// Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
-//   negative and wrap around in u32); `c` is dense from an offset, [parts, batches, m, n].
-// Bindings: 0 the sizes and strides, 1 `a`, 2 `b`, 3 `c`, and with ROW_SUMS 4 `row_sums`, dense from an offset,
-//   [parts, batches, m].
+// Layout and bindings: 0 the sizes; 3 `c`, dense from an offset, [parts, batches, m, n]; with ROW_SUMS 4 `row_sums`, dense
+//   from an offset, [parts, batches, m]; `a` and `b` see `matmul_views.wgsl`.
 // Constants:
 //   TX, TY     threads along columns and rows.
 //   R          1 or 2: a thread's vectors along rows, and along columns.
-//   BK         k of a tile a part computes with: a multiple of 4.
-//   SPLIT      parts: TX·TY·SPLIT threads, at most 256; 1 where R is 2. (TX + TY)·R·BK·SPLIT·16 bytes of workgroup
-//              memory, at most 16 KiB and at least 16 a thread where SPLIT is not 1; (TX + TY)·R·BK at most 8·TX·TY.
-//   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the
-//              offset and all other strides are multiples of 4. 2: the same for four rows. 0: A is a scalar.
-//   B_VECTOR   the same for four columns of `b` (1) or four k of it (2).
+//   BK         k of a tile a part computes with: 4, 8, 16 or 32.
+//   SPLIT      parts: TX·TY·SPLIT threads, at most 256; 1 where R is 2.
+//   BUFFERS    1 or 2: tiles in workgroup memory; 1 where SPLIT is not 1.
+//   PAD        vectors after the four-row vectors of one k, so that threads that store neighbouring k of `a` use different
+//              banks of workgroup memory. BUFFERS·((TX + TY)·R + PAD)·BK·SPLIT·16 bytes of it in all, at least 16 a
+//              thread where SPLIT is not 1; (TX + TY)·R·BK at most 8·TX·TY.
 //   A_BY_K     1: neighbouring threads read neighbouring k of `a`; 0: neighbouring rows.
 //   B_BY_K     1: neighbouring threads read neighbouring k of `b`; 0: neighbouring columns.
 //   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: n and the offset are
 //              multiples of 4; the region `store` is replaced. 0: C is a scalar.
 //   ROW_SUMS   1: row_sums[z, i] = Σ_k a[z, i, k] too, by the workgroups of the first columns.
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
-//   A, B, C    the element types of `a`, `b` and `c` in memory: f32 or f16, or vectors of four. Sums are f32.
-//   T, S       the element types of the operands, and of `row_sums`: f32 or f16.
+//   C, S       the element types of `c` and of `row_sums` in memory: f32 or f16, and C also vectors of four. Sums are f32.
 // Regions: `store` writes one element of the result; every element, or with C_VECTOR every four, goes through it once.
 //   `row_sums` is replaced by a function that does nothing where ROW_SUMS is 0, and then nothing is bound for it.
-// Bounds: rows, columns and k beyond the matrices count as 0 and read the first element of the matrix instead; they
-//   are not stored; workgroups beyond the last tile do nothing. A vector lies within the view where its first element
-//   does, by the multiples of 4 above. k = 0 gives zeros and reads nothing. A part begins at a multiple of DEPTH, so
-//   that no tile reaches into the next part, and a part beyond the last k is zeros.
+// Bounds: rows, columns and k beyond the matrices count as 0 in blocks; they are not stored; workgroups beyond the last
+//   tile do nothing. k = 0 gives zeros and reads nothing. A part begins at a multiple of DEPTH, so that no tile reaches
+//   into the next part, and a part beyond the last k is zeros. `tile` is as large as its two parts, in which `place` and
+//   `four` stay by TX, TY, R and DEPTH.
 
 const TX: u32 = 16u;
 const TY: u32 = 16u;
 const R: u32 = 2u;
 const BK: u32 = 16u;
 const SPLIT: u32 = 1u;
-const A_VECTOR: u32 = 0u;
-const B_VECTOR: u32 = 0u;
+const BUFFERS: u32 = 1u;
+const PAD: u32 = 0u;
 const A_BY_K: u32 = 1u;
 const B_BY_K: u32 = 0u;
 const C_VECTOR: u32 = 0u;
@@ -51,18 +52,19 @@ const EXTRA: u32 = 1u;
 const PART: u32 = TX * TY;
 const THREADS: u32 = PART * SPLIT;
 const DEPTH: u32 = BK * SPLIT;
+const BAND: u32 = 8u;
 // Vectors of a tile at one k, and blocks of four by four.
 const YS: u32 = TY * R;
 const XS: u32 = TX * R;
+// Where the vectors of `a` at the next k stand, and the vectors of a buffer.
+const A_NEXT: u32 = YS + PAD;
+const BUFFER: u32 = DEPTH * (A_NEXT + XS);
 const A_BLOCKS: u32 = YS * DEPTH / 4u;
 const BLOCKS: u32 = A_BLOCKS + XS * DEPTH / 4u;
-alias A = f32;
-alias B = f32;
-alias T = f32;
 alias C = f32;
 alias S = f32;
-alias V = vec4<T>;
 
+// [outside]
 struct Params {
     m: u32,
     n: u32,
@@ -70,153 +72,93 @@ struct Params {
     tiles_m: u32,
     tiles_n: u32,
     batches: u32,
-    a_offset: u32,
-    a_row: u32,
-    a_column: u32,
-    b_offset: u32,
-    b_row: u32,
-    b_column: u32,
     c_offset: u32,
     sums_offset: u32,
-    // Parts of k, and the k of each but the last: a multiple of DEPTH.
     parts: u32,
     part_k: u32,
-    batch: vec4<u32>,
-    a_batch: vec4<u32>,
-    b_batch: vec4<u32>,
-    // Words of a replaced region `store`.
     extra: array<vec4<u32>, EXTRA>,
 }
+fn origin(z: u32) -> vec2<u32> { return vec2<u32>(); }
+struct Lines {
+    at: u32,
+}
+fn lines_a(base: u32, row: u32) -> Lines { return Lines(); }
+fn lines_b(base: u32, column: u32) -> Lines { return Lines(); }
+fn block_a(lines: Lines, k: u32) -> mat4x4<f32> { return mat4x4<f32>(); }
+fn block_b(lines: Lines, k: u32) -> mat4x4<f32> { return mat4x4<f32>(); }
+// [end]
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<A>;
-@group(0) @binding(2) var<storage, read> b: array<B>;
 @group(0) @binding(3) var<storage, read_write> c: array<C>;
 
 // `a` as [k][four rows], then `b` as [k][four columns]; at the end the sums of the parts.
-var<workgroup> tile: array<vec4<f32>, DEPTH * (YS + XS)>;
+var<workgroup> tile: array<vec4<f32>, BUFFERS * BUFFER>;
 
-// The element or the vector at `i`. The conversions let one text serve scalars and vectors.
-fn at_a(i: u32) -> vec4<f32> {
-    return vec4<f32>(V(a[select(i, i / 4u, A_VECTOR > 0u)]));
+// A thread's first block is number `thread`, its second one, if it has one, THREADS further. Constants decide what they
+// can, so that drivers need not keep what a thread never loads.
+fn has_block(thread: u32, second: u32) -> bool {
+    return BLOCKS >= (second + 1u) * THREADS || (BLOCKS > second * THREADS && thread + second * THREADS < BLOCKS);
 }
 
-fn at_b(i: u32) -> vec4<f32> {
-    return vec4<f32>(V(b[select(i, i / 4u, B_VECTOR > 0u)]));
+// Whether the block is one of `a`.
+fn is_a(thread: u32, second: u32) -> bool {
+    return select(thread + second * THREADS < A_BLOCKS, second == 0u, A_BLOCKS == THREADS);
 }
 
-// Four rows of `a` for each of four k.
-fn block_a(base: u32, row: u32, k: u32) -> mat4x4<f32> {
-    if A_VECTOR == 1u {
-        let rows = vec4<u32>(row, row + 1u, row + 2u, row + 3u);
-        let inside = (rows < vec4<u32>(p.m)) & vec4<bool>(k < p.k);
-        let at = base + select(vec4<u32>(), rows * p.a_row + k, inside);
-        return transpose(mat4x4<f32>(
-            select(vec4<f32>(), at_a(at.x), inside.x),
-            select(vec4<f32>(), at_a(at.y), inside.y),
-            select(vec4<f32>(), at_a(at.z), inside.z),
-            select(vec4<f32>(), at_a(at.w), inside.w),
-        ));
-    }
-    let ks = vec4<u32>(k, k + 1u, k + 2u, k + 3u);
-    if A_VECTOR == 2u {
-        let inside = (ks < vec4<u32>(p.k)) & vec4<bool>(row < p.m);
-        let at = base + select(vec4<u32>(), ks * p.a_column + row, inside);
-        return mat4x4<f32>(
-            select(vec4<f32>(), at_a(at.x), inside.x),
-            select(vec4<f32>(), at_a(at.y), inside.y),
-            select(vec4<f32>(), at_a(at.z), inside.z),
-            select(vec4<f32>(), at_a(at.w), inside.w),
-        );
-    }
-    return mat4x4<f32>(
-        scalars_a(base, row, ks.x),
-        scalars_a(base, row, ks.y),
-        scalars_a(base, row, ks.z),
-        scalars_a(base, row, ks.w),
-    );
-}
-
-fn scalars_a(base: u32, row: u32, k: u32) -> vec4<f32> {
-    let rows = vec4<u32>(row, row + 1u, row + 2u, row + 3u);
-    let inside = (rows < vec4<u32>(p.m)) & vec4<bool>(k < p.k);
-    let at = base + select(vec4<u32>(), rows * p.a_row + k * p.a_column, inside);
-    return select(vec4<f32>(), vec4<f32>(at_a(at.x).x, at_a(at.y).x, at_a(at.z).x, at_a(at.w).x), inside);
-}
-
-// Four columns of `b` for each of four k.
-fn block_b(base: u32, k: u32, column: u32) -> mat4x4<f32> {
-    if B_VECTOR == 2u {
-        let columns = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
-        let inside = (columns < vec4<u32>(p.n)) & vec4<bool>(k < p.k);
-        let at = base + select(vec4<u32>(), columns * p.b_column + k, inside);
-        return transpose(mat4x4<f32>(
-            select(vec4<f32>(), at_b(at.x), inside.x),
-            select(vec4<f32>(), at_b(at.y), inside.y),
-            select(vec4<f32>(), at_b(at.z), inside.z),
-            select(vec4<f32>(), at_b(at.w), inside.w),
-        ));
-    }
-    let ks = vec4<u32>(k, k + 1u, k + 2u, k + 3u);
-    if B_VECTOR == 1u {
-        let inside = (ks < vec4<u32>(p.k)) & vec4<bool>(column < p.n);
-        let at = base + select(vec4<u32>(), ks * p.b_row + column, inside);
-        return mat4x4<f32>(
-            select(vec4<f32>(), at_b(at.x), inside.x),
-            select(vec4<f32>(), at_b(at.y), inside.y),
-            select(vec4<f32>(), at_b(at.z), inside.z),
-            select(vec4<f32>(), at_b(at.w), inside.w),
-        );
-    }
-    return mat4x4<f32>(
-        scalars_b(base, ks.x, column),
-        scalars_b(base, ks.y, column),
-        scalars_b(base, ks.z, column),
-        scalars_b(base, ks.w, column),
-    );
-}
-
-fn scalars_b(base: u32, k: u32, column: u32) -> vec4<f32> {
-    let columns = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
-    let inside = (columns < vec4<u32>(p.n)) & vec4<bool>(k < p.k);
-    let at = base + select(vec4<u32>(), columns * p.b_column + k * p.b_row, inside);
-    return select(vec4<f32>(), vec4<f32>(at_b(at.x).x, at_b(at.y).x, at_b(at.z).x, at_b(at.w).x), inside);
-}
-
-// Where block `q` of a tile stands: its vector, its first k, and where it begins in `tile`.
+// Where a block of a tile stands: its vector, its first k, and where it begins in `tile`.
 struct Place {
     vector: u32,
     k: u32,
     at: u32,
 }
 
-fn place(q: u32) -> Place {
-    if q < A_BLOCKS {
+fn place(thread: u32, second: u32) -> Place {
+    let q = thread + second * THREADS;
+    if is_a(thread, second) {
         let k = 4u * select(q / YS, q % (DEPTH / 4u), A_BY_K == 1u);
         let y = select(q % YS, q / (DEPTH / 4u), A_BY_K == 1u);
-        return Place(y, k, k * YS + y);
+        return Place(y, k, k * A_NEXT + y);
     }
     let r = q - A_BLOCKS;
     let k = 4u * select(r / XS, r % (DEPTH / 4u), B_BY_K == 1u);
     let x = select(r % XS, r / (DEPTH / 4u), B_BY_K == 1u);
-    return Place(x, k, DEPTH * YS + k * XS + x);
+    return Place(x, k, DEPTH * A_NEXT + k * XS + x);
 }
 
-fn load(q: u32, base: vec2<u32>, first: vec2<u32>, start: u32) -> mat4x4<f32> {
-    let here = place(q);
-    if q < A_BLOCKS {
-        return block_a(base.x, first.x + 4u * here.vector, start + here.k);
+// The rows or columns of a block, found once.
+fn lines(thread: u32, second: u32, base: vec2<u32>, first: vec2<u32>) -> Lines {
+    let vector = place(thread, second).vector;
+    if is_a(thread, second) {
+        return lines_a(base.x, first.x + 4u * vector);
     }
-    return block_b(base.y, start + here.k, first.y + 4u * here.vector);
+    return lines_b(base.y, first.y + 4u * vector);
 }
 
-fn keep(q: u32, block: mat4x4<f32>) {
-    let at = place(q).at;
-    let next = select(XS, YS, q < A_BLOCKS);
+fn load(thread: u32, second: u32, lines: Lines, start: u32) -> mat4x4<f32> {
+    let k = start + place(thread, second).k;
+    if is_a(thread, second) {
+        return block_a(lines, k);
+    }
+    return block_b(lines, k);
+}
+
+// Stores a block in the buffer that begins at `buffer`.
+fn keep(thread: u32, second: u32, buffer: u32, block: mat4x4<f32>) {
+    let at = buffer + place(thread, second).at;
+    let next = select(XS, A_NEXT, is_a(thread, second));
     tile[at] = block[0];
     tile[at + next] = block[1];
     tile[at + 2u * next] = block[2];
     tile[at + 3u * next] = block[3];
+}
+
+fn keep_both(thread: u32, buffer: u32, block0: mat4x4<f32>, block1: mat4x4<f32>) {
+    if has_block(thread, 0u) {
+        keep(thread, 0u, buffer, block0);
+    }
+    if has_block(thread, 1u) {
+        keep(thread, 1u, buffer, block1);
+    }
 }
 
 struct Sums {
@@ -263,6 +205,14 @@ fn step(all: ptr<function, All>, y: u32, x: u32) {
             (*all).rows1 += left1;
         }
     }
+}
+
+// Four k, written out, since drivers do not unroll loops that are guarded against running for ever.
+fn four(all: ptr<function, All>, y: u32, x: u32, k: u32) {
+    step(all, y + k * A_NEXT, x + k * XS);
+    step(all, y + (k + 1u) * A_NEXT, x + (k + 1u) * XS);
+    step(all, y + (k + 2u) * A_NEXT, x + (k + 2u) * XS);
+    step(all, y + (k + 3u) * A_NEXT, x + (k + 3u) * XS);
 }
 
 // Adds the sums of the parts; the first part gets the result.
@@ -355,8 +305,13 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
 ) {
     let number = group.y * groups.x + group.x;
-    let first_column = number % p.tiles_n * (4u * XS);
-    let first_row = number / p.tiles_n % p.tiles_m * (4u * YS);
+    // Down the rows of a band, then along the columns.
+    let inside = number % (p.tiles_n * p.tiles_m);
+    let band = inside / (BAND * p.tiles_n) * BAND;
+    let height = min(BAND, p.tiles_m - band);
+    let in_band = inside - band * p.tiles_n;
+    let first_column = in_band / height * (4u * XS);
+    let first_row = (band + in_band % height) * (4u * YS);
     // One part of k of one matrix of the batch.
     let unit = number / (p.tiles_n * p.tiles_m);
     if unit >= p.batches * p.parts {
@@ -365,49 +320,61 @@ fn main(
     let z = unit % p.batches;
     let first_k = unit / p.batches * p.part_k;
     let end = min(first_k + p.part_k, p.k);
-    let z2 = z / p.batch.w;
-    let z1 = z2 / p.batch.z;
-    let at = vec4<u32>(z1 / p.batch.y, z1 % p.batch.y, z2 % p.batch.z, z % p.batch.w);
-    let a_base = p.a_offset + at.x * p.a_batch.x + at.y * p.a_batch.y + at.z * p.a_batch.z + at.w * p.a_batch.w;
-    let b_base = p.b_offset + at.x * p.b_batch.x + at.y * p.b_batch.y + at.z * p.b_batch.z + at.w * p.b_batch.w;
-    let base = vec2<u32>(a_base, b_base);
+    let base = origin(z);
     let first = vec2<u32>(first_row, first_column);
     let part = thread / PART;
     let tx = thread % TX;
     let ty = thread % PART / TX;
     var all = All();
+    let lines0 = lines(thread, 0u, base, first);
+    let lines1 = lines(thread, 1u, base, first);
     var block0 = mat4x4<f32>();
     var block1 = mat4x4<f32>();
     if first_k < end {
-        if thread < BLOCKS {
-            block0 = load(thread, base, first, first_k);
+        if has_block(thread, 0u) {
+            block0 = load(thread, 0u, lines0, first_k);
         }
-        if thread + THREADS < BLOCKS {
-            block1 = load(thread + THREADS, base, first, first_k);
+        if has_block(thread, 1u) {
+            block1 = load(thread, 1u, lines1, first_k);
         }
     }
-    for (var start = first_k; start < end; start += DEPTH) {
-        if thread < BLOCKS {
-            keep(thread, block0);
-        }
-        if thread + THREADS < BLOCKS {
-            keep(thread + THREADS, block1);
-        }
+    var buffer = 0u;
+    if BUFFERS == 2u {
+        keep_both(thread, 0u, block0, block1);
         workgroupBarrier();
+    }
+    for (var start = first_k; start < end; start += DEPTH) {
+        if BUFFERS == 1u {
+            keep_both(thread, 0u, block0, block1);
+            workgroupBarrier();
+        }
         if start + DEPTH < end {
-            if thread < BLOCKS {
-                block0 = load(thread, base, first, start + DEPTH);
+            if has_block(thread, 0u) {
+                block0 = load(thread, 0u, lines0, start + DEPTH);
             }
-            if thread + THREADS < BLOCKS {
-                block1 = load(thread + THREADS, base, first, start + DEPTH);
+            if has_block(thread, 1u) {
+                block1 = load(thread, 1u, lines1, start + DEPTH);
             }
         }
-        for (var k = part * BK; k < part * BK + BK; k += 4u) {
-            // Written out, since drivers do not unroll loops that are guarded against running for ever.
-            step(&all, (k + 0u) * YS + ty, DEPTH * YS + (k + 0u) * XS + tx);
-            step(&all, (k + 1u) * YS + ty, DEPTH * YS + (k + 1u) * XS + tx);
-            step(&all, (k + 2u) * YS + ty, DEPTH * YS + (k + 2u) * XS + tx);
-            step(&all, (k + 3u) * YS + ty, DEPTH * YS + (k + 3u) * XS + tx);
+        let y = buffer + part * BK * A_NEXT + ty;
+        let x = buffer + DEPTH * A_NEXT + part * BK * XS + tx;
+        four(&all, y, x, 0u);
+        if BK > 4u {
+            four(&all, y, x, 4u);
+        }
+        if BK > 8u {
+            four(&all, y, x, 8u);
+            four(&all, y, x, 12u);
+        }
+        if BK > 16u {
+            four(&all, y, x, 16u);
+            four(&all, y, x, 20u);
+            four(&all, y, x, 24u);
+            four(&all, y, x, 28u);
+        }
+        if BUFFERS == 2u {
+            buffer = BUFFER - buffer;
+            keep_both(thread, buffer, block0, block1);
         }
         workgroupBarrier();
     }

@@ -5,6 +5,7 @@
 //! samples by a few channels.
 
 use super::case::{Case, Prepared, hash};
+use crate::array::Array;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::reference::{Environment, RefTensor, evaluate_all};
@@ -50,17 +51,37 @@ fn take(shape: &Shape, picks: &Picks<'_>, data: &[f64]) -> RefTensorParts {
 
 type RefTensorParts = (Shape, Vec<f64>);
 
+/// What the reference gives for the chosen part of a case's result, and how far from it a device may be.
+#[derive(Debug)]
+pub(super) struct Slices {
+    /// The indices looked at, by axis of the result.
+    chosen: Vec<(usize, Vec<usize>)>,
+    expected: Vec<f64>,
+    bound: Vec<f64>,
+}
+
+impl Slices {
+    /// Compares a result with it.
+    pub(super) fn compare(&self, result: &Array) -> Parity {
+        let picks = self.chosen.iter().map(|(axis, indices)| (*axis, &indices[..])).collect();
+        let (_, got) = take(result.shape(), &picks, &result.to_f64());
+        Parity::of(&got, &self.expected, &self.bound)
+    }
+}
+
 impl Prepared {
     /// Runs the case once and compares its result, or the chosen part of it, with the reference's.
     pub(super) fn check(&self, session: &mut Session, case: &Case) -> Result<Parity> {
         let step = session.step(&self.program)?;
         let result = session.run(&self.program, &[])?.swap_remove(0);
-        let chosen: Vec<Vec<usize>> = (case.along.iter().enumerate())
-            .map(|(k, along)| choose(result.shape().get(along.output).copied().unwrap_or(0), along.picks, k as u32))
-            .collect();
-        let output = case.along.iter().zip(&chosen).map(|(along, indices)| (along.output, &indices[..])).collect();
-        let (_, got) = take(result.shape(), &output, &result.to_f64());
+        Ok(self.slices(case, result.shape(), step, session.seed())?.compare(&result))
+    }
 
+    /// What the reference gives, for a result of this shape.
+    pub(super) fn slices(&self, case: &Case, result: &Shape, step: u32, seed: u64) -> Result<Slices> {
+        let chosen: Vec<Vec<usize>> = (case.along.iter().enumerate())
+            .map(|(k, along)| choose(result.get(along.output).copied().unwrap_or(0), along.picks, k as u32))
+            .collect();
         let graph = Graph::new();
         let mut feed = HashMap::new();
         let mut inputs: Vec<Tensor<'_>> = Vec::new();
@@ -76,16 +97,25 @@ impl Prepared {
         }
         let output = (case.build)(&graph, &inputs);
         graph.check()?;
-        let environment = Environment { inputs: &feed, variables: &HashMap::new(), step, seed: session.seed() };
+        let environment = Environment { inputs: &feed, variables: &HashMap::new(), step, seed };
         let all = evaluate_all(&graph, &[output.id()], environment)?;
         let bound = error_bounds(&graph, &all, &HashMap::new()).swap_remove(output.id().index());
         let expected = all[output.id().index()].as_ref().map(|v| v.data.clone()).unwrap_or_default();
-        if expected.len() != got.len() {
-            let (name, parts, whole) = (&case.name, expected.len(), got.len());
+        let picked = |axis: usize, size: usize| {
+            case.along
+                .iter()
+                .zip(&chosen)
+                .find(|(along, _)| along.output == axis)
+                .map_or(size, |(_, picks)| picks.len())
+        };
+        let whole: usize = result.iter().enumerate().map(|(axis, &size)| picked(axis, size)).product();
+        if expected.len() != whole {
+            let (name, parts) = (&case.name, expected.len());
             let message = format!("its graph gives {parts} elements over parts of the inputs, and {whole} were picked");
             return Err(crate::Error::value(format!("case `{name}`"), message));
         }
-        Ok(Parity::of(&got, &expected, &bound))
+        let chosen = case.along.iter().map(|along| along.output).zip(chosen).collect();
+        Ok(Slices { chosen, expected, bound })
     }
 }
 

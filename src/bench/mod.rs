@@ -25,6 +25,7 @@ mod roof;
 mod roof_ops;
 mod timing;
 mod train;
+pub mod tune;
 
 pub use case::{Along, Case, custom, halves, indices, values};
 pub use cases::all;

@@ -79,7 +79,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 /// The cases whose names contain one of the patterns; all, without patterns.
-fn chosen(patterns: &[String]) -> Result<Vec<Case>, Error> {
+pub(super) fn chosen(patterns: &[String]) -> Result<Vec<Case>, Error> {
     let mut cases = bench::all();
     for pattern in patterns {
         if !cases.iter().any(|case| case.name.contains(pattern.as_str())) {

@@ -19,6 +19,8 @@ mod predict;
 mod progress;
 mod roofline;
 mod train;
+#[cfg(feature = "gpu")]
+mod tune;
 
 use clap::{Args, Parser, Subcommand};
 use output::{Failure, note};
@@ -44,6 +46,7 @@ Examples:
   wgrad predict runs/cnn-1 --input x.npy --output labels.npy
   wgrad dataset mnist1d --out data             the data as .npy files
   wgrad bench matmul conv1d                    how fast kernels are here, checked first
+  wgrad tune --device gpu                      the fastest variant of each kernel here
   wgrad check --device gpu                     every kernel against the f64 reference
 
 Exit codes: 0 done; 1 a check or comparison failed; 2 the input was wrong or something could not be done.
@@ -57,6 +60,8 @@ enum Command {
     Eval(eval::EvalArgs),
     Predict(predict::PredictArgs),
     Bench(bench::BenchArgs),
+    #[cfg(feature = "gpu")]
+    Tune(tune::TuneArgs),
     Check(check::CheckArgs),
     #[command(subcommand)]
     Kernels(kernels::KernelsCommand),
@@ -92,6 +97,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Bench(args) => args.run(),
+        #[cfg(feature = "gpu")]
+        Command::Tune(args) => args.run(),
         Command::Check(args) => args.run(),
         Command::Kernels(command) => command.run(),
         Command::Dataset(command) => command.run(),

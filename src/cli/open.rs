@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use wgrad::cpu::{CpuExecutor, CpuOptions};
 use wgrad::passes::Passes;
+use wgrad::wgsl::Choice;
 use wgrad::{Device, Error, Session};
 
 /// How to open a GPU.
@@ -15,6 +16,15 @@ pub(super) struct GpuArgs {
     /// Take the text of the shader NAME from DIR/NAME.wgsl where there is such a file: to try a kernel without building
     #[arg(long, value_name = "DIR")]
     pub(super) shaders: Option<PathBuf>,
+    /// Run this variant of every kernel that has it: a name that --explain prints, or a number, counted in a circle
+    #[arg(long, value_name = "NAME|N", conflicts_with = "no_tune")]
+    pub(super) variant: Option<String>,
+    /// Choose variants by rule even where `wgrad tune` measured them
+    #[arg(long)]
+    pub(super) no_tune: bool,
+    /// Compile bounds checks into wgrad's own shaders too
+    #[arg(long)]
+    pub(super) checked_shaders: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,6 +36,20 @@ pub(super) enum LimitsArg {
 impl GpuArgs {
     /// Opens a device that makes these rewrites.
     pub(super) fn open(&self, device: &Device, passes: Passes) -> Result<Session, Error> {
+        let variants = match &self.variant {
+            Some(name) => Some(name.parse().map_or_else(|_| Choice::Named(name.as_str().into()), Choice::Number)),
+            None => self.no_tune.then_some(Choice::Rule),
+        };
+        self.open_with(device, passes, variants)
+    }
+
+    /// As [`GpuArgs::open`], with these variants of kernels.
+    pub(super) fn open_with(
+        &self,
+        device: &Device,
+        passes: Passes,
+        variants: Option<Choice>,
+    ) -> Result<Session, Error> {
         #[cfg(feature = "gpu")]
         {
             use wgrad::GpuChoice;
@@ -39,7 +63,12 @@ impl GpuArgs {
             if let Some(choice) = choice {
                 let limits = if self.limits == LimitsArg::Webgpu { Limits::Webgpu } else { Limits::Adapter };
                 let shaders = self.shaders.as_ref().map(ShaderFolder::read_own).transpose()?.unwrap_or_default();
-                let executor = GpuExecutor::with_options(&choice, GpuOptions { limits, passes, shaders })?;
+                let checked_shaders = self.checked_shaders;
+                let options = GpuOptions { limits, passes, shaders, choice: variants, checked_shaders };
+                let executor = GpuExecutor::with_options(&choice, options)?;
+                if let Some(error) = executor.unused_tuning() {
+                    eprintln!("wgrad: not used: {error}");
+                }
                 return Ok(Session::with_executor(Device::Gpu(choice), Box::new(executor)));
             }
         }
@@ -47,6 +76,9 @@ impl GpuArgs {
         match device {
             _ if self.limits != LimitsArg::Adapter => refused("limits"),
             _ if self.shaders.is_some() => refused("shaders"),
+            _ if self.variant.is_some() => refused("variant"),
+            _ if self.no_tune => refused("no-tune"),
+            _ if self.checked_shaders => refused("checked-shaders"),
             Device::Cpu | Device::Auto => {
                 let executor = CpuExecutor::with_options(CpuOptions { passes });
                 Ok(Session::with_executor(Device::Cpu, Box::new(executor)))
@@ -59,6 +91,9 @@ impl GpuArgs {
     pub(super) fn repeat(&self) -> String {
         let limits = if self.limits == LimitsArg::Webgpu { " --limits webgpu" } else { "" };
         let shaders = self.shaders.as_ref().map(|dir| format!(" --shaders {}", dir.display())).unwrap_or_default();
-        format!("{limits}{shaders}")
+        let variant = self.variant.as_ref().map(|name| format!(" --variant {name}")).unwrap_or_default();
+        let no_tune = if self.no_tune { " --no-tune" } else { "" };
+        let checked = if self.checked_shaders { " --checked-shaders" } else { "" };
+        format!("{limits}{shaders}{variant}{no_tune}{checked}")
     }
 }

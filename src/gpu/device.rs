@@ -4,7 +4,7 @@ use super::adapter::AdapterInfo;
 use super::limits::Limits;
 use super::pipeline_cache::PipelineCache;
 use crate::error::{Error, Result};
-use crate::wgsl::GpuTarget;
+use crate::wgsl::{Choice, GpuTarget};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,10 @@ pub(super) struct Gpu {
     pub(super) cache: Option<PipelineCache>,
     /// Whether kernels are chosen as for any GPU, regardless of the adapter.
     portable: bool,
+    /// Which variants of kernels are taken.
+    pub(super) choice: Choice,
+    /// Whether wgpu's checks are compiled into wgrad's own shaders too.
+    pub(super) checked: bool,
     reported: Reported,
 }
 
@@ -96,13 +100,15 @@ impl Gpu {
         let (limits, portable) = (device.limits(), limits == Limits::Webgpu);
         let cache = PipelineCache::open(&device, &adapter.get_info());
         let adapter = adapter.clone();
-        Ok(Gpu { adapter, info, device, queue, limits, features, cache, portable, reported })
+        let (choice, checked) = (Choice::Rule, true);
+        Ok(Gpu { adapter, info, device, queue, limits, features, cache, portable, choice, checked, reported })
     }
 
     /// Another device on the same adapter, opened with the same options.
     pub(super) fn duplicate(&self) -> Result<Gpu> {
         let limits = if self.portable { Limits::Webgpu } else { Limits::Adapter };
-        Gpu::open(&self.adapter, self.info.clone(), limits)
+        let gpu = Gpu::open(&self.adapter, self.info.clone(), limits)?;
+        Ok(Gpu { choice: self.choice.clone(), checked: self.checked, ..gpu })
     }
 
     /// The capabilities that kernels are chosen for.
@@ -117,6 +123,7 @@ impl Gpu {
             subgroups: self.features.contains(wgpu::Features::SUBGROUP),
             subgroup_size: self.info.subgroup_sizes[0],
             software: self.info.is_software() && !self.portable,
+            choice: self.choice.clone(),
         }
     }
 

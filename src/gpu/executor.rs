@@ -5,16 +5,17 @@ use super::device::Gpu;
 use super::limits::Limits;
 use super::pipeline::Pipelines;
 use super::program::{Program, staging, storage as storage_buffer};
+use super::tuned::TunedFile;
 use crate::array::Array;
 use crate::device::GpuChoice;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::executor::{Executor, LaunchSeconds, unused};
 use crate::graph::{Graph, NodeId};
 use crate::ops::random::key;
 use crate::passes::Passes;
 use crate::plan::{BufferKind, Placement, Plan, Storage, Target, lower};
 use crate::variable::Variable;
-use crate::wgsl::{self, GpuTarget, ShaderFolder};
+use crate::wgsl::{self, Choice, GpuTarget, ShaderFolder};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,6 +42,11 @@ pub struct GpuOptions {
     pub passes: Passes,
     /// Shader sources that replace the embedded ones.
     pub shaders: ShaderFolder,
+    /// Which variants of kernels to run; by default those that `wgrad tune` measured on this adapter, and where it did not,
+    /// those of the rule.
+    pub choice: Option<Choice>,
+    /// Whether to compile wgpu's bounds checks into wgrad's own shaders too, which stay in bounds without.
+    pub checked_shaders: bool,
 }
 
 /// Runs that were submitted together.
@@ -61,6 +67,8 @@ pub struct GpuExecutor {
     pipelines: Pipelines,
     programs: Vec<Program>,
     options: GpuOptions,
+    /// Why the file of `wgrad tune` was not used, if there is one.
+    unused: Option<Error>,
     /// The storage of each variable.
     placed: Placement,
     /// The buffer of each storage, by its ID.
@@ -83,9 +91,20 @@ impl GpuExecutor {
     /// Opens a GPU with the given options.
     pub fn with_options(choice: &GpuChoice, options: GpuOptions) -> Result<Self> {
         let (adapter, info) = adapter::choose(choice)?;
-        let gpu = Gpu::open(&adapter, info, options.limits)?;
+        let mut gpu = Gpu::open(&adapter, info, options.limits)?;
+        let mut unused = None;
+        gpu.choice = match &options.choice {
+            Some(choice) => choice.clone(),
+            None => {
+                let (found, problem) = TunedFile::find(&gpu.info);
+                unused = problem;
+                found.map_or(Choice::Rule, |file| Choice::Tuned(Arc::new(file.variants)))
+            }
+        };
+        gpu.checked = options.checked_shaders || gpu.info.is_software();
         Ok(GpuExecutor {
             gpu,
+            unused,
             pipelines: Pipelines::default(),
             programs: Vec::new(),
             options,
@@ -106,6 +125,11 @@ impl GpuExecutor {
     /// The capabilities of its device.
     pub fn target(&self) -> GpuTarget {
         self.gpu.target()
+    }
+
+    /// Why the adapter's file of measured variants was not used, if there is one.
+    pub fn unused_tuning(&self) -> Option<&Error> {
+        self.unused.as_ref()
     }
 
     /// Allocates the buffer of a storage and writes the initial values of its variables.
@@ -317,11 +341,14 @@ impl Executor for GpuExecutor {
         Some(self.target())
     }
 
+    fn choose_variants(&mut self, choice: Choice) {
+        self.gpu.choice = choice;
+    }
+
     fn wgsl(&self, program: usize) -> Result<Vec<(String, String)>> {
-        let target = self.target();
         let mut texts = Vec::new();
         for launch in &self.programs[program].plan.launches {
-            for dispatch in wgsl::dispatches(launch, &target)? {
+            for dispatch in wgsl::dispatches(launch, &self.programs[program].target)? {
                 let shader = self.options.shaders.apply(dispatch.shader);
                 texts.push((shader.name().to_string(), shader.wgsl()?));
             }

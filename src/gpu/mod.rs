@@ -5,6 +5,7 @@
 //! submits.
 
 mod adapter;
+mod cache_dir;
 mod compile;
 mod device;
 mod executor;
@@ -15,8 +16,10 @@ mod probe;
 mod program;
 mod simplify;
 mod timestamps;
+mod tuned;
 
 pub use adapter::{AdapterInfo, adapter, adapters, has_hardware};
 pub use executor::{GpuExecutor, GpuOptions};
 pub use limits::Limits;
 pub use probe::{Probe, ProbeBuffer, ProbeShader, ProbeTicks};
+pub use tuned::TunedFile;

@@ -235,7 +235,7 @@ fn build_pipeline(gpu: &Gpu, key: &Key, layout: &Layout) -> Result<Pipeline> {
     };
     gpu.scoped(&format!("kernel {name}"), || {
         let device = &gpu.device;
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source });
+        let module = shader_module(gpu, &key.shader, wgpu::ShaderModuleDescriptor { label: Some(name), source });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
             layout: Some(&layout.pipeline),
@@ -250,4 +250,21 @@ fn build_pipeline(gpu: &Gpu, key: &Key, layout: &Layout) -> Result<Pipeline> {
         });
         Pipeline { pipeline, layout: layout.clone() }
     })
+}
+
+/// Compiles a shader: with wgpu's checks that accesses stay in bounds and loops end, or without for wgrad's own.
+fn shader_module(gpu: &Gpu, shader: &Shader, descriptor: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
+    if gpu.checked || shader.custom.is_some() || shader.is_replaced() {
+        return gpu.device.create_shader_module(descriptor);
+    }
+    // SAFETY: without the checks a shader must not access a buffer or an array out of bounds, and its loops must end.
+    // Only files of `shaders/` as committed get here, with constants and generated expressions of `wgsl/`: never a user's
+    // kernel or a file of `--shaders`. The head of each file states why its accesses stay in bounds for all sizes that the
+    // planner passes (a test asks for that statement), generated code reads operands through views that have been checked
+    // against their buffers, and indices that are data are clamped. `wgrad check` runs every kernel at the edges of its
+    // tiles on every driver, with the checks and without. Loops count up or down to a bound that does not change.
+    #[allow(unsafe_code)]
+    unsafe {
+        gpu.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+    }
 }

@@ -1,10 +1,10 @@
 //! A cache of compiled pipelines on disk, for drivers that support it (Vulkan pipeline caches).
 //!
-//! The cache files are in `$WGRAD_CACHE_DIR`, else `$XDG_CACHE_HOME/wgrad`, `%LOCALAPPDATA%\wgrad` or `~/.cache/wgrad`;
-//! `WGRAD_CACHE_DIR=off` disables the cache. A file that is stale, damaged or of another adapter is ignored. Files can
+//! The files are in the cache directory (`cache_dir.rs`). A file that is stale, damaged or of another adapter is ignored. Files can
 //! be deleted safely: the pipelines are then compiled again.
 
-use std::path::{Path, PathBuf};
+use super::cache_dir;
+use std::path::PathBuf;
 
 /// The magic number at the start of a file. The length and checksum of the data follow, eight bytes each, then the
 /// data.
@@ -28,7 +28,7 @@ impl PipelineCache {
             return None;
         }
         let name = wgpu::util::pipeline_cache_key(adapter)?;
-        let file = directory(|name| std::env::var_os(name).map(PathBuf::from))?.join(&name);
+        let file = cache_dir::path()?.join(&name);
         let key = format!("{name} {} {} {}", adapter.driver, adapter.driver_info, env!("CARGO_PKG_VERSION"));
         let data = std::fs::read(&file).ok().and_then(|bytes| unpack(&bytes, &key).map(<[u8]>::to_vec));
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgrad"), data: data.as_deref(), fallback: true };
@@ -54,29 +54,9 @@ impl Drop for PipelineCache {
         if let Some(data) = self.cache.get_data()
             && self.read != Some(checksum(&data, &self.key))
         {
-            let _ = write(&self.file, &pack(&data, &self.key));
+            let _ = cache_dir::write(&self.file, &pack(&data, &self.key));
         }
     }
-}
-
-/// The directory for cache files, given the environment.
-fn directory(var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-    let set = |name: &str| var(name).filter(|path| !path.as_os_str().is_empty());
-    if let Some(own) = set("WGRAD_CACHE_DIR") {
-        return (own != Path::new("off")).then_some(own);
-    }
-    let users = set("XDG_CACHE_HOME").or_else(|| set("LOCALAPPDATA")).or_else(|| Some(set("HOME")?.join(".cache")));
-    Some(users?.join("wgrad"))
-}
-
-fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let folder = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    temporary.write_all(bytes)?;
-    temporary.persist(file)?;
-    Ok(())
 }
 
 /// FNV-1a over the key and the data.
@@ -118,27 +98,5 @@ mod tests {
             assert_eq!(unpack(&damaged, "adapter 1"), None);
         }
         assert_eq!(unpack(&[file, vec![0]].concat(), "adapter 1"), None);
-    }
-
-    #[test]
-    fn the_environment_selects_the_directory() {
-        let of = |set: &'static [(&str, &str)]| {
-            directory(|name| set.iter().find(|(key, _)| *key == name).map(|(_, path)| PathBuf::from(path)))
-        };
-        assert_eq!(of(&[]), None);
-        assert_eq!(of(&[("HOME", "h")]), Some(Path::new("h").join(".cache").join("wgrad")));
-        assert_eq!(of(&[("HOME", "h"), ("XDG_CACHE_HOME", "x")]), Some(Path::new("x").join("wgrad")));
-        assert_eq!(of(&[("HOME", "h"), ("WGRAD_CACHE_DIR", "w")]), Some(PathBuf::from("w")));
-        assert_eq!(of(&[("HOME", "h"), ("WGRAD_CACHE_DIR", "off")]), None);
-    }
-
-    #[test]
-    fn files_are_replaced_atomically() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("deep").join("cache");
-        write(&file, b"one").unwrap();
-        write(&file, b"two").unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
     }
 }

@@ -8,7 +8,7 @@ use crate::executor::LaunchSeconds;
 use crate::kernels::Operand;
 use crate::plan::{BufferKind, Plan};
 use crate::shape::TensorType;
-use crate::wgsl::{self, Dispatch, ShaderFolder, WINDOW};
+use crate::wgsl::{self, Dispatch, GpuTarget, ShaderFolder, WINDOW};
 use std::collections::HashMap;
 
 const STORAGE: wgpu::BufferUsages =
@@ -57,6 +57,8 @@ struct Output {
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) plan: Plan,
+    /// What its kernels were chosen for.
+    pub(super) target: GpuTarget,
     dispatches: Vec<BoundDispatch>,
     /// The number of dispatches of each launch.
     counts: Vec<usize>,
@@ -181,7 +183,7 @@ impl Program {
         }
         let staging = if staged > 0 { Some(staging(gpu, staged)?) } else { None };
         bytes += staging.as_ref().map_or(0, wgpu::Buffer::size);
-        Ok(Program { plan, dispatches: bound, counts, inputs, outputs, staging, bytes, seconds: 0.0 })
+        Ok(Program { plan, target, dispatches: bound, counts, inputs, outputs, staging, bytes, seconds: 0.0 })
     }
 
     /// Uploads an input for all later submissions.

@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
-use crate::wgsl::{self, GpuTarget};
+use crate::wgsl::{self, Choice, GpuTarget};
 
 /// A compiled program of a [`Session`].
 #[derive(Debug, Clone)]
@@ -246,6 +246,11 @@ impl Session {
     /// The capabilities that kernels are chosen for, if the device is a GPU.
     pub fn gpu_target(&self) -> Option<GpuTarget> {
         self.executor.gpu_target()
+    }
+
+    /// Takes other variants of kernels in programs compiled from now on. Without a GPU it does nothing.
+    pub fn choose_variants(&mut self, choice: Choice) {
+        self.executor.choose_variants(choice);
     }
 
     /// The name and the WGSL source of the shader of each dispatch of a program; empty if the device is not a GPU.

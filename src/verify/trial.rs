@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::reference::{Environment, RefTensor, evaluate_all};
-use crate::session::Session;
+use crate::session::{Program, Session};
 use crate::variable::Variable;
 use std::collections::HashMap;
 
@@ -72,8 +72,18 @@ impl<'g> Trial<'g> {
 
     /// What the session's device gives: the outputs, then the updated variables' values.
     pub fn run(&self, session: &mut Session) -> Result<Vec<Array>> {
+        let program = self.compile(session)?;
+        self.run_program(session, &program)
+    }
+
+    /// Compiles the graph.
+    pub fn compile(&self, session: &mut Session) -> Result<Program> {
         let outputs: Vec<_> = self.outputs.iter().map(|&id| self.graph.tensor(id)).collect();
-        let program = session.compile(self.graph, &outputs)?;
+        session.compile(self.graph, &outputs)
+    }
+
+    /// As [`Trial::run`], with the program that [`Trial::compile`] gave.
+    pub fn run_program(&self, session: &mut Session, program: &Program) -> Result<Vec<Array>> {
         // All of them: an earlier run may have updated some.
         for variable in self.graph.variables() {
             let given = self.variables.iter().find(|(given, _)| *given == variable);
@@ -84,8 +94,8 @@ impl<'g> Trial<'g> {
             self.inputs.iter().filter(|(name, _)| needed(name)).map(|(name, value)| (name.as_str(), value)).collect();
         let seed = session.seed();
         session.set_seed(self.seed);
-        session.set_step(&program, self.step)?;
-        let got = session.run(&program, &feed);
+        session.set_step(program, self.step)?;
+        let got = session.run(program, &feed);
         session.set_seed(seed);
         let mut got = got?;
         for (variable, _) in self.graph.updates() {

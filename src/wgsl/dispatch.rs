@@ -1,6 +1,6 @@
 //! Dispatches: how a GPU runs a launch, as plain data.
 
-use super::{GpuTarget, Reads, Shader, Window};
+use super::{GpuTarget, Reads, Shader, Variants, Window};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::{BufferId, Launch, Operand};
@@ -105,6 +105,7 @@ pub struct Dispatches<'a> {
     list: Vec<Dispatch>,
     /// The bytes of each scratch buffer asked for.
     scratch: Vec<u64>,
+    variants: Variants,
 }
 
 /// Scratch buffers that the planner has not placed yet are numbered from the top.
@@ -112,7 +113,22 @@ const UNPLACED: u32 = u32::MAX;
 
 impl<'a> Dispatches<'a> {
     pub(super) fn new(launch: &'a Launch, target: &'a GpuTarget) -> Self {
-        Dispatches { launch, target, list: Vec::new(), scratch: Vec::new() }
+        Dispatches { launch, target, list: Vec::new(), scratch: Vec::new(), variants: Variants::default() }
+    }
+
+    /// The variant to run: `rule`, which the kernel's rule has chosen, or another valid one. Once for a launch.
+    pub fn choose<V: Clone + std::fmt::Display>(&mut self, rule: V, others: impl IntoIterator<Item = V>) -> V {
+        let (mut all, mut names) = (Vec::new(), Vec::<String>::new());
+        for variant in std::iter::once(rule).chain(others) {
+            let name = variant.to_string();
+            if !names.contains(&name) {
+                names.push(name);
+                all.push(variant);
+            }
+        }
+        let chosen = self.target.choice.of(self.launch, &names);
+        self.variants = Variants { names, chosen };
+        all.swap_remove(chosen)
     }
 
     /// Adds a dispatch, which sees what those before it wrote.
@@ -127,6 +143,10 @@ impl<'a> Dispatches<'a> {
         let buffer = self.launch.scratch.get(number).copied().unwrap_or(BufferId(UNPLACED - number as u32));
         self.scratch.push((view.shape.elements() * dtype.size()).next_multiple_of(4).max(4) as u64);
         Operand { buffer, dtype, view }
+    }
+
+    pub(super) fn into_variants(self) -> Variants {
+        self.variants
     }
 
     /// The bytes of each scratch buffer.

@@ -24,13 +24,15 @@ mod softmax;
 mod target;
 mod threads;
 mod topk;
+mod variant;
 mod window;
 
 pub use dispatch::{Binding, Dispatch, Dispatches, Operands};
 pub use shader::Shader;
 pub use shader_folder::ShaderFolder;
 pub use target::GpuTarget;
-pub use threads::{Lanes, share, split, workgroup_size};
+pub use threads::{Lanes, share, shares, split, workgroup_size};
+pub use variant::{Choice, Tuned, Variants, key};
 pub use window::{Reads, WINDOW, Window};
 
 use crate::error::Result;
@@ -52,7 +54,15 @@ pub fn scratch(launch: &Launch, target: &GpuTarget) -> Result<Vec<u64>> {
     Ok(run(launch, target)?.into_scratch())
 }
 
-/// What is known of a launch's dispatches, one line each, for people.
+/// The variants of a launch, and which one the target takes.
+///
+/// # Errors
+/// As [`dispatches`].
+pub fn variants(launch: &Launch, target: &GpuTarget) -> Result<Variants> {
+    Ok(run(launch, target)?.into_variants())
+}
+
+/// What is known of a launch's dispatches, one line each, for people; before them the variant, where there is a choice.
 ///
 /// # Errors
 /// As [`dispatches`].
@@ -64,7 +74,16 @@ pub fn describe(launch: &Launch, target: &GpuTarget) -> Result<Vec<String>> {
         let plural = if groups == 1 { "" } else { "s" };
         format!("shader {}  {groups} workgroup{plural}  {constants}", dispatch.shader.name())
     };
-    Ok(dispatches(launch, target)?.iter().map(line).collect())
+    let variants = variants(launch, target)?;
+    let chosen = variants.name().map(|name| {
+        let why = match &target.choice {
+            _ if variants.chosen == 0 => "the rule's choice",
+            Choice::Tuned(_) => "tuned",
+            _ => "asked for",
+        };
+        format!("variant {name}  {why} of {}", variants.names.len())
+    });
+    Ok(chosen.into_iter().chain(dispatches(launch, target)?.iter().map(line)).collect())
 }
 
 fn run<'a>(launch: &'a Launch, target: &'a GpuTarget) -> Result<Dispatches<'a>> {

@@ -5,13 +5,15 @@
 
 use super::generate::{Piece, Region, generate};
 use super::shader::REDUCE;
-use super::{Dispatches, Lanes, Operands, Shader, share, split};
+use super::{Dispatches, Lanes, Operands, Shader, share, shares, split};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::reduce::ReduceKernel;
 use crate::kernels::{Expr, Fused, Instr, Operand};
 use crate::ops::reduce::ReduceKind;
 
+/// Terms that a thread adds at most: Mesa's lavapipe ends a thread's loops after 65,535 iterations of eight terms.
+const MOST: usize = 1 << 18;
 /// Neighbouring outputs that a workgroup takes where those are neighbours in memory: a few cache lines.
 const SPREAD: u32 = 32;
 
@@ -30,8 +32,10 @@ pub(super) fn dispatches(kernel: &ReduceKernel, cx: &mut Dispatches<'_>) -> Resu
     };
     let plain = Fused::result(&launch.outputs[0].view.shape, launch.outputs[0].dtype.compute());
     let epilogue = kernel.epilogue.as_ref().unwrap_or(&plain);
-    let threads = terms.threads(cx);
-    let parts = split(threads.workgroups, terms.points(), 8 * threads.lanes as usize, cx.target);
+    let rule = terms.threads(cx);
+    let parts = split(rule.workgroups, terms.points(), 8 * rule.lanes as usize, cx.target);
+    let others = terms.others(parts, cx);
+    let Variant { threads, parts } = cx.choose(Variant { threads: rule, parts }, others);
     if parts < 2 {
         terms.dispatch(cx, threads, 1, epilogue, more, &launch.outputs);
         return Ok(());
@@ -50,6 +54,21 @@ pub(super) fn dispatches(kernel: &ReduceKernel, cx: &mut Dispatches<'_>) -> Resu
     Terms { kind: first, ..terms }.dispatch(cx, threads, parts, &partial, &[], &found);
     combined(cx, kernel.kind, kernel.inner.elements(), &found, epilogue, more, &launch.outputs);
     Ok(())
+}
+
+/// A way to run a reduction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Variant {
+    threads: Lanes,
+    /// Parts of the terms for different workgroups.
+    parts: usize,
+}
+
+impl std::fmt::Display for Variant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.threads)?;
+        if self.parts > 1 { write!(f, "-split{}", self.parts) } else { Ok(()) }
+    }
 }
 
 /// Adds the dispatches that end a matmul or a convolution whose k is split: they add the partial results, the first of
@@ -158,6 +177,17 @@ impl Terms<'_> {
             return threads.with_outputs(columns, outputs);
         }
         threads
+    }
+
+    /// Other variants, with as many parts as the rule's and with other numbers.
+    fn others(&self, parts: usize, cx: &Dispatches<'_>) -> Vec<Variant> {
+        let outputs = self.outer.iter().product();
+        // As many terms as there are threads for, in each part.
+        let fits = |threads: &Lanes, parts: usize| parts == 1 || self.points() / parts >= threads.lanes as usize;
+        let shares = shares(outputs, self.points(), MOST, cx.target).into_iter();
+        let all =
+            shares.flat_map(|threads| [1, parts, 2 * parts, parts / 2, 64].map(|parts| Variant { threads, parts }));
+        all.filter(|variant| variant.parts > 0 && fits(&variant.threads, variant.parts)).collect()
     }
 
     /// Adds the dispatch that reduces `parts` parts of the terms of each output: it stores results `[parts, outputs]`.

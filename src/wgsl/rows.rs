@@ -3,11 +3,15 @@
 //! Where rows are too few to fill a GPU, a dispatch of `shaders/row_stats.wgsl` computes the statistics of parts of
 //! rows, and the kernel's own dispatch joins those of its row.
 
-use super::{Dispatch, Dispatches, Lanes, Operands, Shader, share, split};
+use super::{Dispatch, Dispatches, Lanes, Operands, Shader, share, shares, split};
 use crate::dtype::DType;
 use crate::kernels::Operand;
 
 const ROWS: &str = include_str!("../../shaders/rows.wgsl");
+
+/// Elements that a thread reads at most: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all, and a row is
+/// read three times.
+const MOST: usize = 1 << 14;
 
 /// What takes the place of `row_stats` where a workgroup takes whole rows.
 const WHOLE: &str = "fn row_stats(thread: u32, lane: u32, row: u32, first: u32, columns: u32, parts: u32) -> Stats {
@@ -31,7 +35,7 @@ impl Rows {
     /// Chooses how `rows` rows of `columns` elements are shared, and adds the dispatch of their parts' statistics if
     /// there is one. The rows are those of the launch's first operand.
     pub(super) fn new(cx: &mut Dispatches<'_>, rows: usize, columns: usize, distances: bool) -> Rows {
-        let threads = share(rows, columns, cx.target);
+        let threads = cx.choose(share(rows, columns, cx.target), shares(rows, columns, MOST, cx.target));
         let parts = split(threads.workgroups, columns, 8 * threads.lanes as usize, cx.target);
         let length = columns.div_ceil(parts);
         let mut shared = Rows { threads, parts: 1, length, partials: None, distances };

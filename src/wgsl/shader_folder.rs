@@ -31,6 +31,7 @@ const NAMES: &[&str] = &[
     "index_select",
     "matmul",
     "matmul_lanes",
+    "matmul_views",
     "pool",
     "pool_grad",
     "radix_sort",

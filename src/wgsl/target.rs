@@ -1,5 +1,6 @@
 //! What a GPU can do, as far as the choice of kernels needs to know.
 
+use super::Choice;
 use crate::error::Result;
 use crate::kernels::Launch;
 use crate::plan::Backend;
@@ -23,6 +24,9 @@ pub struct GpuTarget {
     pub subgroup_size: u32,
     /// Whether it is a software driver: a few CPU cores that run a workgroup's threads in vectors.
     pub software: bool,
+    /// Which variants of kernels are taken.
+    #[serde(skip)]
+    pub choice: Choice,
 }
 
 impl GpuTarget {
@@ -45,6 +49,7 @@ impl Default for GpuTarget {
             subgroups: false,
             subgroup_size: 0,
             software: false,
+            choice: Choice::Rule,
         }
     }
 }

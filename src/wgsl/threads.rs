@@ -33,6 +33,28 @@ impl Lanes {
     }
 }
 
+impl std::fmt::Display for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-threads-{}-each", self.workgroup, self.lanes)
+    }
+}
+
+/// Other ways to share `outputs` outputs of `terms` terms, with no more than `most` terms a thread.
+pub fn shares(outputs: usize, terms: usize, most: usize, target: &GpuTarget) -> Vec<Lanes> {
+    let largest = 256.min(1 << target.max_invocations.ilog2());
+    let pairs = [64, 256].into_iter().flat_map(|workgroup| [1, 4, 16, 64, 256].map(|lanes| (workgroup, lanes)));
+    let useful = pairs.filter(|&(workgroup, lanes)| {
+        let each = terms.div_ceil(lanes as usize);
+        workgroup <= largest && lanes <= workgroup && each <= most && lanes as usize <= terms.next_power_of_two()
+    });
+    useful
+        .map(|(workgroup, lanes)| {
+            let workgroups = (outputs as u64).div_ceil(u64::from(workgroup / lanes));
+            Lanes { workgroup, lanes, workgroups }
+        })
+        .collect()
+}
+
 /// How many threads share an output that joins `terms` values, for `outputs` of them.
 pub fn share(outputs: usize, terms: usize, target: &GpuTarget) -> Lanes {
     let workgroup = 256.min(1 << target.max_invocations.ilog2());

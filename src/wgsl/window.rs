@@ -36,6 +36,11 @@ pub struct Reads {
 }
 
 impl Reads {
+    /// As storage.
+    pub fn storage(names: [&'static str; 2]) -> Reads {
+        Reads { names, first: 0, quads: [0, 0] }
+    }
+
     /// How `operand` is read: as a uniform where that is cheaper and it fits.
     pub fn choose(names: [&'static str; 2], operand: &Operand, target: &GpuTarget) -> Reads {
         let range = operand.view.range();
@@ -45,7 +50,7 @@ impl Reads {
         if target.broadcasts() && fits {
             Reads { names, first, quads: [MOST, (windows - 1) * MOST] }
         } else {
-            Reads { names, first: 0, quads: [0, 0] }
+            Reads::storage(names)
         }
     }
 

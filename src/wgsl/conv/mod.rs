@@ -4,90 +4,16 @@
 //! split over workgroups: a first dispatch stores a partial result for each part of k, and others add these and apply
 //! the epilogue.
 
+mod tile;
+
 use super::generate::{Stores, store};
 use super::reduce::add_partials;
-use super::threads::{FULL, split};
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader};
+use super::{Dispatch, Dispatches, Operands, Reads, Shader};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::Operand;
 use crate::kernels::conv::{ConvKernel, ConvPass};
-
-/// A workgroup's shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tile {
-    /// Threads along columns.
-    columns: usize,
-    /// Threads that share a column.
-    split: usize,
-    /// Rows a thread computes.
-    rows: usize,
-    /// Columns a thread computes.
-    per: usize,
-}
-
-/// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all, and 16
-/// steps take up to five.
-const LONGEST: usize = 1 << 17;
-
-impl Tile {
-    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms, whose k may be split over workgroups or
-    /// not.
-    ///
-    /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
-    /// few columns. A software driver runs few threads; each element it gathers costs much and should feed many rows.
-    fn choose([groups, m, n, k]: [usize; 4], may_split: bool, target: &GpuTarget) -> Tile {
-        let threads = target.max_invocations.min(256) as usize;
-        let all_rows = m.div_ceil(4).min(4) * 4;
-        let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
-        if target.software {
-            // Two columns a thread, so that an entry of `w` feeds two: reads of workgroup memory cost much too.
-            // Where there are few columns, their threads are also needed to fetch `w`.
-            let per = if n * groups >= 256 { 2 } else { 1 };
-            let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / long).min(128));
-            return Tile { columns, split: long, rows: all_rows, per };
-        }
-        let tile = |columns, rows| Tile { columns, split: 1, rows, per: 1 };
-        let fills = |tile: &Tile| {
-            let workgroups = tile.workgroups([groups, m, n]);
-            // Where k is split, columns must be there for most threads.
-            let [parts, part] = if n > 32 { parts(workgroups, k, may_split, target) } else { [1, k] };
-            workgroups * parts >= FULL as usize && part <= LONGEST
-        };
-        let wide = [tile(64, all_rows), tile(64, all_rows.min(8)), tile(64, 4)];
-        if let Some(found) = wide.into_iter().find(fills) {
-            return found;
-        }
-        // Too few columns to fill a device: the more terms, the more threads share one.
-        let split = if k >= 512 {
-            16
-        } else if k >= 64 {
-            4
-        } else {
-            1
-        };
-        let columns = if split == 16 { 16 } else { 32 };
-        let split = split.max(long).min(threads / columns);
-        Tile { columns, split, rows: 4, per: 1 }
-    }
-
-    /// How many workgroups `groups` matmuls of `m` rows and `n` columns take.
-    fn workgroups(&self, [groups, m, n]: [usize; 3]) -> usize {
-        groups * m.div_ceil(self.rows) * n.div_ceil(self.columns * self.per)
-    }
-}
-
-/// k of the shortest part.
-const SHORTEST: usize = 256;
-
-/// The parts of `k` for different workgroups where one part takes so many of them, and the k of each part but the last.
-fn parts(workgroups: usize, k: usize, may_split: bool, target: &GpuTarget) -> [usize; 2] {
-    if !may_split {
-        return [1, k];
-    }
-    let part = k.div_ceil(split(workgroups as u64, k, SHORTEST, target)).max(1);
-    [k.div_ceil(part).max(1), part]
-}
+use tile::Variant;
 
 /// The greatest common divisor; neither is 0.
 fn gcd(a: usize, b: usize) -> usize {
@@ -164,7 +90,9 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
     let terms = k0 * ky.div_ceil(periods[0]) * kx.div_ceil(periods[1]);
     let matmuls = g.groups * area(classes);
     let may_split = kernel.pass == ConvPass::WeightGrad;
-    let tile = Tile::choose([matmuls, problem.m, columns, terms], may_split, target);
+    let sizes = [matmuls, problem.m, columns, terms];
+    let rule = Variant::rule(sizes, k, may_split, target);
+    let Variant { tile, parts, part: part_k } = cx.choose(rule, Variant::all(sizes, k, may_split, target));
     let (a, b) = (&launch.inputs[0], &launch.inputs[1]);
     let reads = [Reads::choose(["x", "x_more"], a, target), Reads::choose(["w", "w_more"], b, target)];
     // Where `w` is a uniform, lanes fetch it for themselves.
@@ -184,7 +112,6 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
     };
     let (w, x) = (&problem.w, &problem.x);
     let workgroups = tile.workgroups([matmuls, problem.m, columns]);
-    let [parts, part_k] = parts(workgroups, k, may_split, target);
     let own = &launch.outputs[..1 + usize::from(kernel.row_sums)];
     let outputs = if parts == 1 {
         own.to_vec()
@@ -204,11 +131,11 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
         .chain([problem.j.0[1], problem.j.0[2], problem.j.1[0], problem.j.1[1]])
         .chain([depth / (kx * ky), depth / kx % ky, depth % kx, periods[0], periods[1], sums_offset, parts, part_k])
         .collect();
-    let shader = Shader::file("conv", include_str!("../../shaders/conv.wgsl"))
-        .join("conv_gather", include_str!("../../shaders/conv_gather.wgsl"))
-        .join("conv_sums", include_str!("../../shaders/conv_sums.wgsl"))
-        .join("conv_direct", include_str!("../../shaders/conv_direct.wgsl"))
-        .join("conv_store", include_str!("../../shaders/conv_store.wgsl"))
+    let shader = Shader::file("conv", include_str!("../../../shaders/conv.wgsl"))
+        .join("conv_gather", include_str!("../../../shaders/conv_gather.wgsl"))
+        .join("conv_sums", include_str!("../../../shaders/conv_sums.wgsl"))
+        .join("conv_direct", include_str!("../../../shaders/conv_direct.wgsl"))
+        .join("conv_store", include_str!("../../../shaders/conv_store.wgsl"))
         .constant("COLUMNS", tile.columns as u32)
         .constant("PER", tile.per as u32)
         .constant("SPLIT", tile.split as u32)

@@ -1,0 +1,147 @@
+//! The tiles of convolutions, and how k is split: the variants, and the rule that chooses one.
+
+use crate::wgsl::GpuTarget;
+use crate::wgsl::threads::{FULL, split};
+
+/// A workgroup's shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tile {
+    /// Threads along columns.
+    pub(super) columns: usize,
+    /// Threads that share a column.
+    pub(super) split: usize,
+    /// Rows a thread computes.
+    pub(super) rows: usize,
+    /// Columns a thread computes.
+    pub(super) per: usize,
+}
+
+/// Steps of k a thread may be left with: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all, and 16
+/// steps take up to five.
+const LONGEST: usize = 1 << 17;
+
+impl Tile {
+    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms, whose k may be split over workgroups or
+    /// not.
+    ///
+    /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
+    /// few columns. A software driver runs few threads; each element it gathers costs much and should feed many rows.
+    fn choose([groups, m, n, k]: [usize; 4], may_split: bool, target: &GpuTarget) -> Tile {
+        let threads = target.max_invocations.min(256) as usize;
+        let all_rows = m.div_ceil(4).min(4) * 4;
+        let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
+        if target.software {
+            // Two columns a thread, so that an entry of `w` feeds two: reads of workgroup memory cost much too.
+            // Where there are few columns, their threads are also needed to fetch `w`.
+            let per = if n * groups >= 256 { 2 } else { 1 };
+            let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / long).min(128));
+            return Tile { columns, split: long, rows: all_rows, per };
+        }
+        let tile = |columns, rows| Tile { columns, split: 1, rows, per: 1 };
+        let fills = |tile: &Tile| {
+            let workgroups = tile.workgroups([groups, m, n]);
+            // Where k is split, columns must be there for most threads.
+            let [parts, part] = if n > 32 { parts(workgroups, k, may_split, target) } else { [1, k] };
+            workgroups * parts >= FULL as usize && part <= LONGEST
+        };
+        let wide = [tile(64, all_rows), tile(64, all_rows.min(8)), tile(64, 4)];
+        if let Some(found) = wide.into_iter().find(fills) {
+            return found;
+        }
+        // Too few columns to fill a device: the more terms, the more threads share one.
+        let split = if k >= 512 {
+            16
+        } else if k >= 64 {
+            4
+        } else {
+            1
+        };
+        let columns = if split == 16 { 16 } else { 32 };
+        let split = split.max(long).min(threads / columns);
+        Tile { columns, split, rows: 4, per: 1 }
+    }
+
+    /// How many workgroups `groups` matmuls of `m` rows and `n` columns take.
+    pub(super) fn workgroups(&self, [groups, m, n]: [usize; 3]) -> usize {
+        groups * m.div_ceil(self.rows) * n.div_ceil(self.columns * self.per)
+    }
+}
+
+impl std::fmt::Display for Tile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.rows, self.columns * self.per)?;
+        if self.per > 1 {
+            write!(f, "-{}x{}", self.rows, self.per)?;
+        }
+        if self.split > 1 { write!(f, "-share{}", self.split) } else { Ok(()) }
+    }
+}
+
+/// A way to run a convolution: a tile, and how many parts of k different workgroups take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Variant {
+    /// The tile.
+    pub(super) tile: Tile,
+    /// Parts of k.
+    pub(super) parts: usize,
+    /// k of each part but the last.
+    pub(super) part: usize,
+}
+
+impl std::fmt::Display for Variant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.tile)?;
+        if self.parts > 1 { write!(f, "-split{}", self.parts) } else { Ok(()) }
+    }
+}
+
+impl Variant {
+    /// The rule's choice for `groups` matmuls of `m` rows, `n` columns and `terms` terms each, of a whole k.
+    pub(super) fn rule(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
+        let [groups, m, n, _] = sizes;
+        let tile = Tile::choose(sizes, may_split, target);
+        let [parts, part] = parts(tile.workgroups([groups, m, n]), k, may_split, target);
+        Variant { tile, parts, part }
+    }
+
+    /// All that may be worth a try.
+    pub(super) fn all(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarget) -> Vec<Variant> {
+        let [_, m, n, terms] = sizes;
+        let all_rows = m.div_ceil(4).min(4) * 4;
+        let shapes = [(64, 1), (128, 1), (256, 1), (32, 4), (32, 8), (16, 4), (16, 16)];
+        let tiles = shapes.into_iter().flat_map(|(columns, split)| {
+            let pers: &[usize] = if split == 1 { &[1, 2] } else { &[1] };
+            [4, 8, 16].into_iter().flat_map(move |rows| pers.iter().map(move |&per| Tile { columns, split, rows, per }))
+        });
+        let fits = |tile: &Tile| {
+            let (threads, depth) = (tile.columns * tile.split, 16 * tile.split);
+            threads <= target.max_invocations as usize
+                && tile.rows <= all_rows
+                && tile.columns * tile.per < 4 * n.max(8)
+                && depth * (4 * tile.rows + 16) + 16 * threads <= 16 * 1024
+        };
+        let mut all = Vec::new();
+        for tile in tiles.filter(fits) {
+            for parts in [1, 4, 16, 64] {
+                let part = k.div_ceil(parts).max(1);
+                let possible = parts == 1 || may_split && part >= SHORTEST;
+                if possible && terms.div_ceil(parts * tile.split) <= LONGEST {
+                    all.push(Variant { tile, parts: k.div_ceil(part).max(1), part });
+                }
+            }
+        }
+        all
+    }
+}
+
+/// k of the shortest part.
+const SHORTEST: usize = 256;
+
+/// The parts of `k` for different workgroups where one part takes so many of them, and the k of each part but the last.
+fn parts(workgroups: usize, k: usize, may_split: bool, target: &GpuTarget) -> [usize; 2] {
+    if !may_split {
+        return [1, k];
+    }
+    let part = k.div_ceil(split(workgroups as u64, k, SHORTEST, target)).max(1);
+    [k.div_ceil(part).max(1), part]
+}
