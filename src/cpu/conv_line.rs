@@ -105,7 +105,7 @@ impl Line {
     }
 }
 
-/// Runs the pass, where [`suits`] holds.
+/// Runs the pass, which must satisfy [`suits`].
 pub(super) fn run(pass: ConvPass, g: &ConvGeometry, a: &[f32], b: &[f32], out: &mut [f32], panels: &mut [Vec<f32>; 3]) {
     let line = Line::new(g);
     let [panel, rows, weight] = panels;
@@ -145,14 +145,14 @@ pub(super) fn run(pass: ConvPass, g: &ConvGeometry, a: &[f32], b: &[f32], out: &
     }
 }
 
-/// Swaps the last two axes: `to[o, b, a] = from[o, a, b]`.
+/// Swaps the last two of three axes: `to[o, b, a] = from[o, a, b]`.
 fn swap_axes(from: &[f32], to: &mut [f32], outer: usize, a: usize, b: usize) {
     for (from, to) in from.chunks_exact(a * b).zip(to.chunks_exact_mut(a * b)).take(outer) {
         transpose(from, b, to, a, [a, b]);
     }
 }
 
-/// `to[j · to_stride + i] = from[i · from_stride + j]` for `i` and `j` below the sizes.
+/// Transposes a `rows × columns` matrix: `to[j · to_stride + i] = from[i · from_stride + j]`.
 fn transpose(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize, [rows, columns]: [usize; 2]) {
     if rows == 1 {
         to.iter_mut().step_by(to_stride).zip(&from[..columns]).for_each(|(t, &f)| *t = f);

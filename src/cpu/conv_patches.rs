@@ -47,7 +47,7 @@ fn reversed(g: &ConvGeometry) -> Option<ConvGeometry> {
     (g.stride == [1, 1]).then_some(back)
 }
 
-/// Runs the pass, where [`suits`] holds.
+/// Runs the pass, which must satisfy [`suits`].
 pub(super) fn run(
     pass: ConvPass,
     g: &ConvGeometry,

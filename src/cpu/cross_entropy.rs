@@ -101,7 +101,7 @@ impl<'a> Row<'a> {
     fn loss(&self) -> f32 {
         let log_sum = self.sum.ln();
         let log_p = |x: f32| f64::from(x) - f64::from(self.max) - log_sum;
-        // A weight of 0 must add 0 even if the log probability is −∞, which would give NaN.
+        // A weight of 0 must add 0: with a log probability of −∞ the multiplication would give NaN.
         let mut total = if self.rest == 0.0 { 0.0 } else { self.rest * log_p(self.x[self.label]) };
         if self.share != 0.0 {
             total += self.share * self.x.iter().map(|&x| log_p(x)).sum::<f64>();

@@ -118,15 +118,15 @@ impl<'a> Matrices<'a> {
 /// `gemm` if an axis is short, and as fast otherwise.
 const MAX_TILES_FLOPS: usize = 1 << 22;
 
-/// The number of parts that the rows of a large matmul are split into: at most one per thread, since each part packs the
-/// right operand again.
+/// The number of parts that the rows of a large matmul are split into: at most one per thread, since each part packs
+/// the right operand again.
 fn row_parts(m: usize, n: usize, flops: usize) -> usize {
     parts(flops, MOST).min(m / min_rows(n)).min(threads::count()).max(1)
 }
 
 /// The minimum number of rows per part. `gemm` sums in blocks of `k` whose size does not depend on the number of rows,
-/// except for matrices of at most 64 rows and columns. With this minimum the number of parts does not change a bit of the
-/// result.
+/// except for matrices of at most 64 rows and columns. With this minimum the number of parts does not change a bit of
+/// the result.
 fn min_rows(n: usize) -> usize {
     if n > 64 { 32 } else { 128 }
 }

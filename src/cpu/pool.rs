@@ -57,7 +57,7 @@ fn each_window(g: &PoolGeometry, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// Whether window `(oy, ox)` covers the element at `place`. Indices are an input of the graph, so they may be invalid.
+/// Whether window `(oy, ox)` covers the element at `place`. Indices are an operand, so they may be invalid.
 fn covers(g: &PoolGeometry, oy: usize, ox: usize, place: usize) -> bool {
     let (y, x) = (place / g.axes[1].input, place % g.axes[1].input);
     y < g.axes[0].input
