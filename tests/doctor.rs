@@ -54,7 +54,7 @@ fn check(report: &Report) {
     // By numbers beyond 2¹²⁶ nothing is promised, and what the driver does is shown.
     let large = find(report, "functions", "x / y, |y| beyond");
     assert!(large.verdict == Verdict::Information && large.values["samples"] > 60_000.0, "{large:?}");
-    assert!(find(report, "rates", "f32 fused multiply-adds").values["per_second"] > 1e6);
+    assert!(find(report, "throughput", "f32 fused multiply-adds").values["per_second"] > 1e6);
     assert!(report.roof.as_ref().unwrap().flops_per_second > 1e6);
 }
 
@@ -82,7 +82,7 @@ fn the_gpu_is_examined_in_every_subject() {
     let Some(report) = report(&Device::gpu()) else { return };
     check(&report);
     let subjects = ["arithmetic", "functions", "NaN and infinity", "conversions and integers", "f16", "subgroups"];
-    let more = ["barriers", "workgroup memory", "atomics", "bounds", "loops", "clocks and costs", "rates"];
+    let more = ["barriers", "workgroup memory", "atomics", "bounds", "loops", "timestamps and overheads", "throughput"];
     for subject in subjects.iter().chain(&more) {
         assert!(report.findings.iter().any(|f| f.subject == *subject), "{subject} is missing");
     }

@@ -4,7 +4,7 @@ use super::{CaseResult, Report, Timing};
 use crate::error::{Error, Result};
 
 /// The smallest significant change, relative to the earlier time.
-const LEAST: f64 = 0.05;
+const MIN_CHANGE: f64 = 0.05;
 /// A significant change is at least this many times the combined spread of both times.
 const SPREADS: f64 = 3.0;
 
@@ -48,7 +48,7 @@ pub struct Comparison {
 impl Comparison {
     fn new(name: &str, before: &Timing, after: &Timing) -> Self {
         let noise = before.spread().hypot(after.spread());
-        let threshold = LEAST.max(SPREADS * noise);
+        let threshold = MIN_CHANGE.max(SPREADS * noise);
         let ratio = if before.median > 0.0 { after.median / before.median } else { 1.0 };
         // The same factor in both directions.
         let change = match ratio {
@@ -76,7 +76,7 @@ fn times<'a>(before: &'a CaseResult, after: &'a CaseResult) -> Option<(&'a Timin
 pub fn compare(before: &Report, after: &Report) -> Result<Vec<Comparison>> {
     if let Some(difference) = after.machine.differs(&before.machine) {
         let message = format!("was measured on another machine: {difference}; measure a new baseline");
-        return Err(Error::value("the baseline", message));
+        return Err(Error::value("baseline", message));
     }
     let pairs = after.cases.iter().filter_map(|case| {
         let earlier = before.cases.iter().find(|earlier| earlier.name == case.name)?;

@@ -152,8 +152,8 @@ impl ShowArgs {
 
 /// The first case of each specialisation.
 fn cases(kernels: &[&Specialisation]) -> String {
-    const MOST: usize = 12;
-    let names = kernels.iter().take(MOST).filter_map(|k| k.asked_by.first()).map(|case| format!("\"{case}\""));
+    const MAX_NAMES: usize = 12;
+    let names = kernels.iter().take(MAX_NAMES).filter_map(|k| k.asked_by.first()).map(|case| format!("\"{case}\""));
     names.collect::<Vec<_>>().join(", ")
 }
 

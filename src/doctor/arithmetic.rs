@@ -1,6 +1,6 @@
 //! Addition and multiplication: rounding, contraction, denormals.
 
-use super::patient::{Expression, Patient};
+use super::evaluator::{Evaluator, Expression};
 use super::report::{Finding, Verdict};
 use super::ulp::{Draws, ulp};
 use crate::error::Result;
@@ -80,16 +80,16 @@ fn denormals(property: &str, got: &[f32], exact: &[f32]) -> Finding {
     finding.value("kept", kept as f64).value("flushed", flushed as f64)
 }
 
-pub(super) fn examine(patient: &mut Patient) -> Result<Vec<Finding>> {
+pub(super) fn examine(evaluator: &mut Evaluator) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut draws = Draws::new(1);
     let mut values = || -> Vec<f32> { (0..SAMPLES).map(|_| draws.signed(-10, 10)).collect() };
     let (x, y) = (values(), values());
     // The exponents of the operands differ by at most 20, so the results are exact in f64.
-    if let Some(got) = patient.floats(&ADD, &[&x, &y])? {
+    if let Some(got) = evaluator.floats(&ADD, &[&x, &y])? {
         findings.push(rounding("x + y, rounding", &got, |i| f64::from(x[i]) + f64::from(y[i])));
     }
-    if let Some(got) = patient.floats(&MUL, &[&x, &y])? {
+    if let Some(got) = evaluator.floats(&MUL, &[&x, &y])? {
         findings.push(rounding("x * y, rounding", &got, |i| f64::from(x[i]) * f64::from(y[i])));
     }
     // The sums nearly cancel, so that the rounding error of the product dominates.
@@ -98,7 +98,7 @@ pub(super) fn examine(patient: &mut Patient) -> Result<Vec<Finding>> {
     let operands = [x, y, z];
     let [x, y, z] = &operands;
     for (property, expression) in [("x * y + z, contraction", MUL_ADD), ("fma(x, y, z)", FMA)] {
-        if let Some(got) = patient.floats(&expression, &[x, y, z])? {
+        if let Some(got) = evaluator.floats(&expression, &[x, y, z])? {
             findings.push(contraction(property, &got, &operands));
         }
     }
@@ -106,23 +106,23 @@ pub(super) fn examine(patient: &mut Patient) -> Result<Vec<Finding>> {
     // Random denormals, the smallest and the largest.
     let mut tiny: Vec<f32> = (0..1022).map(|_| f32::from_bits(1 + draws.word() % 0x007f_ffff)).collect();
     tiny.extend([1, 0x007f_ffff].map(f32::from_bits));
-    if let Some(got) = patient.floats(&COPY, &[&tiny])? {
+    if let Some(got) = evaluator.floats(&COPY, &[&tiny])? {
         findings.push(denormals("denormals, load and store", &got, &tiny));
     }
     // Normal operands with denormal results: a difference of normal numbers, and a product with 2⁻⁶³.
     let normal: Vec<f32> = tiny.iter().map(|t| t + f32::MIN_POSITIVE).collect();
     let least = vec![-f32::MIN_POSITIVE; tiny.len()];
-    if let Some(got) = patient.floats(&ADD, &[&normal, &least])? {
+    if let Some(got) = evaluator.floats(&ADD, &[&normal, &least])? {
         findings.push(denormals("denormals, result of x + y", &got, &tiny));
     }
     let (big, scale) = (2f32.powi(63), vec![2f32.powi(-63); tiny.len()]);
     let scaled: Vec<f32> = tiny.iter().map(|t| t * big).collect();
-    if let Some(got) = patient.floats(&MUL, &[&scaled, &scale])? {
+    if let Some(got) = evaluator.floats(&MUL, &[&scaled, &scale])? {
         findings.push(denormals("denormals, result of x * y", &got, &tiny));
     }
     // Denormal operands with normal results.
     let one = vec![2f32.powi(100); tiny.len()];
-    if let Some(got) = patient.floats(&MUL, &[&tiny, &one])? {
+    if let Some(got) = evaluator.floats(&MUL, &[&tiny, &one])? {
         let exact: Vec<f32> = tiny.iter().map(|t| t * one[0]).collect();
         findings.push(denormals("denormals, operand of x * y", &got, &exact));
     }

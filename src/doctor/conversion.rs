@@ -31,7 +31,7 @@ fn float(word: u32) -> String {
     f64::from(f32::from_bits(word)).to_string()
 }
 
-const LEAST: u32 = i32::MIN as u32;
+const MIN: u32 = i32::MIN as u32;
 
 fn table() -> Vec<Test> {
     let floats = |values: &[f32]| values.iter().map(|x| [x.to_bits(), 0]).collect::<Vec<_>>();
@@ -51,7 +51,7 @@ fn table() -> Vec<Test> {
             wgsl: "return bitcast<u32>(i32(bitcast<f32>(x)));",
             promise: [clamps, CONVERSION],
             operands: floats(&[-1.5, 1e20, -1e20, f32::NEG_INFINITY]),
-            allowed: vec![vec![-1i32 as u32], vec![2_147_483_520], vec![LEAST], vec![]],
+            allowed: vec![vec![-1i32 as u32], vec![2_147_483_520], vec![MIN], vec![]],
             show: signed,
         },
         Test {
@@ -82,18 +82,18 @@ fn table() -> Vec<Test> {
             show: unsigned,
         },
         Test {
-            name: "i32: -7 / 0, least / -1",
+            name: "i32: -7 / 0, MIN / -1",
             wgsl: "return bitcast<u32>(bitcast<i32>(x) / bitcast<i32>(y));",
-            promise: ["x / 0 is x, least / -1 is least", "arithmetic-expr"],
-            operands: vec![[-7i32 as u32, 0], [LEAST, u32::MAX]],
-            allowed: one(&[-7i32 as u32, LEAST]),
+            promise: ["x / 0 is x, MIN / -1 is MIN", "arithmetic-expr"],
+            operands: vec![[-7i32 as u32, 0], [MIN, u32::MAX]],
+            allowed: one(&[-7i32 as u32, MIN]),
             show: signed,
         },
         Test {
-            name: "i32: -7 % 0, least % -1, -7 % 3",
+            name: "i32: -7 % 0, MIN % -1, -7 % 3",
             wgsl: "return bitcast<u32>(bitcast<i32>(x) % bitcast<i32>(y));",
             promise: ["0, 0, and the sign of x", "arithmetic-expr"],
-            operands: vec![[-7i32 as u32, 0], [LEAST, u32::MAX], [-7i32 as u32, 3]],
+            operands: vec![[-7i32 as u32, 0], [MIN, u32::MAX], [-7i32 as u32, 3]],
             allowed: one(&[0, 0, -1i32 as u32]),
             show: signed,
         },
@@ -102,7 +102,7 @@ fn table() -> Vec<Test> {
             wgsl: "return x << y;",
             promise: ["shifts by the amount modulo 32", "bit-expr"],
             operands: vec![[1, 32], [1, 33], [1, u32::MAX]],
-            allowed: one(&[1, 2, LEAST]),
+            allowed: one(&[1, 2, MIN]),
             show: unsigned,
         },
         Test {

@@ -1,8 +1,8 @@
 //! The accuracy of division, square roots, and transcendental functions.
 
-use super::patient::{Expression, Patient};
+use super::evaluator::{Evaluator, Expression};
 use super::report::{Finding, Verdict};
-use super::ulp::{Draws, LEAST_NORMAL, error, ulp};
+use super::ulp::{Draws, MIN_NORMAL, error, ulp};
 use crate::error::Result;
 
 /// The number of random samples of each function.
@@ -70,7 +70,7 @@ fn table() -> Vec<Function> {
             edges: &[[1.0, 3.0], [0.0, 7.0], [TINY, 1.0], [1.0, 8.0e37], [f32::MAX, f32::MAX], [3.0, TINY * 4.0]],
             exact: |x, y| x / y,
             promise: "2.5 ULP",
-            allowed: |_, y, e| (LEAST_NORMAL..=2f64.powi(126)).contains(&y.abs()).then(|| 2.5 * ulp(e)),
+            allowed: |_, y, e| (MIN_NORMAL..=2f64.powi(126)).contains(&y.abs()).then(|| 2.5 * ulp(e)),
         },
         Function {
             name: "x / y, |y| beyond 2^126",
@@ -269,7 +269,7 @@ fn judge(function: &Function, operands: &[[f32; 2]], got: &[f32]) -> Finding {
         let [x, y] = at.map(f64::from);
         let exact = (function.exact)(x, y);
         // A result that overflows is indeterminate, and a denormal result may be flushed to 0.
-        if exact.abs() > f64::from(f32::MAX) || (exact.abs() < LEAST_NORMAL && got == 0.0) {
+        if exact.abs() > f64::from(f32::MAX) || (exact.abs() < MIN_NORMAL && got == 0.0) {
             continue;
         }
         count += 1;
@@ -327,14 +327,14 @@ fn short(size: f64) -> String {
     }
 }
 
-pub(super) fn examine(patient: &mut Patient) -> Result<Vec<Finding>> {
+pub(super) fn examine(evaluator: &mut Evaluator) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (index, function) in table().iter().enumerate() {
         let mut draws = Draws::new(100 + index as u32);
         let mut operands: Vec<[f32; 2]> = (0..SAMPLES).map(|_| (function.draw)(&mut draws)).collect();
         operands.extend(function.edges);
         let [x, y] = [0, 1].map(|k| operands.iter().map(|o| o[k]).collect::<Vec<f32>>());
-        if let Some(got) = patient.floats(&function.expression, &[&x, &y])? {
+        if let Some(got) = evaluator.floats(&function.expression, &[&x, &y])? {
             findings.push(judge(function, &operands, &got));
         }
     }

@@ -122,7 +122,7 @@ pub(super) fn bounds(probe: &Probe) -> Result<Vec<Finding>> {
             let foreign = out.iter().filter(|word| **word != 0 && !inside.contains(word)).count();
             let zeros = out.iter().filter(|word| **word == 0).count();
             let found = match foreign {
-                0 => format!("{zeros} of {} return 0, the others words of the binding", out.len()),
+                0 => format!("{zeros} of {} return 0, the others words in the binding", out.len()),
                 foreign => format!("{foreign} of {} return data outside the binding", out.len()),
             };
             Finding::new(property, found, promise, Verdict::of(foreign == 0)).value("foreign", foreign as f64)

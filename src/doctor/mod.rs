@@ -17,12 +17,12 @@
 mod arithmetic;
 #[cfg(feature = "gpu")]
 mod conversion;
+mod evaluator;
 mod functions;
 #[cfg(feature = "gpu")]
 mod halves;
 #[cfg(feature = "gpu")]
 mod memory;
-mod patient;
 mod report;
 mod special;
 #[cfg(feature = "gpu")]
@@ -37,12 +37,12 @@ use crate::bench::{Machine, Roof, now};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::session::Session;
-use patient::Patient;
+use evaluator::Evaluator;
 
 /// The test of a subject.
 enum Test {
     /// Runs on every device.
-    Any(fn(&mut Patient) -> Result<Vec<Finding>>),
+    Any(fn(&mut Evaluator) -> Result<Vec<Finding>>),
     /// Runs on GPUs.
     #[cfg(feature = "gpu")]
     Gpu(fn(&crate::gpu::Probe) -> Result<Vec<Finding>>),
@@ -73,18 +73,18 @@ const SUBJECTS: &[(&str, Test)] = &[
     #[cfg(feature = "gpu")]
     ("loops", Test::Gpu(memory::loops)),
     #[cfg(feature = "gpu")]
-    ("clocks and costs", Test::Gpu(timing::examine)),
+    ("timestamps and overheads", Test::Gpu(timing::examine)),
 ];
 
 /// Runs the test of a subject; `None` if it does not apply to the device. A test that fails to run is a finding, too.
-fn run_test(subject: &str, test: &Test, patient: &mut Patient) -> Option<Vec<Finding>> {
+fn run_test(subject: &str, test: &Test, evaluator: &mut Evaluator) -> Option<Vec<Finding>> {
     let findings = match test {
-        Test::Any(examine) => examine(patient),
+        Test::Any(examine) => examine(evaluator),
         #[cfg(feature = "gpu")]
-        Test::Gpu(examine) => examine(patient.probe()?),
+        Test::Gpu(examine) => examine(evaluator.probe()?),
         #[cfg(feature = "gpu")]
         Test::Feature(feature, has, examine) => {
-            let probe = patient.probe()?;
+            let probe = evaluator.probe()?;
             if has(probe.adapter()) {
                 examine(probe)
             } else {
@@ -117,13 +117,13 @@ pub fn examine(device: &Device, mut progress: impl FnMut(&str)) -> Result<Report
     }
     // Opened only for its description: the probe opens a device of its own.
     let machine = Machine::of(&Session::new(device.clone())?);
-    let mut patient = Patient::open(device)?;
+    let mut evaluator = Evaluator::open(device)?;
     let mut report = Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_string(),
         date: now(),
         machine,
-        adapter: adapter(&patient),
+        adapter: adapter(&evaluator),
         specification: SPECIFICATION.to_string(),
         findings: Vec::new(),
         roof: None,
@@ -133,33 +133,33 @@ pub fn examine(device: &Device, mut progress: impl FnMut(&str)) -> Result<Report
     };
     for (subject, test) in SUBJECTS {
         progress(subject);
-        if let Some(findings) = run_test(subject, test, &mut patient) {
+        if let Some(findings) = run_test(subject, test, &mut evaluator) {
             add(subject, findings);
         }
     }
-    drop(patient);
-    progress("rates");
+    drop(evaluator);
+    progress("throughput");
     match Roof::measure(device, timing::ROOF) {
         Ok(roof) => {
-            add("rates", timing::rates(&roof));
+            add("throughput", timing::rates(&roof));
             report.roof = Some(roof);
         }
-        Err(error) => add("rates", vec![not_run("rates", &error)]),
+        Err(error) => add("throughput", vec![not_run("throughput", &error)]),
     }
     Ok(report)
 }
 
 /// The fields of the adapter, by name.
 #[cfg(feature = "gpu")]
-fn adapter(patient: &Patient) -> std::collections::BTreeMap<String, serde_json::Value> {
-    match patient.probe().map(|probe| serde_json::to_value(probe.adapter())) {
+fn adapter(evaluator: &Evaluator) -> std::collections::BTreeMap<String, serde_json::Value> {
+    match evaluator.probe().map(|probe| serde_json::to_value(probe.adapter())) {
         Some(Ok(serde_json::Value::Object(fields))) => fields.into_iter().collect(),
         _ => Default::default(),
     }
 }
 
 #[cfg(not(feature = "gpu"))]
-fn adapter(_: &Patient) -> std::collections::BTreeMap<String, serde_json::Value> {
+fn adapter(_: &Evaluator) -> std::collections::BTreeMap<String, serde_json::Value> {
     Default::default()
 }
 
@@ -174,9 +174,9 @@ mod tests {
 
     #[test]
     fn a_test_that_fails_is_a_finding() {
-        let mut patient = Patient::open(&Device::cpu()).unwrap();
+        let mut evaluator = Evaluator::open(&Device::cpu()).unwrap();
         let fails = Test::Any(|_| Err(Error::Device("it broke".into())));
-        let findings = run_test("loops", &fails, &mut patient).unwrap();
+        let findings = run_test("loops", &fails, &mut evaluator).unwrap();
         assert!(findings[0].verdict == Verdict::NotRun && findings[0].found.contains("it broke"));
     }
 }

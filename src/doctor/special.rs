@@ -1,6 +1,6 @@
 //! NaN and infinity. WGSL lets a compiler assume that they do not occur.
 
-use super::patient::{Expression, Patient};
+use super::evaluator::{Evaluator, Expression};
 use super::report::{Finding, Verdict};
 use crate::error::Result;
 
@@ -84,11 +84,11 @@ fn format(value: f32, boolean: bool) -> String {
     }
 }
 
-pub(super) fn examine(patient: &mut Patient) -> Result<Vec<Finding>> {
+pub(super) fn examine(evaluator: &mut Evaluator) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for test in table() {
         let [x, y, z] = [0, 1, 2].map(|k| test.operands.iter().map(|o| o[k]).collect::<Vec<f32>>());
-        let Some(got) = patient.floats(&test.expression, &[&x, &y, &z])? else { continue };
+        let Some(got) = evaluator.floats(&test.expression, &[&x, &y, &z])? else { continue };
         let results: Vec<String> = got.iter().map(|v| format(*v, test.boolean)).collect();
         let mut finding = Finding::new(test.name, results.join(", "), UNSPECIFIED, Verdict::Information);
         for (k, value) in got.iter().enumerate() {

@@ -3,7 +3,7 @@
 use crate::ops::random::philox;
 
 /// The smallest positive normal `f32`.
-pub(super) const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
+pub(super) const MIN_NORMAL: f64 = f32::MIN_POSITIVE as f64;
 
 /// The ULP of `x` for `f32`, as WGSL defines it: the minimum distance between two different finite numbers `a ≤ x ≤ b`.
 ///
@@ -14,7 +14,7 @@ pub fn ulp(x: f64) -> f64 {
     if size >= f64::from(f32::MAX) {
         return 2f64.powi(104);
     }
-    if size <= LEAST_NORMAL {
+    if size <= MIN_NORMAL {
         return 2f64.powi(-149);
     }
     // `size` is a normal f64, so its exponent can be read from its bits.
@@ -82,8 +82,8 @@ mod tests {
         assert_eq!(ulp(1.0 - 1e-12), 2f64.powi(-24));
         assert_eq!(ulp(0.0), 2f64.powi(-149));
         assert_eq!(ulp(1e-40), 2f64.powi(-149));
-        assert_eq!(ulp(LEAST_NORMAL), 2f64.powi(-149));
-        assert_eq!(ulp(2.5 * LEAST_NORMAL), 2f64.powi(-148));
+        assert_eq!(ulp(MIN_NORMAL), 2f64.powi(-149));
+        assert_eq!(ulp(2.5 * MIN_NORMAL), 2f64.powi(-148));
         assert_eq!(ulp(1e300), 2f64.powi(104));
     }
 

@@ -20,7 +20,7 @@ use crate::tensor::Tensor;
 use std::path::{Path, PathBuf};
 
 /// The maximum number of elements of a value.
-const MOST_ELEMENTS: usize = 3000;
+const MAX_ELEMENTS: usize = 3000;
 /// The maximum number of programs tried while shrinking.
 const SHRINKS: usize = 150;
 
@@ -186,7 +186,7 @@ fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     let axis = if rank == 0 { 0 } else { (k % rank) as isize };
     let last = rank.checked_sub(1).map_or(1, |axis| shape[axis]);
     let b = match shape.broadcast(&b.shape()) {
-        Some(both) if both.elements() <= MOST_ELEMENTS => b,
+        Some(both) if both.elements() <= MAX_ELEMENTS => b,
         _ => a,
     };
     // Operations defined for positive numbers only get positive operands.
@@ -200,7 +200,7 @@ fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
         let bits = graph.iota([count], 0) * graph.scalar((k % 7 + 1) as f64, DType::U32);
         bits % graph.scalar(below.max(1) as f64, DType::U32)
     };
-    let room = shape.elements() * 2 <= MOST_ELEMENTS && rank < 5;
+    let room = shape.elements() * 2 <= MAX_ELEMENTS && rank < 5;
     match call.what {
         0..=4 => unary(k),
         5..=7 => {
@@ -219,8 +219,8 @@ fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
         12 if rank > 0 => a.mean(Axes::List(vec![axis])),
         13 if rank > 0 => a.softmax(axis),
         14 if rank > 0 => a.log_softmax(-1),
-        15 if rank >= 2 && shape[rank - 2] * shape.elements() <= MOST_ELEMENTS => a.matmul(a.transpose(-1, -2)),
-        16 if rank >= 2 && last * shape.elements() <= MOST_ELEMENTS => a.transpose(-1, -2).matmul(broadcast_like(b, a)),
+        15 if rank >= 2 && shape[rank - 2] * shape.elements() <= MAX_ELEMENTS => a.matmul(a.transpose(-1, -2)),
+        16 if rank >= 2 && last * shape.elements() <= MAX_ELEMENTS => a.transpose(-1, -2).matmul(broadcast_like(b, a)),
         17 if rank > 1 => a.transpose(axis, -1),
         18 if rank > 0 => a.flip(axis),
         19 if rank > 0 => a.slice_step(axis, 0..shape[axis as usize], 1 + k % 3),
@@ -250,7 +250,7 @@ fn broadcast_like<'g>(x: Tensor<'g>, other: Tensor<'g>) -> Tensor<'g> {
 pub(super) enum Tried {
     /// The program could not be run.
     Error(Error),
-    /// The program ran.
+    /// The program ran. If it fails, the outcome is that of the smallest failing program found.
     Compared {
         outcome: Outcome,
         /// The text of the smallest failing program and its inputs.
@@ -301,7 +301,7 @@ mod tests {
             assert_eq!(program, Program::random(seed));
             let graph = Graph::new();
             let trial = program.trial(&graph).unwrap_or_else(|e| panic!("{program:?}: {e}"));
-            assert!(graph.tensor(trial.outputs[0]).shape().elements() <= 8 * MOST_ELEMENTS, "{program:?}");
+            assert!(graph.tensor(trial.outputs[0]).shape().elements() <= 8 * MAX_ELEMENTS, "{program:?}");
             ops.extend(graph.nodes().iter().map(|n| n.op.definition().name()));
         }
         for op in ["conv", "matmul", "cross_entropy", "scatter_add", "softmax", "sum", "pad", "tanh"] {

@@ -11,8 +11,8 @@ use crate::shape::{Shape, TensorType};
 /// workgroups of a dispatch dimension.
 const SIZES: [usize; 5] = [0, 1, 67, 129, 65_537];
 /// Limits on the elements of an operand and the FLOPs of a program, because the slow reference runs them too.
-const MOST_ELEMENTS: usize = 700_000;
-const MOST_FLOPS: u64 = 4_000_000;
+const MAX_ELEMENTS: usize = 700_000;
+const MAX_FLOPS: u64 = 4_000_000;
 
 /// The variants of the given samples.
 pub(super) fn cases<'s>(chosen: &[(&'s Sample, Op)], seed: u32) -> Vec<Case<'s>> {
@@ -43,7 +43,7 @@ fn resized(sample: &Sample, from: usize, to: usize, seed: u32) -> Option<Case<'_
         let ty = TensorType::new(shape, input.dtype);
         // Indices must stay below the size of the axis they index.
         let high = if input.dtype.is_float() || input.range.1 != from as f64 { input.range.1 } else { to as f64 };
-        (ty.shape.elements() <= MOST_ELEMENTS).then(|| {
+        (ty.shape.elements() <= MAX_ELEMENTS).then(|| {
             let values = uniform(&ty, (input.range.0, high), seed, k);
             CaseInput { ty, layout: Layout::Dense, values }
         })
@@ -74,5 +74,5 @@ fn is_small(case: &Case<'_>) -> bool {
     let ids: Vec<_> = values.iter().map(|(_, t)| t.id()).collect();
     let elements = values.iter().map(|(_, t)| t.shape().elements()).max().unwrap_or(0);
     let plan = lower(&graph, &ids, &Target::default());
-    elements <= MOST_ELEMENTS && plan.is_ok_and(|plan| plan.flops() <= MOST_FLOPS)
+    elements <= MAX_ELEMENTS && plan.is_ok_and(|plan| plan.flops() <= MAX_FLOPS)
 }

@@ -65,8 +65,8 @@ fn is_specified(op: &Op, operands: &[f64], dtype: DType) -> bool {
             (2f64.powi(-126)..=2f64.powi(126)).contains(&operands[0].abs())
         }
         Op::Elementwise(Elementwise::Unary(Unary::Sqrt | Unary::Log)) => operands[0] >= 0.0,
-        // Negative bases need integer exponents, which the samples do not have. The accuracy is that of exp2(b ·
-        // log2(a)), and a denormal base may be flushed to zero.
+        // Negative bases need integer exponents, which the samples do not have. The accuracy is that of
+        // exp2(b · log2(a)), and a denormal base may be flushed to zero.
         Op::Elementwise(Elementwise::Binary(Binary::Pow)) => operands[0] >= least(dtype),
         // A conversion is specified for values in the range of the target type.
         Op::Elementwise(Elementwise::Cast(DType::U32)) => operands[0] > -1.0 && operands[0] < 4_294_967_040.0,

@@ -73,7 +73,7 @@ impl Report {
 impl fmt::Display for Report {
     /// The failures and the cases not covered, one per line, and a summary.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 10;
+        const MAX_MESSAGES: usize = 10;
         let (mut values, mut skipped, mut worst) = (0, 0, (0.0, String::new()));
         for case in &self.cases {
             match &case.outcome {
@@ -84,11 +84,11 @@ impl fmt::Display for Report {
                     }
                 }
                 Outcome::Failed(messages) => {
-                    for message in messages.iter().take(MOST) {
+                    for message in messages.iter().take(MAX_MESSAGES) {
                         writeln!(f, "FAILED {}: {message}", case.name)?;
                     }
-                    if messages.len() > MOST {
-                        writeln!(f, "FAILED {}: and {} more", case.name, messages.len() - MOST)?;
+                    if messages.len() > MAX_MESSAGES {
+                        writeln!(f, "FAILED {}: and {} more", case.name, messages.len() - MAX_MESSAGES)?;
                     }
                 }
                 Outcome::NotCovered(reason) => writeln!(f, "NOT COVERED {} ({}): {reason}", case.name, case.op)?,

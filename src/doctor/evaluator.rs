@@ -1,4 +1,4 @@
-//! The device under test: evaluates expressions on given operands.
+//! Evaluates expressions on the device under test.
 
 use crate::array::Array;
 use crate::device::Device;
@@ -17,14 +17,14 @@ use crate::wgsl::Shader;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expression {
     /// The body of a WGSL function of `x`, `y` and `z`.
-    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "no GPU reads it"))]
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "unused without GPU support"))]
     pub(super) wgsl: &'static str,
     /// The same expression as wgrad operations, for the CPU; `None` if there is none.
     pub(super) graph: Option<for<'g> fn([Tensor<'g>; 3]) -> Tensor<'g>>,
 }
 
 /// The device under test.
-pub(super) enum Patient {
+pub(super) enum Evaluator {
     /// wgrad's CPU executor.
     Cpu(Session),
     /// A GPU with its driver.
@@ -32,18 +32,18 @@ pub(super) enum Patient {
     Gpu(Box<Probe>),
 }
 
-impl Patient {
+impl Evaluator {
     /// Opens a device.
-    pub(super) fn open(device: &Device) -> Result<Patient> {
+    pub(super) fn open(device: &Device) -> Result<Evaluator> {
         match device {
             #[cfg(feature = "gpu")]
-            Device::Gpu(choice) => Ok(Patient::Gpu(Box::new(Probe::open(choice, Limits::Adapter)?))),
+            Device::Gpu(choice) => Ok(Evaluator::Gpu(Box::new(Probe::open(choice, Limits::Adapter)?))),
             #[cfg(feature = "gpu")]
             Device::Auto if crate::gpu::has_hardware() => {
-                Ok(Patient::Gpu(Box::new(Probe::open(&crate::device::GpuChoice::Fastest, Limits::Adapter)?)))
+                Ok(Evaluator::Gpu(Box::new(Probe::open(&crate::device::GpuChoice::Fastest, Limits::Adapter)?)))
             }
-            Device::Auto => Ok(Patient::Cpu(Session::new(Device::cpu())?)),
-            device => Ok(Patient::Cpu(Session::new(device.clone())?)),
+            Device::Auto => Ok(Evaluator::Cpu(Session::new(Device::cpu())?)),
+            device => Ok(Evaluator::Cpu(Session::new(device.clone())?)),
         }
     }
 
@@ -51,8 +51,8 @@ impl Patient {
     #[cfg(feature = "gpu")]
     pub(super) fn probe(&self) -> Option<&Probe> {
         match self {
-            Patient::Gpu(probe) => Some(probe),
-            Patient::Cpu(_) => None,
+            Evaluator::Gpu(probe) => Some(probe),
+            Evaluator::Cpu(_) => None,
         }
     }
 
@@ -61,7 +61,7 @@ impl Patient {
         let count = operands.first().map_or(0, |x| x.len());
         let operand = |k: usize| operands.get(k).map_or_else(|| vec![0.0; count], |x| x.to_vec());
         match self {
-            Patient::Cpu(session) => {
+            Evaluator::Cpu(session) => {
                 let Some(build) = expression.graph else { return Ok(None) };
                 let graph = Graph::new();
                 let names = ["x", "y", "z"];
@@ -78,7 +78,7 @@ impl Patient {
                 Ok(Some(outputs[0].as_slice::<f32>()?.to_vec()))
             }
             #[cfg(feature = "gpu")]
-            Patient::Gpu(probe) => {
+            Evaluator::Gpu(probe) => {
                 let text = include_str!("../../shaders/doctor_floats.wgsl");
                 let wgsl = Shader::file("doctor_floats", text).replace("f", expression.wgsl).wgsl()?;
                 let [x, y, z] = [0, 1, 2].map(|k| ProbeBuffer::read_only(&operand(k)));
