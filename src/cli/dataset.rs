@@ -33,7 +33,7 @@ pub(super) struct Mnist1dArgs {
     /// The fraction of samples for training, 0 to 1; preset paper only [default: 0.8]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     train_split: Option<f64>,
-    /// The length of a digit template, in points; with the padding, the signal's length before resampling [default: 12]
+    /// The signal's length before resampling, less the largest padding, in points [default: 12]
     #[arg(long, value_name = "N")]
     template_len: Option<usize>,
     /// The minimum and maximum number of zeros appended to a template, in points [default: 36 60]

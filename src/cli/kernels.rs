@@ -32,7 +32,7 @@ pub(super) struct ListArgs {
 
 /// Show a specialised kernel as a device runs it, in WGSL or as translated by wgpu's shader compiler (naga)
 ///
-/// Without a GPU (`--device cpu`), or with `--limits webgpu`, it is the kernel for a GPU with WebGPU's default limits.
+/// Without a GPU (`--device cpu`), or with `--limits webgpu`, shows the kernel for a GPU with WebGPU's default limits.
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// The name of the kernel, as printed by `wgrad kernels list`: matmul, conv, reduce, ...
