@@ -12,8 +12,8 @@ use std::collections::HashMap;
 ///
 /// `values` are the reference's, from [`evaluate_all`](crate::reference::evaluate_all). `given` are initial errors of
 /// nodes, such as the rounding of an input. The error of a node is its own
-/// [error scale](crate::ops::Operation::error_scale) times the epsilon of its dtype, plus the errors propagated from its
-/// inputs: the change of its value when the inputs are perturbed by their errors.
+/// [error scale](crate::ops::Operation::error_scale) times the epsilon of its dtype, plus the errors propagated from
+/// its inputs: the change of its value when the inputs are perturbed by their errors.
 pub fn error_bounds(graph: &Graph, values: &[Option<RefTensor>], given: &HashMap<NodeId, Vec<f64>>) -> Vec<Vec<f64>> {
     let nodes = graph.nodes();
     let mut errors: Vec<Vec<f64>> = vec![Vec::new(); nodes.len()];
