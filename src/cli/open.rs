@@ -1,4 +1,4 @@
-//! Opening a device with other than the default options.
+//! Opening a device with options from the command line.
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -6,13 +6,14 @@ use wgrad::cpu::{CpuExecutor, CpuOptions};
 use wgrad::passes::Passes;
 use wgrad::{Device, Error, Session};
 
-/// How to open a GPU.
+/// Options for opening a GPU.
 #[derive(Debug, Clone, Args)]
 pub(super) struct GpuArgs {
-    /// The limits to ask a GPU for: all it has, or those WebGPU guarantees, with the kernels any GPU would get
+    /// The limits to request from a GPU: all of the adapter's, or WebGPU's defaults, with the kernels that run on any
+    /// GPU
     #[arg(long, value_name = "LIMITS", value_enum, default_value_t = LimitsArg::Adapter)]
     pub(super) limits: LimitsArg,
-    /// Take the text of the shader NAME from DIR/NAME.wgsl where there is such a file: to try a kernel without building
+    /// Load the shader NAME from DIR/NAME.wgsl if that file exists: to test changed kernels without rebuilding
     #[arg(long, value_name = "DIR")]
     pub(super) shaders: Option<PathBuf>,
 }
@@ -24,7 +25,7 @@ pub(super) enum LimitsArg {
 }
 
 impl GpuArgs {
-    /// Opens a device that makes these rewrites.
+    /// Opens a device with the given rewrite passes.
     pub(super) fn open(&self, device: &Device, passes: Passes) -> Result<Session, Error> {
         #[cfg(feature = "gpu")]
         {
@@ -43,10 +44,10 @@ impl GpuArgs {
                 return Ok(Session::with_executor(Device::Gpu(choice), Box::new(executor)));
             }
         }
-        let refused = |flag: &str| Err(Error::config(flag, format!("is for GPUs, and the device is `{device}`")));
+        let gpu_only = |flag: &str| Err(Error::config(flag, format!("is only for GPUs, but the device is `{device}`")));
         match device {
-            _ if self.limits != LimitsArg::Adapter => refused("limits"),
-            _ if self.shaders.is_some() => refused("shaders"),
+            _ if self.limits != LimitsArg::Adapter => gpu_only("limits"),
+            _ if self.shaders.is_some() => gpu_only("shaders"),
             Device::Cpu | Device::Auto => {
                 let executor = CpuExecutor::with_options(CpuOptions { passes });
                 Ok(Session::with_executor(Device::Cpu, Box::new(executor)))
@@ -55,7 +56,7 @@ impl GpuArgs {
         }
     }
 
-    /// The arguments that ask for the same.
+    /// The arguments that select the same options.
     pub(super) fn repeat(&self) -> String {
         let limits = if self.limits == LimitsArg::Webgpu { " --limits webgpu" } else { "" };
         let shaders = self.shaders.as_ref().map(|dir| format!(" --shaders {}", dir.display())).unwrap_or_default();
