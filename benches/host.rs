@@ -1,4 +1,4 @@
-//! What the host does, timed: tracing a training step, planning it, and encoding its runs.
+//! Host time: tracing and planning a training step, and encoding its runs.
 //!
 //! `cargo bench` measures; `cargo test` runs each once.
 
@@ -12,10 +12,10 @@ use wgrad::plan::{Target, lower};
 use wgrad::train::{Config, Model, Trainer};
 use wgrad::{DType, Device, Graph, Session};
 
-/// The presets, which are what a user trains first.
+/// The presets to measure.
 const PRESETS: [&str; 2] = ["cnn", "mlp"];
 
-/// A preset with a small data set: the host's work on a step does not depend on its size.
+/// A preset with a small data set: the host time per step does not depend on its size.
 fn preset(name: &str) -> (Config, Dataset) {
     let mut config = Config::preset(name).expect("a preset");
     config.data.num_samples = Some(500);
@@ -23,7 +23,7 @@ fn preset(name: &str) -> (Config, Dataset) {
     (config, data)
 }
 
-/// A training step's graph: forward, loss, backward, update.
+/// The graph of a training step: forward, loss, backward, update.
 fn trace(model: &Model, optimizer: &Optimizer, batch: usize) -> Graph {
     let graph = Graph::new();
     let x = graph.input("x", [&[batch], &model.input[..]].concat(), DType::F32);
@@ -55,8 +55,8 @@ fn host(criterion: &mut Criterion) {
     }
 }
 
-/// A step replayed: on a GPU what `run_steps` takes to encode and submit it, with the device idle before each; on the CPU,
-/// where there is nothing to encode, the whole step.
+/// Replays of a compiled step. On a GPU, the host time to encode and submit it, with an idle device before each; on the
+/// CPU, where nothing is encoded, the whole step.
 fn replay(criterion: &mut Criterion) {
     for name in PRESETS {
         let (mut config, data) = preset(name);
@@ -82,7 +82,7 @@ fn replay(criterion: &mut Criterion) {
     }
 }
 
-/// What a step costs the host in an epoch on a GPU: encoding and submitting, many steps a submission, waits not counted.
+/// The host time per step in an epoch on a GPU: encoding and submission, many steps per submission, without waiting.
 fn encode(criterion: &mut Criterion) {
     for name in PRESETS {
         let (mut config, data) = preset(name);
@@ -93,9 +93,9 @@ fn encode(criterion: &mut Criterion) {
         };
         criterion.bench_function(&format!("encode/{name}/gpu"), |b| {
             b.iter_custom(|steps| {
-                let before = trainer.session().host_seconds().expect("a gpu's");
+                let before = trainer.session().host_seconds().expect("host seconds of a GPU");
                 trainer.steps(u32::try_from(steps).expect("no more steps than 2^32")).expect("steps");
-                let after = trainer.session().host_seconds().expect("a gpu's");
+                let after = trainer.session().host_seconds().expect("host seconds of a GPU");
                 trainer.session().finish().expect("the end of the steps");
                 std::time::Duration::from_secs_f64(after - before)
             });

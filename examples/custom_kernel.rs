@@ -1,4 +1,4 @@
-//! A kernel of your own: RMS normalisation of rows in one launch, with its gradient, checked and measured.
+//! A custom kernel: RMS normalisation of rows in one launch, with its gradient, checked and benchmarked.
 //!
 //! ```text
 //! $ cargo run --release --example custom_kernel -- --device gpu
@@ -12,13 +12,13 @@ use wgrad::reference::RefTensor;
 use wgrad::verify::check_custom;
 use wgrad::{Array, DType, Device, Graph, Session, Tensor, TensorType};
 
-/// `y = x · w / √(mean(x²) + eps)`, the mean along rows.
+/// `y = x · w / √(mean(x²) + eps)`, with the mean over each row.
 #[derive(Debug, Clone)]
 struct RmsNorm {
     eps: f32,
 }
 
-/// A workgroup a row.
+/// One workgroup per row.
 const SHADER: &str = "
 struct Params { rows: u32, n: u32, eps: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -54,7 +54,7 @@ impl CustomKernel for RmsNorm {
             [x, w] if x.shape.rank() == 2 && *w == TensorType::new([x.shape[1]], DType::F32) && x.dtype == w.dtype => {
                 Ok(x.clone())
             }
-            _ => Err("takes f32[rows, n] and a weight f32[n]".into()),
+            _ => Err("expects f32[rows, n] and a weight f32[n]".into()),
         }
     }
     fn reference(&self, inputs: &[&RefTensor], output: &TensorType) -> Vec<f64> {
@@ -84,7 +84,7 @@ impl CustomKernel for RmsNorm {
     }
 }
 
-/// The device after `--device`, else the fastest.
+/// The device given by `--device`; by default the fastest.
 fn device() -> wgrad::Result<Device> {
     let mut args = std::env::args().skip_while(|arg| arg != "--device").skip(1);
     args.next().map_or(Ok(Device::auto()), |name| name.parse())
@@ -95,7 +95,7 @@ fn main() -> wgrad::Result<()> {
     let mut session = Session::new(device()?)?;
     println!("on {}", session.device_name());
 
-    // In a graph, beside wgrad's own operations, with a gradient.
+    // In a graph, together with built-in operations, and with a gradient.
     let g = Graph::new();
     let x = g.input("x", [2, 3], DType::F32);
     let y = g.custom(&kernel, &[x, g.full([3], 1.0, DType::F32)]);
@@ -104,24 +104,24 @@ fn main() -> wgrad::Result<()> {
     let out = session.run(&program, &[("x", &Array::from([[1f32, 2.0, 2.0], [3.0, 0.0, -3.0]]))])?;
     println!("\ny  = {:.4?}\ndx = {:.2e}", out[0].to_f64(), out[1].to_f64().iter().fold(0f64, |m, x| m.max(x.abs())));
 
-    // Against the reference, forward and backward, at the edges too; and the gradient rule.
+    // Check the kernel against the reference, forward and backward, including edge cases, and its gradient rule.
     let report = check_custom(&kernel, session.device().clone())?;
     println!("\n{}", report.table());
     report.failures.iter().for_each(|failure| println!("{failure}"));
-    println!("{} cases, {}", report.cases(), if report.passed() { "all right" } else { "some WRONG" });
+    println!("{} cases, {}", report.cases(), if report.passed() { "all passed" } else { "some FAILED" });
 
-    // Its times; a wrong kernel gets none.
+    // Benchmark the kernel; a wrong kernel is not timed.
     println!();
     let (rows, large) = (kernel.clone(), vec![floats([4096, 256]), floats([256])]);
-    // Its rows do not depend on one another, so that the reference need not compute all of them.
+    // The rows are independent, so the reference needs to compute only some of them.
     let large = Case::new("my_rms_norm/4096x256", large, move |g, t| g.custom(&rows, t)).along(&[(0, 0)], 0, 64);
     for case in custom(&kernel).into_iter().chain([large]) {
         let result = run_case(&mut session, &case, Options { samples: 5, min_time: 0.05 })?;
-        let said = match result.time() {
-            Some(time) => format!("{:.1} µs, {:.3} of the allowed error", 1e6 * time.median, result.worst_error),
+        let summary = match result.time() {
+            Some(time) => format!("{:.1} µs, error {:.3} of its bound", 1e6 * time.median, result.worst_error),
             None => result.at.or(result.skipped).unwrap_or_default(),
         };
-        println!("{}: {said}", case.name);
+        println!("{}: {summary}", case.name);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A 1-D convolutional network on MNIST-1D written out with the library: layers, a training step that picks its own
+//! A 1-D convolutional network on MNIST-1D, built directly with the library: layers, a training step that selects its
 //! batch on the device, and an evaluation program that shares the parameters.
 //!
 //! ```text
@@ -6,7 +6,7 @@
 //! epoch  1: last batch's loss 2.1322, validation accuracy 17.6 %
 //! …
 //! epoch 10: last batch's loss 0.8564, validation accuracy 63.7 %
-//! 36 launches a step on cpu
+//! 36 launches per step on cpu
 //! ```
 
 use wgrad::data::{Mnist1dConfig, Mnist1dPreset, generate};
@@ -34,7 +34,7 @@ fn main() -> wgrad::Result<()> {
         .push(Flatten)
         .push(Linear::new(60, 10, &mut rng));
 
-    // The data set lives on the device; a step gathers its batch by the step index.
+    // The data set stays on the device; each step gathers its batch by the step index.
     let x = Variable::new("train.x", Array::new([rows, 1, 40], data.train.x)?);
     let y = Variable::new("train.y", Array::new([rows], data.train.y)?);
     let g = Graph::new();
@@ -48,17 +48,17 @@ fn main() -> wgrad::Result<()> {
     let val = data.val.ok_or_else(|| wgrad::Error::config("data", "has no validation set"))?;
     let e = Graph::new();
     let logits = model.forward(e.constant(Array::new([val.rows, 1, 40], val.x)?), Mode::Eval);
-    let right = logits.argmax(1).eq(e.constant(Array::new([val.rows], val.y)?)).cast(DType::F32).mean(..);
+    let accuracy = logits.argmax(1).eq(e.constant(Array::new([val.rows], val.y)?)).cast(DType::F32).mean(..);
 
     let mut session = Session::new(Device::auto())?;
     let train = session.compile(&g, &[cost])?;
-    let eval = session.compile(&e, &[right])?;
+    let eval = session.compile(&e, &[accuracy])?;
     for epoch in 1..=EPOCHS {
         session.run_steps(&train, &[], (rows / BATCH) as u32 - 1)?;
         let loss = session.run(&train, &[])?[0].item()?;
         let accuracy = session.run(&eval, &[])?[0].item()?;
         println!("epoch {epoch:2}: last batch's loss {loss:.4}, validation accuracy {:.1} %", 100.0 * accuracy);
     }
-    println!("{} launches a step on {}", session.plan(&train).map_or(0, |p| p.launch_count()), session.device_name());
+    println!("{} launches per step on {}", session.plan(&train).map_or(0, |p| p.launch_count()), session.device_name());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The course's multilayer perceptron (40-100-100-10) on MNIST-1D through the high-level training API.
+//! A multilayer perceptron (40-100-100-10) on MNIST-1D with the high-level training API.
 //!
 //! ```text
 //! $ cargo run --release --example mnist1d_mlp

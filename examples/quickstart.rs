@@ -1,4 +1,4 @@
-//! A tensor, a gradient, and the same numbers on every device.
+//! A tensor, a gradient, and the same results on every device.
 //!
 //! ```text
 //! $ cargo run --release --example quickstart

@@ -1,4 +1,5 @@
-//! XOR by a network of two layers: forward, backward and optimiser are one program, run 2,000 times.
+//! XOR with a two-layer network: the forward pass, the backward pass and the optimiser are one program, run 2,000
+//! times.
 //!
 //! ```text
 //! $ cargo run --release --example xor
@@ -26,11 +27,11 @@ fn main() -> wgrad::Result<()> {
     Optimizer::new(Adam::default(), model.parameters()).minimize(cost, 0.01);
 
     let infer = Graph::new();
-    let answer = model.forward(infer.constant(&inputs), Mode::Eval).sigmoid();
+    let probability = model.forward(infer.constant(&inputs), Mode::Eval).sigmoid();
 
     let mut session = Session::new(Device::auto())?;
     let step = session.compile(&train, &[cost])?;
-    let predict = session.compile(&infer, &[answer])?;
+    let predict = session.compile(&infer, &[probability])?;
     session.run_steps(&step, &[], 1_999)?;
     let last = session.run(&step, &[])?[0].item()?;
     let out = session.run(&predict, &[])?.remove(0);

@@ -1,4 +1,4 @@
-//! The `wgrad` command: arguments in, library calls, exit codes.
+//! The `wgrad` command-line program.
 
 mod cli;
 

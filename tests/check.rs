@@ -114,7 +114,7 @@ fn a_users_operation_is_checked_like_the_others() {
         let report = run(&mut session, &[sample(2.0)], &CheckOptions::default(), |_, _, _| {}).unwrap();
         let first = report.failures.first().unwrap();
         assert_eq!((first.op.as_str(), first.case.as_str(), first.value.as_str()), ("identity", "own", "forward"));
-        assert!(report.table().contains("FAILED") && first.to_string().contains("times what is allowed"), "{first}");
+        assert!(report.table().contains("FAILED") && first.to_string().contains("units of its bound"), "{first}");
     }
 }
 

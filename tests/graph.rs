@@ -51,7 +51,7 @@ fn every_kind_of_bad_call_is_an_error() {
         ("twice", |_, x| x.sum([1, -1])),
         ("12 elements", |_, x| x.reshape([5, 2])),
         ("permutation", |_, x| x.permute(&[0, 0])),
-        ("stretch", |_, x| x.broadcast_to([3, 5])),
+        ("broadcast", |_, x| x.broadcast_to([3, 5])),
         ("range", |_, x| x.slice(0, 2..9)),
         ("range", |_, x| x.slice_step(0, 0..2, 0)),
         ("rank 3", |_, x| x.conv(x, &ConvOptions::new())),

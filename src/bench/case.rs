@@ -1,4 +1,4 @@
-//! What is measured: a small graph over inputs of given shapes.
+//! A benchmark case: a small graph with inputs of given shapes.
 
 use crate::array::Array;
 use crate::custom::CustomKernel;
@@ -11,29 +11,29 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
 
-/// A graph to check and time.
+/// A benchmark case: a graph to check and time.
 pub struct Case {
-    /// Its name: the operation, a slash, and the shape.
+    /// The name: the operation, a slash, and the shape.
     pub name: String,
-    /// Its inputs, and the range of their values.
+    /// The inputs, with the ranges of their values.
     pub inputs: Vec<SampleInput>,
-    /// The graph. It is also built over parts of the inputs: see [`Case::along`].
+    /// Builds the graph. It is also built for slices of the inputs: see [`Case::along`].
     pub build: Build,
-    /// Axes of which the check looks at a few indices only.
+    /// The axes along which the check samples only a few indices.
     pub along: Vec<Along>,
-    /// Bytes a run has to move, if not all of the inputs and the result: see [`Case::moves`].
+    /// The bytes that a run must read and write, if not all of the inputs and the result: see [`Case::moves`].
     pub bytes: Option<u64>,
 }
 
-/// An axis along which a result's slices do not depend on one another: a slice of the output is what the graph gives for
+/// An axis along which the slices of the result are independent: a slice of the output is the result of the graph for
 /// the slices of these inputs at the same index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Along {
-    /// The inputs that have the axis: each one's number and the axis there.
+    /// The inputs that have the axis: the index of each input, and the axis in it.
     pub inputs: Vec<(usize, usize)>,
     /// The axis of the output.
     pub output: usize,
-    /// How many indices to look at. The first and the last are always among them.
+    /// The number of indices to check. The first and the last are always included.
     pub picks: usize,
 }
 
@@ -59,7 +59,7 @@ pub fn indices(shape: impl Into<Shape>, below: usize) -> SampleInput {
 }
 
 impl Case {
-    /// A case whose check computes the whole result in f64, until [`Case::along`] says how to do with less.
+    /// A case whose check computes the whole result in f64, unless it is restricted by [`Case::along`].
     pub fn new(
         name: impl Into<String>,
         inputs: Vec<SampleInput>,
@@ -68,20 +68,20 @@ impl Case {
         Case { name: name.into(), inputs, build: Box::new(build), along: Vec::new(), bytes: None }
     }
 
-    /// The same with a check that looks at `picks` indices of an axis: see [`Along`].
+    /// Restricts the check to `picks` indices of an axis: see [`Along`].
     pub fn along(mut self, inputs: &[(usize, usize)], output: usize, picks: usize) -> Self {
         self.along.push(Along { inputs: inputs.to_vec(), output, picks });
         self
     }
 
-    /// The same with the bytes a run has to move at least, where that is not its inputs and its result: a look-up reads only
-    /// what it is asked for.
+    /// Sets the minimum bytes that a run must read and write, where that is not the size of the inputs and the result:
+    /// gathers read only the selected elements.
     pub fn moves(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// The kernel's group: what stands before the first slash.
+    /// The group of the case: the part of the name before the first slash.
     pub fn group(&self) -> &str {
         self.name.split('/').next().unwrap_or_default()
     }
@@ -97,7 +97,7 @@ impl Case {
         each.collect()
     }
 
-    /// Puts the inputs on the device, as variables so that runs need not upload them, and compiles the graph.
+    /// Uploads the inputs, as variables, so that runs do not upload them again, and compiles the graph.
     pub(super) fn prepare(&self, session: &mut Session) -> Result<Prepared> {
         let arrays = self.arrays()?;
         let graph = Graph::new();
@@ -112,9 +112,9 @@ impl Case {
     }
 }
 
-/// Cases of a kernel of your own, over its [`bench_inputs`](CustomKernel::bench_inputs): `NAME/TYPES`.
+/// The cases of a custom kernel, for its [`bench_inputs`](CustomKernel::bench_inputs), named `NAME/TYPES`.
 ///
-/// The check before the measurement computes the whole result in f64; [`Case::along`] may spare that.
+/// The check before the measurement computes the whole result in f64, unless it is restricted by [`Case::along`].
 pub fn custom<K: CustomKernel>(kernel: &K) -> Vec<Case> {
     let case = |inputs: Vec<SampleInput>| {
         let name = format!("{}/{}", kernel.name(), crate::custom::label(&inputs).replace(", ", "x").replace(' ', "-"));
@@ -124,15 +124,15 @@ pub fn custom<K: CustomKernel>(kernel: &K) -> Vec<Case> {
     kernel.bench_inputs().into_iter().map(case).collect()
 }
 
-/// A case on a device.
+/// A case compiled for a device.
 pub(super) struct Prepared {
     pub(super) arrays: Vec<Array>,
     pub(super) program: Program,
-    /// What has to move at least.
+    /// The minimum bytes to read and write.
     pub(super) bytes: u64,
 }
 
-/// Spreads integers over all 32 bits (Wellons' lowbias32).
+/// A hash of 32-bit integers (Wellons' lowbias32).
 pub(super) fn hash(x: u32) -> u32 {
     let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
     let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);

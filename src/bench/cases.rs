@@ -1,7 +1,7 @@
-//! The table of cases: kernels over named shapes.
+//! The table of cases: kernels with given shapes.
 //!
-//! A check along an axis looks at a few indices of it; together they leave some ten thousand terms or fewer to add up
-//! in f64, whatever the size of the case.
+//! The number of indices checked along each axis is chosen so that the reference is cheap, whatever the size of the
+//! case.
 
 use super::case::{Case, halves, indices, values};
 use crate::dtype::DType;
@@ -13,14 +13,14 @@ use crate::shape::Shape;
 
 /// 2²⁰ elements.
 const MILLION: usize = 1 << 20;
-/// Rows and columns of a matmul to look at.
+/// The number of rows and columns of a matmul to check.
 const SIDE: usize = 16;
-/// Rows of a table, or elements of a vector, to look at.
+/// The number of rows of a table, or elements of a vector, to check.
 const MANY: usize = 1024;
 
-/// Every case, by name.
+/// All cases.
 pub fn all() -> Vec<Case> {
-    let mut cases = products();
+    let mut cases = matmuls();
     cases.extend(convolutions());
     cases.extend(elementwise());
     cases.extend(reductions());
@@ -31,8 +31,8 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-fn products() -> Vec<Case> {
-    let product = |name: &str, [m, k, n]: [usize; 3], input: fn([usize; 2]) -> SampleInput| {
+fn matmuls() -> Vec<Case> {
+    let matmul = |name: &str, [m, k, n]: [usize; 3], input: fn([usize; 2]) -> SampleInput| {
         let name = format!("matmul/{name}");
         let case = Case::new(name, vec![input([m, k]), input([k, n])], |_, t| t[0].matmul(t[1]));
         case.along(&[(0, 0)], 0, SIDE).along(&[(1, 1)], 1, SIDE)
@@ -48,20 +48,20 @@ fn products() -> Vec<Case> {
         case.along(&[(0, usize::from(left))], 0, SIDE).along(&[(1, usize::from(left))], 1, SIDE)
     };
     vec![
-        product("512", [512; 3], full),
-        product("1024", [1024; 3], full),
-        product("2048", [2048; 3], full),
-        product("4096", [4096; 3], full),
-        product("512-f16", [512; 3], half),
-        product("1024-f16", [1024; 3], half),
+        matmul("512", [512; 3], full),
+        matmul("1024", [1024; 3], full),
+        matmul("2048", [2048; 3], full),
+        matmul("4096", [4096; 3], full),
+        matmul("512-f16", [512; 3], half),
+        matmul("1024-f16", [1024; 3], half),
         transposed("512-left-transposed", 512, 512, 512, true),
         transposed("512-right-transposed", 512, 512, 512, false),
-        product("tall-skinny-16384x64x64", [16_384, 64, 64], full),
-        product("deep-64x16384x64", [64, 16_384, 64], full),
+        matmul("tall-skinny-16384x64x64", [16_384, 64, 64], full),
+        matmul("deep-64x16384x64", [64, 16_384, 64], full),
         transposed("mlp-100x40x100", 100, 40, 100, false),
         transposed("mlp-100x100x100", 100, 100, 100, false),
-        // Few outputs of many terms.
-        product("deep-64x65536x64", [64, 65_536, 64], full),
+        // Few outputs, each a sum of many terms.
+        matmul("deep-64x65536x64", [64, 65_536, 64], full),
         transposed("deep-128x131072x32-left-transposed", 128, 131_072, 32, true),
         Case::new("matmul/batched-128x64x64x64", vec![values([128, 64, 64]), values([128, 64, 64])], |_, t| {
             t[0].matmul(t[1])
@@ -87,14 +87,15 @@ fn convolutions() -> Vec<Case> {
     let mut add = |name: &str, x: &[usize], w: &[usize], options: ConvOptions| {
         let (xs, ws) = (Shape::from(x), Shape::from(w));
         let forward = Conv { kind: ConvKind::Forward, options: options.clone() };
-        let Ok(geometry) = forward.geometry(&xs, &ws) else { unreachable!("the table's shapes meet") };
+        let Ok(geometry) = forward.geometry(&xs, &ws) else { unreachable!("the shapes of the table are valid") };
         let ys = Shape::from([&[x[0], w[0]], &geometry.output[4 - x.len()..]].concat());
         let case = |pass: &str, kind: ConvKind, a: &Shape, b: &Shape| {
             let op = Conv { kind, options: options.clone() };
             let inputs = vec![values(a), values(b)];
             Case::new(format!("{name}/{pass}"), inputs, move |g, t| g.apply(Op::Conv(op.clone()), t))
         };
-        // A result depends on one sample (or one input channel) of the first operand and one channel of the second.
+        // A slice of the result depends on one sample (or input channel) of the first operand and one channel of the
+        // second.
         cases.push(case("forward", ConvKind::Forward, &xs, &ws).along(&[(0, 0)], 0, 2).along(&[(1, 0)], 1, 3));
         let kind = ConvKind::InputGrad(x[2..].to_vec());
         cases.push(case("input_grad", kind, &ys, &ws).along(&[(0, 0)], 0, 2).along(&[(1, 1)], 1, 3));
@@ -102,7 +103,7 @@ fn convolutions() -> Vec<Case> {
         cases.push(case("weight_grad", kind, &xs, &ys).along(&[(1, 1)], 0, 2).along(&[(0, 1)], 1, 3));
     };
     let o = ConvOptions::new;
-    // The layers of the preset `cnn`, at its batch.
+    // The layers of the preset `cnn`, with its batch size.
     add("conv1d/mnist1d-1-100x1x40-k3s2", &[100, 1, 40], &[15, 1, 3], o().stride(2));
     add("conv1d/mnist1d-2-100x15x19-k3s2", &[100, 15, 19], &[15, 15, 3], o().stride(2));
     add("conv1d/mnist1d-3-100x15x9-k3s2", &[100, 15, 9], &[15, 15, 3], o().stride(2));
@@ -119,7 +120,7 @@ fn elementwise() -> Vec<Case> {
         let inputs: Vec<(usize, usize)> = (0..case.inputs.len()).map(|k| (k, 0)).collect();
         case.along(&inputs, 0, MANY)
     };
-    // What Adam does to a parameter, after some steps: parameter, gradient, mean and mean square.
+    // An Adam update of a parameter. Inputs: parameter, gradient, first and second moment.
     let positive = SampleInput { range: (0.0, 1.0), ..values([MILLION]) };
     let adam_inputs = vec![values([MILLION]), values([MILLION]), values([MILLION]), positive];
     vec![
@@ -236,7 +237,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn names_are_different_and_axes_are_there() {
+    fn names_are_unique_and_axes_exist() {
         let cases = all();
         assert_eq!(cases.iter().map(|c| &c.name).collect::<HashSet<_>>().len(), cases.len());
         for case in &cases {

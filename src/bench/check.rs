@@ -1,8 +1,8 @@
-//! Whether a case's result is right: against the f64 reference, within the bounds that follow from its conditioning.
+//! The check of a case's result against the f64 reference, within error bounds that depend on its conditioning.
 //!
-//! The reference of a large matmul takes minutes. A slice of the result along an independent axis is the result of a
-//! smaller problem over slices of the inputs, so the reference computes that one: some rows times some columns, a few
-//! samples by a few channels.
+//! The reference takes minutes for a large matmul. A slice of the result along an independent axis is the result of a
+//! smaller problem for slices of the inputs, so the reference computes only that: some rows and columns of a matmul, a
+//! few samples and channels of a convolution.
 
 use super::case::{Case, Prepared, hash};
 use crate::array::Array;
@@ -15,10 +15,10 @@ use crate::tensor::Tensor;
 use crate::verify::{Parity, error_bounds};
 use std::collections::HashMap;
 
-/// Axes with the indices to keep of each.
+/// Axes with the selected indices of each.
 type Picks<'a> = Vec<(usize, &'a [usize])>;
 
-/// `picks` of `size` indices: the first, the last, and some between, in order.
+/// Selects `picks` of `size` indices, in ascending order, including the first and the last.
 fn choose(size: usize, picks: usize, salt: u32) -> Vec<usize> {
     if picks >= size {
         return (0..size).collect();
@@ -31,7 +31,7 @@ fn choose(size: usize, picks: usize, salt: u32) -> Vec<usize> {
     chosen
 }
 
-/// The elements at the chosen indices of some axes, and at all indices of the others.
+/// The elements at the selected indices of some axes, and at all indices of the others.
 fn take(shape: &Shape, picks: &Picks<'_>, data: &[f64]) -> RefTensorParts {
     let kept: Vec<Vec<usize>> = shape
         .iter()
@@ -70,7 +70,7 @@ impl Slices {
 }
 
 impl Prepared {
-    /// Runs the case once and compares its result, or the chosen part of it, with the reference's.
+    /// Runs the case once and compares its result, or the selected part of it, with the reference.
     pub(super) fn check(&self, session: &mut Session, case: &Case) -> Result<Parity> {
         let step = session.step(&self.program)?;
         let result = session.run(&self.program, &[])?.swap_remove(0);
@@ -111,7 +111,8 @@ impl Prepared {
         let whole: usize = result.iter().enumerate().map(|(axis, &size)| picked(axis, size)).product();
         if expected.len() != whole {
             let (name, parts) = (&case.name, expected.len());
-            let message = format!("its graph gives {parts} elements over parts of the inputs, and {whole} were picked");
+            let message =
+                format!("its graph computes {parts} elements from slices of the inputs, but {whole} are selected");
             return Err(crate::Error::value(format!("case `{name}`"), message));
         }
         let chosen = case.along.iter().map(|along| along.output).zip(chosen).collect();
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_are_always_looked_at() {
+    fn the_ends_are_always_selected() {
         let chosen = choose(1000, 8, 3);
         assert!(chosen.len() <= 8 && chosen[0] == 0 && chosen.last() == Some(&999), "{chosen:?}");
         assert_eq!(choose(3, 8, 0), [0, 1, 2]);

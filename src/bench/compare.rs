@@ -1,26 +1,26 @@
-//! Two series of measurements of one machine, case by case.
+//! Comparison of two reports of the same machine, case by case.
 
 use super::{CaseResult, Report, Timing};
 use crate::error::{Error, Result};
 
-/// The least change that counts, as a part of the earlier time.
-const LEAST: f64 = 0.05;
-/// How many times the spread of both times together a change must be to count.
+/// The smallest significant change, relative to the earlier time.
+const MIN_CHANGE: f64 = 0.05;
+/// A significant change is at least this many times the combined spread of both times.
 const SPREADS: f64 = 3.0;
 
-/// What became of a case.
+/// The change of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It takes less time.
+    /// The case takes less time.
     Faster,
-    /// It takes more time.
+    /// The case takes more time.
     Slower,
     /// The difference is within the noise.
     Same,
 }
 
 impl Change {
-    /// In words.
+    /// The change in words.
     pub fn name(self) -> &'static str {
         match self {
             Change::Faster => "faster",
@@ -30,27 +30,27 @@ impl Change {
     }
 }
 
-/// A case in both series.
+/// A case in both reports.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// Its name.
+    /// The name of the case.
     pub name: String,
     /// The earlier median.
     pub before: f64,
-    /// The present median.
+    /// The later median.
     pub after: f64,
-    /// How much the time may change before it counts, as a part of the earlier median.
+    /// The significance threshold, relative to the earlier median.
     pub threshold: f64,
-    /// The verdict.
+    /// The change.
     pub change: Change,
 }
 
 impl Comparison {
     fn new(name: &str, before: &Timing, after: &Timing) -> Self {
         let noise = before.spread().hypot(after.spread());
-        let threshold = LEAST.max(SPREADS * noise);
+        let threshold = MIN_CHANGE.max(SPREADS * noise);
         let ratio = if before.median > 0.0 { after.median / before.median } else { 1.0 };
-        // Both ways by the same factor.
+        // The same factor in both directions.
         let change = match ratio {
             _ if ratio > 1.0 + threshold => Change::Slower,
             _ if ratio < 1.0 / (1.0 + threshold) => Change::Faster,
@@ -59,24 +59,24 @@ impl Comparison {
         Comparison { name: name.to_string(), before: before.median, after: after.median, threshold, change }
     }
 
-    /// How many times as long it takes.
+    /// The later time divided by the earlier.
     pub fn ratio(&self) -> f64 {
         if self.before > 0.0 { self.after / self.before } else { 1.0 }
     }
 }
 
-/// The times to compare: by the same clock.
+/// The times to compare, both by the same clock.
 fn times<'a>(before: &'a CaseResult, after: &'a CaseResult) -> Option<(&'a Timing, &'a Timing)> {
     let device = before.device.as_ref().zip(after.device.as_ref());
     device.or_else(|| before.wall.as_ref().zip(after.wall.as_ref()))
 }
 
-/// Compares the cases that both reports have figures for. A change counts if it is more than 5 % and more than three times
-/// the spread of both. Reports of different machines are refused.
+/// Compares the cases that were timed in both reports. A change is significant if it exceeds 5 % and three times the
+/// combined spread. Reports of different machines are an error.
 pub fn compare(before: &Report, after: &Report) -> Result<Vec<Comparison>> {
     if let Some(difference) = after.machine.differs(&before.machine) {
-        let message = format!("its times cannot be compared with these: {difference}; measure a baseline here");
-        return Err(Error::value("the baseline", message));
+        let message = format!("was measured on another machine: {difference}; measure a new baseline");
+        return Err(Error::value("baseline", message));
     }
     let pairs = after.cases.iter().filter_map(|case| {
         let earlier = before.cases.iter().find(|earlier| earlier.name == case.name)?;

@@ -1,24 +1,24 @@
-//! What was measured on.
+//! The machine that a measurement was made on.
 
 use crate::session::Session;
 use serde::{Deserialize, Serialize};
 
-/// A device and the machine around it.
+/// A device and its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// The device as asked for.
+    /// The device as requested.
     pub device: String,
-    /// Its name.
+    /// The name of the device.
     pub name: String,
-    /// The GPU's driver and its version; empty on the CPU.
+    /// The GPU driver and its version; empty for the CPU.
     pub driver: String,
-    /// Whether the GPU's launches can be timed by its own clock.
+    /// Whether the GPU supports timestamps.
     pub timestamps: bool,
-    /// Threads the CPU device computes with; on a GPU, what the host has.
+    /// The number of threads that the CPU device uses; for a GPU, the host's number of hardware threads.
     pub threads: usize,
     /// The host's processor.
     pub cpu: String,
-    /// Operating system and architecture.
+    /// The operating system and architecture.
     pub system: String,
 }
 
@@ -40,7 +40,7 @@ impl Machine {
         }
     }
 
-    /// Why times taken on `other` cannot be compared with this machine's; `None` if they can.
+    /// Why times measured on `other` are not comparable with this machine's; `None` if they are.
     pub fn differs(&self, other: &Machine) -> Option<String> {
         let fields = [
             ("device", &self.name, &other.name),
@@ -51,10 +51,10 @@ impl Machine {
         let threads = [self, other].map(|m| m.threads.to_string());
         let mut all = fields.into_iter().chain([("number of threads", &threads[0], &threads[1])]);
         all.find(|(_, a, b)| a != b)
-            .map(|(what, here, there)| format!("the {what} was `{there}`, and here is `{here}`"))
+            .map(|(what, here, there)| format!("the {what} was `{there}`, but is `{here}` here"))
     }
 
-    /// One line for people.
+    /// A description in one line.
     pub fn label(&self) -> String {
         let threads = if self.threads == 1 { "1 thread".to_string() } else { format!("{} threads", self.threads) };
         match self.driver.as_str() {
@@ -64,7 +64,7 @@ impl Machine {
     }
 }
 
-/// The driver of a GPU session, and whether it has a clock.
+/// The driver of a GPU session, and whether it supports timestamps.
 #[cfg(feature = "gpu")]
 fn adapter(session: &Session) -> (String, bool) {
     use crate::device::{Device, GpuChoice};
@@ -85,7 +85,7 @@ fn adapter(_: &Session) -> (String, bool) {
     Default::default()
 }
 
-/// The processor's name where the system tells it.
+/// The name of the processor, if the operating system provides it.
 fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));

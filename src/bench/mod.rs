@@ -1,8 +1,9 @@
-//! Benchmarks: kernels over named shapes and training steps, against what the machine was measured to be capable of.
+//! Benchmarks of kernels with given shapes and of training steps, against the measured roofline of the machine.
 //!
-//! A kernel's result is checked before its time is reported: one that is wrong gets no number. Times are medians of many
-//! samples with their spread, by the device's own clock where it has one and by the host's always. They are set against
-//! the roof: the least time the machine's fused multiply-adds and its memory, both measured first, allow for the work.
+//! The result of a kernel is checked before it is timed: a wrong kernel is not timed. Times are medians of many samples
+//! with their spread, by the host's clock and, where supported, by GPU timestamps. They are compared with the roofline:
+//! the minimum time for the work, given the device's throughput of fused multiply-adds and its memory bandwidth, which
+//! are measured first.
 //!
 //! ```
 //! use wgrad::bench::{Case, Options, run_case, values};
@@ -41,12 +42,12 @@ use crate::error::{Error, Result};
 use crate::session::{Program, Session};
 use serde::{Deserialize, Serialize};
 
-/// How long to measure.
+/// Options that control the measuring time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Options {
-    /// Samples of each time, at least 1. A case whose runs are long gets fewer, but three if that many are asked for.
+    /// The number of samples, at least 1. Slow cases get fewer, but at least three, if that many are requested.
     pub samples: usize,
-    /// Seconds the samples of a case take together, about. A run takes as long as it takes.
+    /// The approximate total time of the samples of a case, in seconds. Long runs may exceed it.
     pub min_time: f64,
 }
 
@@ -56,9 +57,9 @@ impl Default for Options {
     }
 }
 
-/// Checks a case on the session's device, and times it if it is right.
+/// Checks a case on the session's device, and times it if the result is correct.
 ///
-/// A case the device cannot run for want of 16-bit floats, memory or limits is skipped, with the reason.
+/// A case is skipped, with the reason, if the device lacks 16-bit floats or memory, or if the case exceeds a limit.
 pub fn run_case(session: &mut Session, case: &Case, options: Options) -> Result<CaseResult> {
     match measure(session, case, options) {
         Err(Error::Device(reason)) if reason.contains("SHADER_F16") => Ok(CaseResult::skipped(case, &reason)),
@@ -71,7 +72,7 @@ fn measure(session: &mut Session, case: &Case, options: Options) -> Result<CaseR
     let subject = |message: &str| Error::value(format!("case `{}`", case.name), message);
     let prepared = case.prepare(session)?;
     let program = &prepared.program;
-    let plan = session.plan(program).ok_or_else(|| subject("the reference device is not there to be timed"))?;
+    let plan = session.plan(program).ok_or_else(|| subject("the reference device cannot be benchmarked"))?;
     let (launches, flops) = (plan.launch_count(), plan.flops());
     let parity = prepared.check(session, case)?;
     let mut result = CaseResult {
@@ -81,7 +82,9 @@ fn measure(session: &mut Session, case: &Case, options: Options) -> Result<CaseR
         bytes: prepared.bytes,
         // JSON has no infinity.
         worst_error: parity.worst.min(f64::MAX),
-        at: parity.at.map(|(index, got, expected)| format!("element {index} is {got:e}, and should be {expected:e}")),
+        at: parity
+            .at
+            .map(|(index, got, expected)| format!("element {index} is {got:e}, but {expected:e} was expected")),
         wrong: !parity.passed(),
         skipped: None,
         wall: None,
@@ -94,7 +97,7 @@ fn measure(session: &mut Session, case: &Case, options: Options) -> Result<CaseR
     Ok(result)
 }
 
-/// Waits for the runs of a program to end and says how long they took in all.
+/// Runs a program several times, waits for completion, and returns the total seconds.
 fn seconds_of(session: &mut Session, program: &Program, runs: u32) -> Result<f64> {
     let start = std::time::Instant::now();
     session.run_steps(program, &[], runs)?;

@@ -1,4 +1,4 @@
-//! The two kernels that measure a machine: one that only multiplies and adds, one that only moves data.
+//! The two kernels that measure the roofline: fused multiply-adds for the compute peak, `a + b` for the bandwidth.
 
 use crate::cpu::threads::{MOST, split};
 use crate::custom::CustomKernel;
@@ -9,15 +9,15 @@ use crate::shape::TensorType;
 use bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Vectors a thread works on, each of which waits for nothing but itself: enough for the units' latency, few enough for
-/// their registers.
+/// Independent dependency chains per thread: enough to hide the latency of the arithmetic units, few enough to stay in
+/// registers.
 const CHAINS: usize = 12;
-/// Elements of a thread's smallest part: whole chains, however wide the vectors are.
+/// The granularity of a thread's part in elements: whole chains for any SIMD width.
 const UNIT: usize = 16 * CHAINS;
-/// Rounds in one iteration of the shader's loop.
-const ROUNDS_AN_ITERATION: usize = 4;
+/// Rounds per iteration of the shader's loop.
+const ROUNDS_PER_ITERATION: usize = 4;
 
-/// `x ← b − x`, many times over, as fused multiply-adds: after an even number of rounds it is `x` again.
+/// `x ← b − x`, repeated, as fused multiply-adds: after an even number of rounds, the result is `x` again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FusedMultiplyAdd {
     pub(super) threads: usize,
@@ -26,12 +26,12 @@ pub(super) struct FusedMultiplyAdd {
 }
 
 impl FusedMultiplyAdd {
-    /// Elements of its operand.
+    /// The number of elements of the operand.
     pub(super) fn elements(self) -> usize {
         CHAINS * self.threads
     }
     fn rounds(self) -> usize {
-        ROUNDS_AN_ITERATION * self.iterations
+        ROUNDS_PER_ITERATION * self.iterations
     }
 }
 
@@ -43,7 +43,7 @@ impl CustomKernel for FusedMultiplyAdd {
         let wanted = TensorType::new([self.elements()], DType::F32);
         match inputs {
             [x] if *x == wanted => Ok(wanted),
-            _ => Err(format!("takes one operand of type {wanted}")),
+            _ => Err(format!("expects one operand of type {wanted}")),
         }
     }
     fn reference(&self, inputs: &[&RefTensor], _: &TensorType) -> Vec<f64> {
@@ -78,7 +78,7 @@ impl CustomKernel for FusedMultiplyAdd {
     }
 }
 
-/// Threads of a workgroup in both shaders.
+/// The workgroup size of both shaders.
 const WORKGROUP: u64 = 64;
 
 struct Rounds<'a> {
@@ -93,7 +93,7 @@ impl WithSimd for Rounds<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Opaque, so that no round can be worked out beforehand.
+        // Opaque, so that no round can be evaluated at compile time.
         let (a, b) = std::hint::black_box((self.a, self.b));
         let (a, b) = (simd.splat_f32s(a), simd.splat_f32s(b));
         let (x, rest) = S::as_simd_f32s(self.x);
@@ -111,8 +111,8 @@ impl WithSimd for Rounds<'_> {
     }
 }
 
-/// `a + b`, element by element, over dense vectors whose length is a multiple of four: twelve bytes an element and next to
-/// no arithmetic.
+/// `a + b`, elementwise, for contiguous vectors whose length is a multiple of four: twelve bytes and one operation per
+/// element.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Add;
 
@@ -123,7 +123,7 @@ impl CustomKernel for Add {
     fn infer(&self, inputs: &[TensorType]) -> Result<TensorType, String> {
         match inputs {
             [a, b] if a == b && a.dtype == DType::F32 && a.shape.elements().is_multiple_of(4) => Ok(a.clone()),
-            _ => Err("takes two f32 operands of one shape with a multiple of four elements".into()),
+            _ => Err("expects two f32 operands of the same shape with a multiple of four elements".into()),
         }
     }
     fn reference(&self, inputs: &[&RefTensor], _: &TensorType) -> Vec<f64> {
@@ -147,7 +147,7 @@ impl CustomKernel for Add {
     fn host(&self, inputs: &[&[u32]], output: &mut [u32]) -> bool {
         let (a, b): (&[f32], &[f32]) = (cast_slice(inputs[0]), cast_slice(inputs[1]));
         let y: &mut [f32] = cast_slice_mut(output);
-        // An element takes about as long as some operations.
+        // An element costs about as much as eight operations.
         let work = 8 * y.len();
         split(y, 1, MOST, work, &|first, y| {
             let (a, b) = (&a[first..][..y.len()], &b[first..][..y.len()]);

@@ -1,39 +1,39 @@
-//! Samples of a time, and what they come to.
+//! Time measurements and their statistics.
 
 use super::{Options, seconds_of};
 use crate::error::Result;
 use crate::session::{Program, Session};
 use serde::{Deserialize, Serialize};
 
-/// What a run takes, in seconds, over some samples.
+/// Statistics of the time of a run, in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// The middle one.
+    /// The median.
     pub median: f64,
-    /// The least.
+    /// The minimum.
     pub min: f64,
-    /// A tenth took no longer.
+    /// The 10th percentile.
     pub p10: f64,
-    /// A tenth took longer.
+    /// The 90th percentile.
     pub p90: f64,
-    /// The median distance from the median, scaled so that for a normal distribution it is the standard deviation.
+    /// The median absolute deviation, scaled to equal the standard deviation for a normal distribution.
     pub deviation: f64,
-    /// How many samples there are.
+    /// The number of samples.
     pub samples: usize,
-    /// How many runs a sample is the mean of.
+    /// The number of runs per sample; a sample is their mean.
     pub runs: u32,
 }
 
-/// The value below which a part of some sorted values lies, between two of them if need be.
-fn quantile(sorted: &[f64], part: f64) -> f64 {
+/// The quantile at `fraction` of sorted values, linearly interpolated.
+fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
-    let place = part * last as f64;
-    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    low + (high - low) * place.fract()
+    let position = fraction * last as f64;
+    let (low, high) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    low + (high - low) * position.fract()
 }
 
 impl Timing {
-    /// From samples, of which there is one at least, each the mean of `runs` runs.
+    /// The statistics of at least one sample, each the mean of `runs` runs.
     pub fn new(mut seconds: Vec<f64>, runs: u32) -> Self {
         seconds.sort_by(f64::total_cmp);
         let median = quantile(&seconds, 0.5);
@@ -50,18 +50,19 @@ impl Timing {
         }
     }
 
-    /// The deviation as a part of the median.
+    /// The deviation relative to the median.
     pub fn spread(&self) -> f64 {
         if self.median > 0.0 { self.deviation / self.median } else { 0.0 }
     }
 }
 
-/// By the host's clock: from an idle device to an idle device, with as many runs a sample as its share of the time holds.
+/// Measures by the host's clock, from an idle device to an idle device. The number of runs per sample follows from
+/// `min_time`.
 pub(super) fn wall(session: &mut Session, program: &Program, options: Options) -> Result<Timing> {
     let samples = options.samples.max(1);
     let each = options.min_time / samples as f64;
-    // The first run has been made by the check. Two more let the executor learn how many fit into a submission, and the
-    // rest of the warm-up brings caches and clocks to where they will be.
+    // The check was the first run. Two more let the executor determine how many runs to batch into a submission; the
+    // rest of the warm-up brings caches and clock rates to a steady state.
     let mut one = seconds_of(session, program, 2)? / 2.0;
     let mut warm = 2.0 * one;
     while warm < 0.2 * options.min_time {
@@ -85,7 +86,7 @@ fn runs_in(seconds: f64, one: f64) -> u32 {
     if one > 0.0 { (seconds / one).ceil().clamp(1.0, 1e6) as u32 } else { 1 }
 }
 
-/// By the device's clock, if it has one: the launches of a run, added up.
+/// Measures by GPU timestamps, if supported: the sum of the durations of a run's launches.
 pub(super) fn device(
     session: &mut Session,
     program: &Program,
@@ -97,7 +98,7 @@ pub(super) fn device(
     let runs = session.device_times(program, count)?;
     let sums =
         runs.map(|runs| runs.into_iter().map(|launches| launches.iter().flatten().sum::<f64>()).collect::<Vec<f64>>());
-    // A clock that says that nothing took any time is none.
+    // If all durations are zero, the timestamps are useless.
     Ok(sums.filter(|sums| sums.iter().any(|&s| s > 0.0)).map(|sums| Timing::new(sums, 1)))
 }
 

@@ -1,4 +1,4 @@
-//! Training steps, timed.
+//! Timing of training steps.
 
 use super::report::now;
 use super::{Machine, Options, Timing};
@@ -9,60 +9,62 @@ use crate::train::{Config, Trainer};
 use serde::Serialize;
 use std::time::Instant;
 
-/// Epochs that are timed.
+/// The number of timed epochs.
 const EPOCHS: u32 = 5;
 
-/// One batch size.
+/// The measurements of one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BatchSize {
-    /// Samples a step.
+    /// The batch size.
     pub batch: usize,
-    /// Seconds a step, from an idle device to an idle device over many steps.
+    /// Seconds per step, over many steps from an idle device to an idle device.
     pub step: Timing,
-    /// The host's seconds of a step as an epoch pays them: an epoch's full steps encoded and submitted, as many a submission
-    /// as training makes, waits not counted, divided by their number. On the CPU device the host does everything.
+    /// Host seconds per step in an epoch: the time to encode and submit all steps of an epoch, batched into submissions
+    /// as in training and without waiting, divided by their number. `None` for the CPU device, whose host time is the
+    /// whole step.
     pub host: Option<Timing>,
-    /// The host's seconds of a step that is encoded and submitted alone, on an idle device: what the first one pays.
+    /// Host seconds of a step that is encoded and submitted alone on an idle device, like the first step.
     pub host_alone: Option<Timing>,
-    /// The device's seconds of a step: its timestamps around each launch, added up. Only if it has a clock.
+    /// Device seconds per step: the sum of the durations of all launches, from timestamps. `None` without timestamps.
     pub device: Option<Timing>,
-    /// Kernel launches of a step.
+    /// Kernel launches per step.
     pub launches: usize,
-    /// Samples a second.
+    /// Samples per second.
     pub samples_per_second: f64,
-    /// Bytes allocated on the device, the data set included.
+    /// Bytes allocated on the device, including the data set.
     pub allocated_bytes: u64,
-    /// Seconds of drawing parameters, uploading data, and compiling, the evaluation included.
+    /// Seconds of the set-up: initialising parameters, uploading data, and compiling the training and evaluation
+    /// programs.
     pub setup_seconds: f64,
-    /// Seconds from the start of set-up, the data at hand, to the end of the first step.
+    /// Seconds from the start of the set-up, with the data already loaded, to the end of the first step.
     pub first_step_seconds: Option<f64>,
-    /// Seconds of an epoch: all steps, and a pass over the training and the validation set.
+    /// Seconds per epoch: all steps, and an evaluation on the training and the validation set.
     pub epoch: Timing,
 }
 
-/// A network's training, measured.
+/// The measurements of a network's training.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainReport {
-    /// wgrad's version.
+    /// The version of wgrad.
     pub version: String,
-    /// When, in UTC.
+    /// The date and time, in UTC.
     pub date: String,
-    /// On what.
+    /// The device and its host.
     pub machine: Machine,
-    /// The network.
+    /// The name of the network.
     pub network: String,
-    /// Its parameters.
+    /// The number of parameters.
     pub parameters: usize,
-    /// Samples of the training set.
+    /// The number of samples of the training set.
     pub rows: usize,
-    /// The batch sizes, in the order asked for.
+    /// The batch sizes, in the requested order.
     pub batch_sizes: Vec<BatchSize>,
 }
 
-/// Measures the training of `config`'s network at each of `batches`.
+/// Measures the training of the network of `config` with each batch size of `batches`.
 ///
-/// Each size gets a fresh trainer, which trains for five epochs (fewer if they are long) and then makes steps. `progress` is
-/// called with each batch size before it is measured.
+/// Each size gets a new trainer, which trains for five epochs (fewer if they are long) and then runs single steps.
+/// `progress` is called with each batch size before it is measured.
 pub fn train(
     config: &Config,
     data: &Dataset,
@@ -80,7 +82,7 @@ pub fn train(
         parameters = trainer.model().parameter_count();
         batch_sizes.push(measure(&mut trainer, batch, options)?);
     }
-    let machine = machine.ok_or_else(|| Error::config("batch-sizes", "at least one is needed"))?;
+    let machine = machine.ok_or_else(|| Error::config("batch-sizes", "at least one is required"))?;
     Ok(TrainReport {
         version: env!("CARGO_PKG_VERSION").to_string(),
         date: now(),
@@ -95,9 +97,9 @@ pub fn train(
 fn measure(trainer: &mut Trainer, batch: usize, options: Options) -> Result<BatchSize> {
     let launches = trainer.plan().map(crate::plan::Plan::launch_count);
     let Some(launches) = launches else {
-        return Err(Error::config("device", "the reference is not there to be timed; use cpu or gpu"));
+        return Err(Error::config("device", "the reference device cannot be benchmarked; use cpu or gpu"));
     };
-    // The first epoch warms everything up.
+    // The first epoch is the warm-up.
     let mut epochs = vec![trainer.epoch()?.seconds];
     let mut total = 0.0;
     while (epochs.len() as u32) < EPOCHS && total < 2.0 * options.min_time {
@@ -159,7 +161,7 @@ fn measure(trainer: &mut Trainer, batch: usize, options: Options) -> Result<Batc
     })
 }
 
-/// What some steps cost the host, from an idle device on.
+/// The host seconds of some steps, starting with an idle device.
 fn host_seconds(trainer: &mut Trainer, steps: u32) -> Result<f64> {
     let session = trainer.session();
     session.finish()?;

@@ -1,7 +1,7 @@
-//! `wgrad train --detect-anomaly`: which operation of which step made the first NaN or infinity.
+//! `wgrad train --detect-anomaly`: finds the step and the operation that produced the first NaN or infinity.
 //!
-//! Steps are deterministic, so nothing is watched while an epoch runs: if its end is not finite, it is run again, step by
-//! step, and the step that does it node by node.
+//! Steps are deterministic, so nothing is checked during an epoch. If the state after it is not finite, the epoch runs
+//! again step by step, and the first bad step again node by node.
 
 use super::check_model::values;
 use wgrad::train::{EpochRecord, Trainer};
@@ -14,7 +14,7 @@ fn is_finite(state: &State) -> bool {
     state.iter().all(|(_, value)| anomaly::is_finite(value))
 }
 
-/// An epoch, with an error that tells of the first anomaly if there is one.
+/// Runs an epoch. Returns an error that describes the first anomaly, if any.
 pub(super) fn epoch(trainer: &mut Trainer) -> Result<EpochRecord, Error> {
     let (number, before) = (trainer.epochs_done(), trainer.state()?);
     let result = trainer.epoch();
@@ -39,11 +39,11 @@ pub(super) fn epoch(trainer: &mut Trainer) -> Result<EpochRecord, Error> {
         }
         state = after;
     }
-    // Training is finite, and the evaluation after it is not.
+    // Every step is finite, but the evaluation after them is not.
     result
 }
 
-/// What made a step that starts from `state` end badly.
+/// Describes the first anomaly of the step that starts from `state`.
 fn locate(trainer: &mut Trainer, state: State, step: u32) -> Result<String, Error> {
     for (variable, value) in &state {
         trainer.session().write(variable, value)?;
@@ -54,11 +54,13 @@ fn locate(trainer: &mut Trainer, state: State, step: u32) -> Result<String, Erro
     (trial.step, trial.seed) = (step, trainer.session().seed());
     let place = format!("epoch {}, step {step}", step / trainer.steps_per_epoch() + 1);
     Ok(match anomaly::find(&trial, trainer.session())? {
-        Some(found) => format!("{place}: the first value that is not finite\n{found}"),
+        Some(found) => format!("{place}: first NaN or infinity\n{found}"),
         None => {
             let leaf = trial.variables.iter().find(|(_, value)| !anomaly::is_finite(value));
             let name = leaf.map_or("a constant", |(variable, _)| variable.name());
-            format!("{place}: no operation makes a NaN or an infinity of finite values; `{name}` is not finite itself")
+            format!(
+                "{place}: no operation produces NaN or infinity from finite operands, but `{name}` itself is not finite"
+            )
         }
     })
 }

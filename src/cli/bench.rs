@@ -1,4 +1,4 @@
-//! `wgrad bench`: how fast kernels and training steps are, after a check that they are right.
+//! `wgrad bench`: measures kernels, after checking their results, and training steps.
 
 use super::DeviceArg;
 use super::open::GpuArgs;
@@ -13,20 +13,20 @@ use wgrad::passes::Passes;
 use wgrad::train::Config;
 use wgrad::{Error, Session};
 
-/// Measure kernels, or training steps, against what the machine is capable of
+/// Benchmark kernels, or training steps, against the machine's roofline
 ///
-/// First the device's rate of fused multiply-adds and its bandwidth are measured: the roof. Then each case is checked
-/// against the f64 reference, and if it is right, timed. A case that is wrong gets no number. A figure is the median of
-/// many samples, by the device's own clock where it has one; ± is the spread (a standard deviation, from the median distance
-/// to the median). `% roof` is the least time that the roof allows as a part of the time taken; error is the largest found,
-/// in units of what is allowed. The roof is that of f32, also for f16. Above 100 % of it: the roof was measured while something
-/// else ran, or the data are in a nearer cache than the one measured.
+/// First the roofline is measured: the device's throughput of fused multiply-adds and its memory bandwidth. Then each
+/// case is checked against the f64 reference and, if correct, timed. A wrong case is not timed. Times are medians of
+/// many samples, from GPU timestamps if the device supports them; ± is the relative standard deviation (estimated from
+/// the median absolute deviation). `% roof` is the roofline's minimum time divided by the measured time. `error` is the
+/// largest error in units of its bound. The roofline is that of f32, also for f16. A value above 100 % means that the
+/// roofline was measured while the machine was busy, or that the data fit in a faster cache than the one measured.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
     command: Option<BenchCommand>,
-    /// Measure only cases whose name contains one of these; --list shows the names
+    /// Measure only cases whose name contains one of these; --list prints the names
     #[arg(value_name = "PATTERN")]
     patterns: Vec<String>,
     #[command(flatten)]
@@ -35,18 +35,18 @@ pub(super) struct BenchArgs {
     gpu: GpuArgs,
     #[command(flatten)]
     time: TimeArgs,
-    /// Write every figure to a file, with the device, driver, date and method
+    /// Write all results as JSON to a file, with the device, driver, date and method
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Compare with an earlier --json file of the same machine; exit with 1 if a case has become slower
+    /// Compare with an earlier --json file of the same machine; exit with code 1 if a case is slower
     ///
-    /// A change counts if it is more than 5 % and more than three times the spread of both measurements together.
+    /// A change is significant if it exceeds 5 % and three times the combined standard deviation of both measurements.
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// Draw the cases under the roof
+    /// Write a roofline plot of the cases
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
-    /// Print the names of the cases instead
+    /// Only print the names of the cases
     #[arg(long)]
     list: bool,
 }
@@ -56,13 +56,13 @@ enum BenchCommand {
     Train(TrainArgs),
 }
 
-/// How long to measure.
+/// Options that control the measuring time.
 #[derive(Debug, Args)]
 struct TimeArgs {
-    /// Samples of each time; a case whose runs are long gets fewer
+    /// The number of samples per case; slow cases get fewer
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     samples: u32,
-    /// Seconds that the samples of a case take together, about
+    /// The approximate total time of the samples of a case, in seconds
     #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = seconds, allow_negative_numbers = true)]
     min_time: f64,
 }
@@ -78,14 +78,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     parsed.ok_or_else(|| "must be a number of seconds from 0 to 3600".to_string())
 }
 
-/// The cases whose names contain one of the patterns; all, without patterns.
+/// The cases whose names contain one of the patterns; all cases if there are no patterns.
 pub(super) fn chosen(patterns: &[String]) -> Result<Vec<Case>, Error> {
     let mut cases = bench::all();
     for pattern in patterns {
         if !cases.iter().any(|case| case.name.contains(pattern.as_str())) {
             let groups = listed(cases.iter().map(Case::group));
-            let message = format!("no case's name contains `{pattern}`; the kernels are {groups}");
-            return Err(Error::config("PATTERN", format!("{message}; --list shows every name")));
+            let message = format!("no case name contains `{pattern}`; the kernels are {groups}");
+            return Err(Error::config("PATTERN", format!("{message}; --list prints all names")));
         }
     }
     cases.retain(|case| patterns.is_empty() || patterns.iter().any(|p| case.name.contains(p.as_str())));
@@ -107,18 +107,18 @@ impl BenchArgs {
         if let (Some(before), Some(path)) = (&baseline, &self.baseline)
             && let Some(difference) = machine.differs(&before.machine)
         {
-            let message = format!("was measured on another machine: {difference}; measure a baseline here");
+            let message = format!("was measured on another machine: {difference}; measure a new baseline");
             return Err(Error::file(path, message).into());
         }
         let options = self.time.options();
-        note("measuring the roof");
+        note("measuring the roofline");
         let roof = Roof::measure(&self.device.device, options)?;
         let mut report = Report::new(machine, options, roof);
         let width = cases.iter().map(|case| case.name.len()).max().unwrap_or(0);
         print(heading(&report, width))?;
         for (index, case) in cases.iter().enumerate() {
             note(format_args!("{}/{}  {}", index + 1, cases.len(), case.name));
-            // A session of its own: what a case allocates is free afterwards.
+            // A new session for each case, so that its memory is freed afterwards.
             let result = bench::run_case(&mut self.open()?, case, options)?;
             print(line(&result, &report.roof, width))?;
             report.cases.push(result);
@@ -129,7 +129,7 @@ impl BenchArgs {
     fn open(&self) -> Result<Session, Error> {
         let session = self.gpu.open(&self.device.device, Passes::all())?;
         if self.device.device == wgrad::Device::reference() {
-            return Err(Error::config("device", "the reference is not there to be timed; use cpu or gpu"));
+            return Err(Error::config("device", "the reference device cannot be benchmarked; use cpu or gpu"));
         }
         Ok(session)
     }
@@ -140,8 +140,8 @@ impl BenchArgs {
             atomic_write(path, |file| writeln!(file, "{text}"))?;
         }
         if let Some(path) = &self.plot {
-            let picture = roofline::svg(report);
-            atomic_write(path, |file| file.write_all(picture.as_bytes()))?;
+            let svg = roofline::svg(report);
+            atomic_write(path, |file| file.write_all(svg.as_bytes()))?;
         }
         let mut failures = Vec::new();
         let wrong: Vec<&str> = report.cases.iter().filter(|c| c.wrong).map(|c| c.name.as_str()).collect();
@@ -161,7 +161,7 @@ impl BenchArgs {
     }
 }
 
-/// 1.23 ms, 45.6 µs: three digits.
+/// A time with three digits: 1.23 ms, 45.6 µs.
 fn time(seconds: f64) -> String {
     let (value, unit) = match seconds {
         s if s >= 1.0 => (s, "s"),
@@ -172,7 +172,7 @@ fn time(seconds: f64) -> String {
     format!("{} {unit}", digits(value))
 }
 
-/// 1.23, 12.3, 123, 1234.
+/// A number with at least three digits: 1.23, 12.3, 123, 1234.
 fn digits(value: f64) -> String {
     let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
     format!("{value:.decimals$}")
@@ -189,10 +189,11 @@ fn rate(per_second: f64) -> String {
 fn heading(report: &Report, width: usize) -> String {
     let streams = report.roof.streams.iter().map(|s| format!("{} of {}", rate(s.bytes_per_second), bytes(s.bytes)));
     let clock =
-        if report.machine.timestamps { "the device's clock, and the host's (wall)" } else { "the host's clock" };
+        if report.machine.timestamps { "GPU timestamps, and the host's clock (wall)" } else { "the host's clock" };
     let Options { samples, min_time } = report.options;
     format!(
-        "device  {}\nroof    {} GFLOP/s (f32 multiply-adds); GB/s (a + b): {}\ntimes   medians by {clock}; {samples} samples in \
+        "device  {}\nroof    {} GFLOP/s (f32 fused multiply-adds); GB/s (a + b): {}\n\
+         times   medians, by {clock}; {samples} samples in \
          about {min_time} s\n\n{:<width$} {:>9} {:>7} {:>9} {:>9} {:>8} {:>7} {:>7} {:>6}",
         report.machine.label(),
         rate(report.roof.flops_per_second),
@@ -216,7 +217,7 @@ fn line(result: &CaseResult, roof: &Roof, width: usize) -> String {
     }
     let (Some(timing), Some(wall)) = (result.time(), &result.wall) else {
         let at = result.at.as_deref().unwrap_or_default();
-        return format!("{name:<width$} WRONG: the error is {:.3e} times what is allowed: {at}", result.worst_error);
+        return format!("{name:<width$} WRONG: error {:.3e}, in units of its bound: {at}", result.worst_error);
     };
     let flops =
         if result.flops == 0 { "-".to_string() } else { result.flops_per_second().map(rate).unwrap_or_default() };
@@ -233,12 +234,12 @@ fn line(result: &CaseResult, roof: &Roof, width: usize) -> String {
 }
 
 fn verdict(before: &Report, comparisons: &[Comparison]) -> String {
-    let mut out = format!("\nagainst the baseline of {} (wgrad {})\n", before.date, before.version);
+    let mut out = format!("\ncompared with the baseline of {} (wgrad {})\n", before.date, before.version);
     let width = comparisons.iter().map(|c| c.name.len()).max().unwrap_or(0);
     for c in comparisons {
         let _ = writeln!(
             out,
-            "{:<width$} {:<6} {:>9} -> {:>9}  {:.2} times as long; beyond {:.0} % counts",
+            "{:<width$} {:<6} {:>9} -> {:>9}  {:.2} times the baseline; threshold {:.0} %",
             c.name,
             c.change.name(),
             time(c.before),
@@ -248,27 +249,27 @@ fn verdict(before: &Report, comparisons: &[Comparison]) -> String {
         );
     }
     if comparisons.is_empty() {
-        out.push_str("no case has a figure in both\n");
+        out.push_str("no case was timed in both\n");
     }
     out.truncate(out.trim_end().len());
     out
 }
 
-/// Measure training steps
+/// Benchmark training steps
 ///
-/// For each batch size: a step's time over many steps, its launches, the host's part (encoding and submitting) and the
-/// device's, samples a second, the time of an epoch with its evaluation, the set-up, and the time to the end of the first
-/// step.
+/// For each batch size: the time per step, the kernel launches per step, the host time (command encoding and
+/// submission) and the device time, samples per second, the time of an epoch with evaluation, the set-up time, and the
+/// time to the end of the first step.
 #[derive(Debug, Args)]
 struct TrainArgs {
-    /// A preset (cnn, mlp, logistic) or a .toml file of settings
+    /// A preset (cnn, mlp, logistic) or a .toml settings file
     #[arg(value_name = "PRESET|FILE.toml", default_value = "cnn")]
     settings: String,
     #[command(flatten)]
     device: DeviceArg,
     #[command(flatten)]
     time: TimeArgs,
-    /// Samples a step, one size after the other [default: the settings', a quarter, a half, and twice of it]
+    /// The batch sizes to measure [default: the settings' batch size, and a quarter, a half and twice of it]
     #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
     batch_sizes: Vec<usize>,
     /// Print one JSON document instead of text
@@ -289,16 +290,18 @@ impl TrainArgs {
             sizes = of.into_iter().filter(|size| (1..=rows).contains(size)).collect();
         }
         if let Some(size) = sizes.iter().find(|size| !(1..=rows).contains(*size)) {
-            let message = format!("{size} is no batch of a training set of {rows} samples; use 1 to {rows}");
+            let message =
+                format!("the batch size {size} is out of range for a training set of {rows} samples; use 1 to {rows}");
             return Err(Error::config("batch-sizes", message).into());
         }
-        let progress = |batch: usize| note(format_args!("{} at batch {batch}", config.name));
+        let progress = |batch: usize| note(format_args!("{} with batch size {batch}", config.name));
         let report = bench::train(&config, &data, &self.device.device, &sizes, self.time.options(), progress)?;
         if self.json {
             return super::output::print_json(&report);
         }
         let mut out = format!(
-            "network {}, {} parameters, {} training samples\ndevice  {}\n\n{:>6} {:>10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11} {:>10} {:>9} {:>10} {:>9}\n",
+            "network {}, {} parameters, {} training samples\ndevice  {}\n\n\
+             {:>6} {:>10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11} {:>10} {:>9} {:>10} {:>9}\n",
             report.network,
             grouped(report.parameters as u64),
             grouped(report.rows as u64),
@@ -322,10 +325,10 @@ impl TrainArgs {
             let _ = writeln!(out, "{}", batch_line(size));
         }
         out.push_str(
-            "\nAn epoch is all steps and a pass over the training and the validation set. The host's part of a step is to\n\
-             encode and submit it, many steps a submission as in an epoch, and of that what a launch takes; alone: a step\n\
-             in a submission of its own. The device's part is what its own clock says of each launch, added up. First step:\n\
-             from the start of set-up to its end.",
+            "\nepoch: all training steps, and an evaluation on the training and the validation set.\n\
+             host: the host time to encode and submit a step, many steps per submission; then the same per launch.\n\
+             alone: the host time of a step submitted alone. device: the total duration of the launches.\n\
+             first step: from the start of the set-up to the end of the first step.",
         );
         print(out)
     }

@@ -1,4 +1,4 @@
-//! `wgrad check --model`: a training step on a device, and the first operation of it that is wrong.
+//! `wgrad check --model`: checks a training step on a device and finds the first wrong operation.
 
 use super::open::GpuArgs;
 use super::output::{Failure, Outcome, grouped, note, print};
@@ -8,23 +8,23 @@ use wgrad::train::{Config, Trainer};
 use wgrad::verify::{Trial, divergence};
 use wgrad::{Array, Device, Error, Session, Variable};
 
-/// What to look at.
+/// The settings of the check.
 #[derive(Debug)]
 pub(super) struct ModelCheck<'a> {
-    /// A preset or a file of settings.
+    /// A preset or a settings file.
     pub(super) settings: &'a str,
-    /// The step to look at; those before it are made on the CPU.
+    /// The step to check; those before it run on the CPU.
     pub(super) step: u32,
     pub(super) against: &'a Device,
     pub(super) device: &'a Device,
     pub(super) gpu: &'a GpuArgs,
-    /// In place of the settings'.
+    /// Overrides the seed of the settings.
     pub(super) seed: Option<u32>,
     pub(super) bundles: Option<&'a Path>,
     pub(super) json: Option<&'a Path>,
 }
 
-/// The values of everything a graph reads, in a trainer's session.
+/// The values, in a trainer's session, of all variables of a graph.
 pub(super) fn values(trainer: &mut Trainer, graph: &wgrad::Graph) -> Result<Vec<(Variable, Array)>, Error> {
     let read = |v: Variable| Ok((v.clone(), trainer.session().read(&v)?));
     graph.variables().into_iter().map(read).collect()
@@ -37,7 +37,7 @@ impl ModelCheck<'_> {
         config.check()?;
         let data = config.data.load()?;
         config.check_data(&data)?;
-        // Opened before the work, so that a device that is not there is known at once.
+        // Opened first, so that a missing device is reported at once.
         let name = self.gpu.open(self.device, wgrad::passes::Passes::all())?.device_name();
         let mut trainer = Trainer::new(&config, &data, Device::cpu())?;
         note(format_args!("step {} of {} on {name}", self.step, config.name));
@@ -63,23 +63,29 @@ impl ModelCheck<'_> {
         };
         let nodes = grouped(graph.nodes().len() as u64);
         print(format_args!(
-            "step {} of {} ({nodes} nodes) on {name}, against {against}\nerror {} of what is allowed, at `{}`; {} of {} elements \
-             have a bound",
+            "step {} of {} ({nodes} nodes) on {name}, against {against}\n\
+             error {}, in units of its bound, at `{}`; {} of {} elements \
+             compared",
             self.step,
             config.name,
-            if search.worst >= f64::MAX { "not a number".to_string() } else { format!("{:.3}", search.worst) },
+            if search.worst >= f64::MAX { "infinite".to_string() } else { format!("{:.3}", search.worst) },
             search.value,
             grouped(search.compared as u64),
             grouped(search.elements as u64),
         ))?;
-        let Some(found) = &search.divergence else { return print("no divergence: every parameter is right") };
+        let Some(found) = &search.divergence else {
+            return print("no divergence: all updates are within their error bounds");
+        };
         let mut out = format!("\nfirst divergence:\n{found}\n");
         match (self.bundles, &found.bundle) {
             (Some(folder), Some(bundle)) => {
                 let saved = bundle.save_in(folder)?;
-                out.push_str(&format!("saved: {0}\nagain: wgrad check --replay {0} --device DEVICE", saved.display()));
+                out.push_str(&format!(
+                    "saved to: {0}\nreplay: wgrad check --replay {0} --device DEVICE",
+                    saved.display()
+                ));
             }
-            (None, Some(_)) => out.push_str("--bundle DIR saves it, to be run again elsewhere"),
+            (None, Some(_)) => out.push_str("use --bundle DIR to save it for a replay elsewhere"),
             _ => {}
         }
         Err(Failure::Check(out))

@@ -1,4 +1,4 @@
-//! `wgrad dataset`: data sets as `.npy` files.
+//! `wgrad dataset`: writes data sets as `.npy` files.
 
 use super::output::{Outcome, print, print_json};
 use clap::{Args, Subcommand};
@@ -12,52 +12,52 @@ pub(super) enum DatasetCommand {
     Mnist1d(Mnist1dArgs),
 }
 
-/// Generate MNIST-1D, equal to the published data set's generator
+/// Generate MNIST-1D, with the same samples as the published generator
 ///
-/// Writes x_train.npy (float64, samples × length) and y_train.npy (int64), and the same for val and test where the
-/// preset has them. `wgrad train --data DIR` reads the folder. Defaults are those of the `mnist1d` Python package.
+/// Writes x_train.npy (float64, samples × length) and y_train.npy (int64), and the same for the preset's val and test
+/// splits. `wgrad train --data DIR` reads the folder. Defaults are those of the `mnist1d` Python package.
 #[derive(Debug, Args)]
 pub(super) struct Mnist1dArgs {
-    /// The folder to write to; made if missing
+    /// The folder to write to; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Which split: paper (5,000 samples: 80 % train, 20 % test) or udl (10,000: 40 % train, 20 % val, 20 % test)
+    /// The preset: paper (5,000 samples: 80 % train, 20 % test) or udl (10,000: 40 % train, 20 % val, 20 % test)
     #[arg(long, default_value = "paper", value_parser = preset)]
     preset: Mnist1dPreset,
     /// The seed of NumPy's legacy generator, 0 to 4294967295 [default: 42]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// How many samples, at least 10; rounded down to a multiple of 10 [default: 5000, or 10000 for udl]
+    /// The number of samples, at least 10; rounded down to a multiple of 10 [default: 5000, or 10000 for udl]
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// The part of the samples that is for training, 0 to 1; preset paper only [default: 0.8]
+    /// The fraction of samples for training, 0 to 1; preset paper only [default: 0.8]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     train_split: Option<f64>,
-    /// With the largest padding, the signal's length before resampling, in points [default: 12]
+    /// The signal's length before resampling, less the largest padding, in points [default: 12]
     #[arg(long, value_name = "N")]
     template_len: Option<usize>,
-    /// The fewest and the most zeros appended to a template, in points [default: 36 60]
+    /// The minimum and maximum number of zeros appended to a template, in points [default: 36 60]
     #[arg(long, num_args = 2, value_names = ["LO", "HI"])]
     padding: Option<Vec<usize>>,
-    /// Amplitudes vary by a factor within 1 ± half of this [default: 0.4]
+    /// Amplitudes are scaled by a random factor within 1 ± half of this [default: 0.4]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     scale_coeff: Option<f64>,
-    /// Signals are rotated by 0 to N - 1 points [default: 48]
+    /// Signals are circularly shifted by 0 to N - 1 points [default: 48]
     #[arg(long, value_name = "N")]
     max_translation: Option<usize>,
-    /// The scale of the smoothed noise around the digit [default: 0.25]
+    /// The scale of the smoothed (correlated) noise around the digit [default: 0.25]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     corr_noise_scale: Option<f64>,
-    /// The scale of the white noise added everywhere [default: 0.02]
+    /// The scale of the white noise added to the whole signal [default: 0.02]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     iid_noise_scale: Option<f64>,
     /// The scale of the random linear ramp [default: 0.75]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     shear_scale: Option<f64>,
-    /// Put the points in a random order, the same for all samples
+    /// Permute the points randomly, in the same order for all samples
     #[arg(long)]
     shuffle_seq: bool,
-    /// The length of a finished signal, in points [default: 40]
+    /// The length of the final signal, in points [default: 40]
     #[arg(long, value_name = "N")]
     final_seq_length: Option<usize>,
     /// Print one JSON document instead of text
@@ -66,10 +66,10 @@ pub(super) struct Mnist1dArgs {
 }
 
 fn preset(name: &str) -> Result<Mnist1dPreset, String> {
-    name.parse().map_err(|_| "there are paper and udl".to_string())
+    name.parse().map_err(|_| "must be paper or udl".to_string())
 }
 
-/// What was written, and from what settings.
+/// The files written, and the settings they were generated from.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     out: &'a Path,
@@ -117,7 +117,7 @@ impl Mnist1dArgs {
     fn run(&self) -> Outcome {
         let config = self.resolve();
         let mut files: Vec<Written> = Vec::new();
-        // Samples and labels alternate; the labels are the cheap way to the number of rows.
+        // Samples and labels alternate; reading the labels is the cheap way to get the number of rows.
         for pair in write_mnist1d(&config, self.preset, &self.out)?.chunks_exact(2) {
             let rows = npy::read(&pair[1])?.values.len();
             let shape = vec![rows, config.final_seq_length];

@@ -1,4 +1,4 @@
-//! `wgrad devices`: what can run here.
+//! `wgrad devices`: the available devices.
 
 use super::output::{Outcome, print, print_json};
 use clap::Args;
@@ -6,10 +6,10 @@ use serde::Serialize;
 use std::fmt::Write;
 use wgrad::{Device, Session};
 
-/// List the devices that can run here, with their limits and features
+/// List the available devices, with their limits and features
 ///
-/// The first column is what `--device` takes. There may be no GPU; that is not an error. A GPU that is reachable
-/// through two APIs (Vulkan and GL, say) is listed once for each.
+/// The first column is the value for `--device`. It is not an error if there is no GPU. A GPU available through two
+/// APIs (such as Vulkan and GL) is listed once for each.
 #[derive(Debug, Args)]
 pub(super) struct DevicesArgs {
     /// Print one JSON document instead of text
@@ -17,20 +17,20 @@ pub(super) struct DevicesArgs {
     json: bool,
 }
 
-/// A device as listed.
+/// An entry of the list.
 #[derive(Debug, Serialize)]
 struct Listed {
-    /// What `--device` takes.
+    /// The value for `--device`.
     device: String,
-    /// Its name, for people.
+    /// The name of the device.
     name: String,
-    /// What it is.
+    /// The kind of device.
     kind: String,
-    /// Limits and features, where it is an adapter.
+    /// The limits and features of a GPU adapter.
     #[cfg(feature = "gpu")]
     #[serde(skip_serializing_if = "Option::is_none")]
     adapter: Option<wgrad::gpu::AdapterInfo>,
-    /// The same for people.
+    /// The limits and features as text.
     #[serde(skip)]
     details: Vec<String>,
 }
@@ -51,16 +51,16 @@ impl DevicesArgs {
             }
         }
         if devices.iter().all(|d| !d.device.starts_with("gpu")) {
-            out.push_str("no GPU: there is none, its driver is missing, or this build has no GPU support\n");
+            out.push_str("no GPU found: there is none, its driver is missing, or this build has no GPU support\n");
         }
         print(out.trim_end())
     }
 }
 
-/// The devices that are everywhere.
+/// The devices available on every machine.
 fn hosts() -> Outcome<Vec<Listed>> {
     let mut devices = Vec::new();
-    for (device, kind) in [(Device::cpu(), "CPU"), (Device::reference(), "for checking")] {
+    for (device, kind) in [(Device::cpu(), "CPU"), (Device::reference(), "for verification")] {
         devices.push(Listed {
             device: device.to_string(),
             name: Session::new(device.clone())?.device_name(),
@@ -96,21 +96,21 @@ fn listed(info: wgrad::gpu::AdapterInfo) -> Listed {
         [low, high] if low == high => format!("subgroups of {low}"),
         [low, high] => format!("subgroups of {low} to {high}"),
     };
-    let yes = |has: bool, what: &str| if has { what.to_string() } else { format!("no {what}") };
-    let features = [subgroups, yes(info.f16, "f16"), yes(info.timestamps, "timestamps")];
+    let support = |has: bool, what: &str| if has { what.to_string() } else { format!("no {what}") };
+    let features = [subgroups, support(info.f16, "f16"), support(info.timestamps, "timestamps")];
     let driver = [info.driver.as_str(), info.driver_info.as_str()];
     let driver: Vec<&str> = driver.into_iter().filter(|part| !part.is_empty()).collect();
     let details = vec![
         format!("driver      {}", if driver.is_empty() { "unknown".into() } else { driver.join(", ") }),
         format!("features    {}", features.join(", ")),
         format!(
-            "buffers     {} each, {} a binding, {} a shader",
+            "buffers     {} each, {} per binding, {} per shader",
             bytes(info.max_buffer_bytes),
             bytes(info.max_binding_bytes),
             info.max_storage_buffers
         ),
         format!(
-            "workgroups  {} threads, {} of memory, {} a dimension",
+            "workgroups  {} threads, {} of memory, {} per dimension",
             info.max_workgroup_threads,
             bytes(info.max_workgroup_memory.into()),
             info.max_workgroups

@@ -1,4 +1,4 @@
-//! `wgrad doctor`: how a device computes, beside what WGSL promises.
+//! `wgrad doctor`: tests a device's arithmetic against WGSL's guarantees.
 
 use super::DeviceArg;
 use super::output::{Failure, Outcome, note, print};
@@ -8,26 +8,26 @@ use wgrad::Error;
 use wgrad::data::atomic_write;
 use wgrad::doctor::{Finding, Report, Verdict, examine};
 
-/// Examine how a device computes, and set it beside what WGSL promises
+/// Test the arithmetic of a device and its driver, and compare it with WGSL's guarantees
 ///
-/// Rounding, contraction, denormal numbers, the error of functions, NaN and infinity, conversions, 16-bit floats, subgroups,
-/// barriers, atomics, accesses out of bounds, long loops, clocks, costs and rates. Each line says what was found, what WGSL
-/// promises, and whether that is kept. It informs: exit code 2 only if an examination could not run.
+/// Rounding, contraction, denormals, the error of functions, NaN and infinity, conversions, 16-bit floats, subgroups,
+/// barriers, atomics, out-of-bounds accesses, long loops, timestamps, launch overheads and throughput. Each line shows
+/// the result, what WGSL guarantees, and whether the result conforms. The exit code is 2 only if a test could not run.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     device: DeviceArg,
-    /// Write everything as JSON to a file besides, or with `-` to stdout instead
+    /// Also write the report as JSON to a file; with `-`, print JSON to stdout instead of text
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
-    /// Exit with 1 if something is outside WGSL's promise
+    /// Exit with code 1 if a result does not conform to WGSL
     #[arg(long)]
     strict: bool,
 }
 
 impl DoctorArgs {
     pub(super) fn run(&self) -> Outcome {
-        let report = examine(&self.device.device, |subject| note(format_args!("examining: {subject}")))?;
+        let report = examine(&self.device.device, |subject| note(format_args!("testing: {subject}")))?;
         match &self.json {
             Some(path) if path == Path::new("-") => print(report.to_json()?)?,
             Some(path) => {
@@ -40,7 +40,7 @@ impl DoctorArgs {
         self.verdict(&report)
     }
 
-    /// What the exit code says of a report.
+    /// The exit status for a report.
     fn verdict(&self, report: &Report) -> Outcome {
         let names = |verdict| {
             let named = report.with(verdict).map(|f: &Finding| format!("{}: {}", f.subject, f.property));
@@ -48,10 +48,10 @@ impl DoctorArgs {
         };
         let (failed, outside) = (names(Verdict::NotRun), names(Verdict::Outside));
         if !failed.is_empty() {
-            return Err(Error::Device(format!("could not be examined: {failed}")).into());
+            return Err(Error::Device(format!("could not be tested: {failed}")).into());
         }
         if self.strict && !outside.is_empty() {
-            return Err(Failure::Check(format!("outside WGSL's promise: {outside}")));
+            return Err(Failure::Check(format!("does not conform to WGSL: {outside}")));
         }
         Ok(())
     }
@@ -68,12 +68,14 @@ mod tests {
         args: DoctorArgs,
     }
 
-    /// A report of one finding, as another program might have written it.
+    /// A report with one finding.
     fn report(verdict: &str) -> Report {
         let value = serde_json::json!({
             "schema": 1, "version": "0", "date": "", "adapter": {}, "specification": "", "roof": null,
-            "machine": { "device": "gpu", "name": "", "driver": "", "timestamps": false, "threads": 1, "cpu": "", "system": "" },
-            "findings": [{ "subject": "loops", "property": "a loop", "found": "", "promise": "", "section": "", "verdict": verdict }],
+            "machine": { "device": "gpu", "name": "", "driver": "", "timestamps": false,
+                "threads": 1, "cpu": "", "system": "" },
+            "findings": [{ "subject": "loops", "property": "a loop", "found": "", "promise": "",
+                "section": "", "verdict": verdict }],
         });
         serde_json::from_value(value).unwrap()
     }

@@ -1,4 +1,4 @@
-//! `wgrad eval`: a finished run's loss, accuracy and confusion matrix.
+//! `wgrad eval`: the loss, accuracy and confusion matrix of a run.
 
 use super::DeviceArg;
 use super::output::{Outcome, grouped, number, print, print_json};
@@ -10,20 +10,20 @@ use wgrad::Error;
 use wgrad::data::{Dataset, Split, load_folder};
 use wgrad::train::Run;
 
-/// Past this many classes the matrix does not fit a screen; `--json` has it.
+/// The maximum number of classes for which the matrix is printed.
 const WIDEST_MATRIX: usize = 32;
 
-/// Evaluate a finished run: loss, accuracy and confusion matrix
+/// Evaluate a run: loss, accuracy and confusion matrix
 ///
-/// Uses the run's own data unless --data names others. Accuracy and error are in per cent.
+/// Uses the data set of the run unless --data is given. Accuracy and error are in per cent.
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
-    /// The run's folder, e.g. runs/cnn-1
+    /// The run folder, e.g. runs/cnn-1
     run: PathBuf,
-    /// A folder of .npy files (x_train.npy, y_train.npy, …) to evaluate on [default: the run's data]
+    /// A folder of .npy files (x_train.npy, y_train.npy, …) to evaluate on [default: the data set of the run]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Which samples [default: test if there are any, else val, else train]
+    /// The split to evaluate [default: the first that exists of test, val, train]
     #[arg(long, value_enum)]
     split: Option<SplitName>,
     #[command(flatten)]
@@ -40,7 +40,7 @@ enum SplitName {
     Train,
 }
 
-/// What an evaluation finds.
+/// The result of an evaluation.
 #[derive(Debug, Serialize)]
 struct Report {
     run: PathBuf,
@@ -48,7 +48,7 @@ struct Report {
     split: &'static str,
     rows: usize,
     loss: f64,
-    /// In per cent, as `error`.
+    /// In per cent, like `error`.
     accuracy: f64,
     error: f64,
     /// `confusion[label][prediction]`.
@@ -66,10 +66,10 @@ impl EvalArgs {
         let (loss, confusion) = run.evaluate(samples)?;
         if !loss.is_finite() {
             return Err(
-                Error::NotFinite(format!("the {split} loss is {loss}: the run's parameters are unusable")).into()
+                Error::NotFinite(format!("the {split} loss is {loss}: the parameters of the run are invalid")).into()
             );
         }
-        let right: u64 = (0..confusion.len()).map(|k| confusion[k][k]).sum();
+        let correct: u64 = (0..confusion.len()).map(|k| confusion[k][k]).sum();
         let rows = samples.rows;
         let percent = |count: usize| 100.0 * count as f64 / rows as f64;
         let report = Report {
@@ -78,8 +78,8 @@ impl EvalArgs {
             split,
             rows,
             loss,
-            accuracy: percent(right as usize),
-            error: percent(rows - right as usize),
+            accuracy: percent(correct as usize),
+            error: percent(rows - correct as usize),
             confusion,
         };
         if self.json { print_json(&report) } else { print(report.text()) }
@@ -87,7 +87,7 @@ impl EvalArgs {
 }
 
 fn choose(data: &Dataset, wanted: Option<SplitName>) -> Result<(&'static str, &Split), Error> {
-    // Dataset::splits gives train, val, test: the last there is comes first here.
+    // Dataset::splits returns train, val, test; the last one is the default.
     let Some(wanted) = wanted else {
         return data.splits().last().ok_or_else(|| Error::value("data", "there are no samples"));
     };
@@ -98,7 +98,7 @@ fn choose(data: &Dataset, wanted: Option<SplitName>) -> Result<(&'static str, &S
     };
     data.splits().find(|(name, _)| *name == wanted).ok_or_else(|| {
         let there: Vec<&str> = data.splits().map(|(name, _)| name).collect();
-        Error::config("--split", format!("the data have no {wanted} split; there is {}", there.join(", ")))
+        Error::config("--split", format!("the data set has no {wanted} split; available: {}", there.join(", ")))
     })
 }
 
@@ -119,7 +119,7 @@ impl Report {
     }
 }
 
-/// Rows are true classes, columns predicted ones.
+/// The confusion matrix: rows are true classes, columns predicted classes.
 fn table(confusion: &[Vec<u64>]) -> String {
     let classes = confusion.len();
     let shown = if classes <= WIDEST_MATRIX { classes } else { 0 };
@@ -141,7 +141,7 @@ fn table(confusion: &[Vec<u64>]) -> String {
         row(&label.to_string(), &counts.iter().map(u64::to_string).collect::<Vec<_>>(), &recall);
     }
     if shown < classes {
-        let _ = writeln!(out, "(the matrix of {classes} classes is in the output of --json)");
+        let _ = writeln!(out, "({classes} classes: use --json for the confusion matrix)");
     }
     out.truncate(out.trim_end().len());
     out

@@ -1,4 +1,4 @@
-//! `wgrad kernels`: the shaders a device runs, specialised.
+//! `wgrad kernels`: the specialised shaders that a device runs.
 
 use super::DeviceArg;
 use super::open::GpuArgs;
@@ -14,14 +14,14 @@ use wgrad::verify::kernels::{Kernels, Specialisation};
 use wgrad::wgsl::{GpuTarget, ShaderFolder};
 use wgrad::{Error, Result};
 
-/// The shaders that operations ask for
+/// List or show the shaders of the operations
 #[derive(Debug, Subcommand)]
 pub(super) enum KernelsCommand {
     List(ListArgs),
     Show(ShowArgs),
 }
 
-/// List the kernels, in how many specialisations the operations ask for them, and by which
+/// List the kernels, with the number of their specialisations and the operations that use them
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
@@ -30,21 +30,22 @@ pub(super) struct ListArgs {
     gpu: GpuArgs,
 }
 
-/// Show a kernel as a device runs it, specialised, in WGSL or in what wgpu's compiler makes of it for a driver
+/// Show a specialised kernel as a device runs it, in WGSL or as translated by wgpu's shader compiler (naga)
 ///
-/// Without a GPU (`--device cpu`), or with `--limits webgpu`, it is what any GPU with WebGPU's limits would run.
+/// Without a GPU (`--device cpu`), or with `--limits webgpu`, shows the kernel for a GPU with WebGPU's default limits.
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The kernel's name, as `wgrad kernels list` has it: matmul, conv, reduce, ...
+    /// The name of the kernel, as printed by `wgrad kernels list`: matmul, conv, reduce, ...
     #[arg(value_name = "NAME")]
     name: String,
-    /// The specialisation that a case containing this asks for, such as "64x64x64" or "f16"; by default the first
+    /// Select the specialisation used by a case whose name contains this, such as "64x64x64" or "f16"; by default the
+    /// first
     #[arg(long, value_name = "TEXT", default_value = "")]
     case: String,
-    /// The language: wgsl, spirv, msl, hlsl or glsl
+    /// The output language: wgsl, spirv, msl, hlsl or glsl
     #[arg(long, value_name = "LANGUAGE", default_value = "wgsl", value_parser = language)]
     target: Language,
-    /// Write it to a file (SPIR-V: its words) instead of showing it
+    /// Write the kernel to a file (SPIR-V: as binary) instead of stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -66,11 +67,11 @@ impl KernelsCommand {
     }
 }
 
-/// What kernels are chosen for, and all of them.
+/// The GPU that kernels are selected for, and all its kernels.
 fn kernels(device: &DeviceArg, gpu: &GpuArgs) -> Result<(GpuTarget, Kernels)> {
     let target = gpu.open(&device.device, Passes::all())?.gpu_target();
     if target.is_none() {
-        note("no GPU was asked for or found: this is what any GPU with WebGPU's limits would run");
+        note("no GPU selected or found: using WebGPU's default limits");
     }
     let target = target.unwrap_or_default();
     let kernels = Kernels::of_samples(&wgrad::verify::samples(), &target)?;
@@ -112,19 +113,21 @@ impl ShowArgs {
         let named: Vec<&Specialisation> = kernels.iter().filter(|k| k.name() == self.name).collect();
         if named.is_empty() {
             let names = listed(kernels.iter().map(Specialisation::name));
-            return Err(Error::config("NAME", format!("no kernel is named `{}`; there are {names}", self.name)).into());
+            return Err(
+                Error::config("NAME", format!("no kernel is named `{}`; the kernels are {names}", self.name)).into()
+            );
         }
-        let asked = |k: &Specialisation| k.asked_by.iter().any(|case| case.contains(&self.case));
-        let chosen: Vec<&Specialisation> = named.iter().copied().filter(|k| asked(k)).collect();
+        let matches = |k: &Specialisation| k.asked_by.iter().any(|case| case.contains(&self.case));
+        let chosen: Vec<&Specialisation> = named.iter().copied().filter(|k| matches(k)).collect();
         let Some(first) = chosen.first() else {
             let message =
                 format!("no case of `{}` contains `{}`; the first are {}", self.name, self.case, cases(&named));
             return Err(Error::config("--case", message).into());
         };
-        note(format_args!("asked for by {}", first.asked_by.join("; ")));
+        note(format_args!("used by {}", first.asked_by.join("; ")));
         if chosen.len() > 1 {
             note(format_args!(
-                "{} more specialisations; choose with --case: {}",
+                "{} more specialisations; select one with --case: {}",
                 chosen.len() - 1,
                 cases(&chosen[1..])
             ));
@@ -147,14 +150,14 @@ impl ShowArgs {
     }
 }
 
-/// A case of each of some specialisations.
+/// The first case of each specialisation.
 fn cases(kernels: &[&Specialisation]) -> String {
-    const MOST: usize = 12;
-    let names = kernels.iter().take(MOST).filter_map(|k| k.asked_by.first()).map(|case| format!("\"{case}\""));
+    const MAX_NAMES: usize = 12;
+    let names = kernels.iter().take(MAX_NAMES).filter_map(|k| k.asked_by.first()).map(|case| format!("\"{case}\""));
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// SPIR-V as text, if the disassembler of SPIRV-Tools is installed.
+/// Disassembles SPIR-V, if the disassembler of SPIRV-Tools is installed.
 fn disassembled(bytes: &[u8]) -> Option<String> {
     let mut child = Command::new("spirv-dis")
         .args(["--no-color", "-"])
@@ -162,7 +165,7 @@ fn disassembled(bytes: &[u8]) -> Option<String> {
         .stdout(Stdio::piped())
         .spawn()
         .ok()?;
-    // Its output is longer than a pipe holds, so it is read while the words are written.
+    // The output may exceed the pipe's buffer, so it is read while the input is being written.
     let mut stdin = child.stdin.take()?;
     let bytes = bytes.to_vec();
     let writer = std::thread::spawn(move || stdin.write_all(&bytes));
@@ -171,9 +174,9 @@ fn disassembled(bytes: &[u8]) -> Option<String> {
     if output.status.success() { String::from_utf8(output.stdout).ok() } else { None }
 }
 
-/// The words in hexadecimal.
+/// The words of a SPIR-V module in hexadecimal.
 fn dump(words: &[u32]) -> String {
-    note("spirv-dis (Debian's spirv-tools) is not installed: these are the words");
+    note("spirv-dis (package spirv-tools) is not installed: printing the words of the module");
     let lines = words.chunks(8).map(|line| line.iter().map(|w| format!("{w:08x}")).collect::<Vec<_>>().join(" "));
     lines.collect::<Vec<_>>().join("\n")
 }

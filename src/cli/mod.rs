@@ -1,7 +1,7 @@
-//! The command line. Each command is a file with its raw arguments, the settings they resolve to, and what it prints.
+//! The command line. Each command has a file with its arguments, the settings they resolve to, and its output.
 //!
-//! Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 a check or comparison failed; 2 the
-//! input was wrong or something could not be done.
+//! Results go to stdout, progress and errors to stderr. Exit codes: 0 success; 1 a check or comparison failed; 2
+//! invalid input or any other error.
 
 mod anomaly;
 mod bench;
@@ -27,7 +27,7 @@ use output::{Failure, note};
 use std::process::ExitCode;
 use wgrad::Device;
 
-/// Trains small networks on any GPU, or on the CPU, and lets you trust the numbers.
+/// Trains small neural networks on any GPU or on the CPU, and verifies the results.
 #[derive(Debug, Parser)]
 #[command(name = "wgrad", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
@@ -37,19 +37,19 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  wgrad devices                                what can run here
-  wgrad doctor --device gpu                    how the GPU computes, beside what WGSL promises
-  wgrad train                                  the CNN on MNIST-1D, on the fastest device
-  wgrad train mlp --device cpu --epochs 20     another preset, with settings changed
-  wgrad train runs/mlp-1/config.toml --seed 7  a run's settings again, with another seed
-  wgrad eval runs/cnn-1                        its accuracy and confusion matrix
+  wgrad devices                                list the available devices
+  wgrad doctor --device gpu                    test the GPU's arithmetic against WGSL's guarantees
+  wgrad train                                  train the CNN on MNIST-1D, on the fastest device
+  wgrad train mlp --device cpu --epochs 20     another preset, with other settings
+  wgrad train runs/mlp-1/config.toml --seed 7  the settings of a run, with another seed
+  wgrad eval runs/cnn-1                        accuracy and confusion matrix
   wgrad predict runs/cnn-1 --input x.npy --output labels.npy
-  wgrad dataset mnist1d --out data             the data as .npy files
-  wgrad bench matmul conv1d                    how fast kernels are here, checked first
-  wgrad tune --device gpu                      the fastest variant of each kernel here
-  wgrad check --device gpu                     every kernel against the f64 reference
+  wgrad dataset mnist1d --out data             write the data set as .npy files
+  wgrad bench matmul conv1d                    check and time kernels
+  wgrad tune --device gpu                      find the fastest variant of each kernel
+  wgrad check --device gpu                     check every kernel against the f64 reference
 
-Exit codes: 0 done; 1 a check or comparison failed; 2 the input was wrong or something could not be done.
+Exit codes: 0 success; 1 a check or comparison failed; 2 invalid input or any other error.
 `wgrad COMMAND --help` explains each command's options.";
 
 #[derive(Debug, Subcommand)]
@@ -69,17 +69,17 @@ enum Command {
     Dataset(dataset::DatasetCommand),
 }
 
-/// The device to run on, which most commands take.
+/// The option `--device` of most commands.
 #[derive(Debug, Args)]
 struct DeviceArg {
-    /// Where to compute: auto, gpu, gpu:gl (or another API), gpu:N, gpu:NAME, cpu or reference
+    /// The device to run on: auto, gpu, gpu:gl (or another API), gpu:N, gpu:NAME, cpu or reference
     ///
-    /// `auto` is the fastest hardware GPU if there is one, else the CPU. `gpu` is the fastest GPU, software drivers
-    /// included; neither takes GL while there is Vulkan, Metal or DX12. `gpu:low-power` prefers an integrated GPU;
-    /// `gpu:vulkan`, `gpu:metal`, `gpu:dx12` and `gpu:gl` are the fastest of that API; `gpu:N` is number N of
-    /// `wgrad devices`, `gpu:NAME` the first whose name contains NAME. `reference` computes everything in f64, slowly: it
-    /// defines what the others compute. The environment's WGPU_BACKEND (such as `gl`, or `vulkan,gl`) hides the GPUs of
-    /// other APIs.
+    /// `auto` is the fastest hardware GPU if there is one, otherwise the CPU. `gpu` is the fastest GPU, including
+    /// software drivers. Both use GL only if there is no Vulkan, Metal or DX12. `gpu:low-power` prefers an integrated
+    /// GPU. `gpu:vulkan`, `gpu:metal`, `gpu:dx12` and `gpu:gl` are the fastest GPU of that API. `gpu:N` is number N of
+    /// `wgrad devices`, `gpu:NAME` the first GPU whose name contains NAME. `reference` computes everything in f64,
+    /// slowly; it defines the correct results. The environment variable WGPU_BACKEND (such as `gl` or `vulkan,gl`)
+    /// restricts the APIs.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     device: Device,
 }
@@ -88,7 +88,7 @@ fn device(text: &str) -> Result<Device, String> {
     text.parse().map_err(|error: wgrad::Error| error.to_string())
 }
 
-/// Runs the command line and reports its failure, if any, in one place.
+/// Runs the command line, and reports its failure, if any.
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Devices(args) => args.run(),
@@ -104,7 +104,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Dataset(command) => command.run(),
     };
     match result {
-        // Whoever reads our output has read enough, as in `wgrad eval RUN | head -3`.
+        // A closed pipe is not a failure, as in `wgrad eval RUN | head -3`.
         Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(Failure::Error(error)) => {
             note(format_args!("error: {error}"));

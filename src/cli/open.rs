@@ -1,4 +1,4 @@
-//! Opening a device with other than the default options.
+//! Opening a device with options from the command line.
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -7,13 +7,14 @@ use wgrad::passes::Passes;
 use wgrad::wgsl::Choice;
 use wgrad::{Device, Error, Session};
 
-/// How to open a GPU.
+/// Options for opening a GPU.
 #[derive(Debug, Clone, Args)]
 pub(super) struct GpuArgs {
-    /// The limits to ask a GPU for: all it has, or those WebGPU guarantees, with the kernels any GPU would get
+    /// The limits to request from a GPU: all of the adapter's, or WebGPU's defaults, with the kernels that run on any
+    /// GPU
     #[arg(long, value_name = "LIMITS", value_enum, default_value_t = LimitsArg::Adapter)]
     pub(super) limits: LimitsArg,
-    /// Take the text of the shader NAME from DIR/NAME.wgsl where there is such a file: to try a kernel without building
+    /// Load the shader NAME from DIR/NAME.wgsl if that file exists: to test changed kernels without rebuilding
     #[arg(long, value_name = "DIR")]
     pub(super) shaders: Option<PathBuf>,
     /// Run this variant of every kernel that has it: a name that --explain prints, or a number, counted in a circle
@@ -34,7 +35,7 @@ pub(super) enum LimitsArg {
 }
 
 impl GpuArgs {
-    /// Opens a device that makes these rewrites.
+    /// Opens a device with the given rewrite passes.
     pub(super) fn open(&self, device: &Device, passes: Passes) -> Result<Session, Error> {
         let variants = match &self.variant {
             Some(name) => Some(name.parse().map_or_else(|_| Choice::Named(name.as_str().into()), Choice::Number)),
@@ -72,13 +73,13 @@ impl GpuArgs {
                 return Ok(Session::with_executor(Device::Gpu(choice), Box::new(executor)));
             }
         }
-        let refused = |flag: &str| Err(Error::config(flag, format!("is for GPUs, and the device is `{device}`")));
+        let gpu_only = |flag: &str| Err(Error::config(flag, format!("is only for GPUs, but the device is `{device}`")));
         match device {
-            _ if self.limits != LimitsArg::Adapter => refused("limits"),
-            _ if self.shaders.is_some() => refused("shaders"),
-            _ if self.variant.is_some() => refused("variant"),
-            _ if self.no_tune => refused("no-tune"),
-            _ if self.checked_shaders => refused("checked-shaders"),
+            _ if self.limits != LimitsArg::Adapter => gpu_only("limits"),
+            _ if self.shaders.is_some() => gpu_only("shaders"),
+            _ if self.variant.is_some() => gpu_only("variant"),
+            _ if self.no_tune => gpu_only("no-tune"),
+            _ if self.checked_shaders => gpu_only("checked-shaders"),
             Device::Cpu | Device::Auto => {
                 let executor = CpuExecutor::with_options(CpuOptions { passes });
                 Ok(Session::with_executor(Device::Cpu, Box::new(executor)))
@@ -87,7 +88,7 @@ impl GpuArgs {
         }
     }
 
-    /// The arguments that ask for the same.
+    /// The arguments that select the same options.
     pub(super) fn repeat(&self) -> String {
         let limits = if self.limits == LimitsArg::Webgpu { " --limits webgpu" } else { "" };
         let shaders = self.shaders.as_ref().map(|dir| format!(" --shaders {}", dir.display())).unwrap_or_default();

@@ -1,18 +1,18 @@
-//! Writing to stdout and stderr without panicking, and numbers for people.
+//! Writing to stdout and stderr without panicking, and formatting of numbers.
 
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use wgrad::Error;
 
-/// Why a command ended early.
+/// Why a command did not succeed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Nobody reads our stdout any more; not an error.
+    /// The reader of stdout has closed the pipe; not an error.
     BrokenPipe,
-    /// A check or a comparison failed, and this says what came of it.
+    /// A check or a comparison failed; its message.
     Check(String),
-    /// Anything else.
+    /// Any other error.
     Error(Error),
 }
 
@@ -22,10 +22,10 @@ impl From<Error> for Failure {
     }
 }
 
-/// What a command comes to.
+/// The result of a command.
 pub(super) type Outcome<T = ()> = Result<T, Failure>;
 
-/// Writes a result to stdout, with a newline. `println!` would panic on a closed pipe or a full disk.
+/// Writes a line to stdout. `println!` would panic on a closed pipe or a full disk.
 pub(super) fn print(text: impl Display) -> Outcome {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| match e.kind() {
@@ -34,7 +34,7 @@ pub(super) fn print(text: impl Display) -> Outcome {
     })
 }
 
-/// Writes a line to stderr. There is nowhere left to report a failure of that.
+/// Writes a line to stderr. A failure of that is ignored: there is nowhere left to report it.
 pub(super) fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
@@ -45,7 +45,7 @@ pub(super) fn print_json(value: &impl Serialize) -> Outcome {
     print(text)
 }
 
-/// 3.2 MiB.
+/// A size in bytes: 3.2 MiB.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if count < 1024 {
@@ -60,7 +60,7 @@ pub(super) fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// 12,345.
+/// An integer with thousands separators: 12,345.
 pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();
@@ -73,7 +73,7 @@ pub(super) fn grouped(count: u64) -> String {
     out
 }
 
-/// Four significant digits, in scientific notation where plain digits would be long.
+/// A number with four decimals or fewer; in scientific notation if it is very large or small.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-4..1e6).contains(&size) {
@@ -83,18 +83,18 @@ pub(super) fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Three significant digits, as short as they can be written.
+/// A number with three significant digits, without trailing zeros.
 pub(super) fn significant(value: f64) -> String {
     let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
     format!("{rounded:?}")
 }
 
-/// Each name once, in alphabetical order.
+/// A list of names, sorted and without duplicates.
 pub(super) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     names.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// 0.42 s, 42 s, 3 min 05 s, 2 h 05 min.
+/// A duration: 0.42 s, 42 s, 3 min 05 s, 2 h 05 min.
 pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {

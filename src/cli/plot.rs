@@ -1,7 +1,7 @@
 //! `curves.png`: loss and error over the epochs.
 //!
-//! The axes are laid out here, and plotters only draws: its own choice of ticks loops or panics on extreme ranges,
-//! and a diverging run has those. The picture is drawn three times as large and averaged down, for smooth lines.
+//! The axes are laid out here and plotters only draws, because its own choice of ticks loops or panics on the extreme
+//! ranges of a diverging run. The image is drawn at three times the size and averaged down, for antialiased lines.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -12,9 +12,9 @@ const WIDTH: usize = 1200;
 const HEIGHT: usize = 500;
 const SCALE: usize = 3;
 const FONT: &str = "wgrad";
-/// More points than this cannot be told apart.
+/// The maximum number of points drawn per line; more would be indistinguishable.
 const MAX_POINTS: usize = 2000;
-/// Larger values are drawn here, so that ranges stay finite.
+/// Values are clamped to this magnitude, so that ranges stay finite.
 const LARGEST: f64 = 1e30;
 
 const INK: RGBColor = RGBColor(35, 40, 48);
@@ -24,7 +24,7 @@ const FRAME: RGBColor = RGBColor(170, 176, 184);
 const TRAIN: RGBColor = RGBColor(31, 104, 180);
 const VALIDATION: RGBColor = RGBColor(217, 95, 14);
 
-/// The picture of a run, as the bytes of a PNG file.
+/// The curves of a run, as a PNG file.
 pub(super) fn curves(name: &str, metrics: &Metrics) -> Result<Vec<u8>, String> {
     register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|_| "the built-in font cannot be read".to_string())?;
@@ -33,9 +33,9 @@ pub(super) fn curves(name: &str, metrics: &Metrics) -> Result<Vec<u8>, String> {
     {
         let backend = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32));
         let canvas = Canvas { area: backend.into_drawing_area() };
-        canvas.draw(name, metrics).map_err(|e| format!("could not be drawn: {e}"))?;
+        canvas.draw(name, metrics).map_err(|e| format!("the curves could not be drawn: {e}"))?;
     }
-    encode(&shrink(&pixels)).map_err(|e| format!("could not be encoded: {e}"))
+    encode(&shrink(&pixels)).map_err(|e| format!("the image could not be encoded: {e}"))
 }
 
 /// Averages each square of `SCALE`² pixels.
@@ -63,7 +63,7 @@ fn encode(pixels: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
     Ok(bytes)
 }
 
-/// A range with the distance of its ticks.
+/// The range of an axis, with the distance between its ticks.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
     low: f64,
@@ -72,16 +72,16 @@ struct Axis {
 }
 
 impl Axis {
-    /// A range around values of 0 or more, however many and however large they are.
+    /// A range around any number of finite values.
     fn around(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (v.min(low), v.max(high)));
         let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
         let size = low.abs().max(high.abs());
-        // Values that hardly differ get a range of their own size, not one of rounding errors.
+        // Nearly equal values get a range relative to their magnitude, instead of showing rounding errors.
         let span = (high - low).max(if size > 0.0 { 0.01 * size } else { 1.0 });
         let middle = 0.5 * (low + high);
         let (low_edge, high_edge) = (middle - 0.55 * span, middle + 0.55 * span);
-        // Losses and errors start at 0, and a range that comes near it should too.
+        // A range of non-negative values that comes near 0 starts at 0.
         let low_edge = if low >= 0.0 && low_edge < 0.3 * high { 0.0 } else { low_edge };
         Axis { low: low_edge, high: high_edge, step: nice(high_edge - low_edge, 8.0) }
     }
@@ -91,15 +91,15 @@ impl Axis {
         Axis { low, high, step: nice(high - low, 10.0).max(1.0) }
     }
 
-    /// Where a value lies, from 0 at the low end to 1.
-    fn place(&self, value: f64) -> f64 {
+    /// The relative position of a value, from 0 at the low end to 1 at the high end.
+    fn position(&self, value: f64) -> f64 {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
     fn ticks(&self) -> Vec<f64> {
         let first = (self.low / self.step - 1e-6).ceil();
         let last = (self.high / self.step + 1e-6).floor();
-        // The count is small by construction; the limit is for a mistake above.
+        // The count is small by construction; the limit is only a safeguard.
         (0..20).map(|k| first + f64::from(k)).take_while(|&k| k <= last).map(|k| k * self.step).collect()
     }
 
@@ -114,7 +114,7 @@ impl Axis {
     }
 }
 
-/// The step of 1, 2 or 5 times a power of ten that gives about `ticks` ticks.
+/// The step, 1, 2 or 5 times a power of ten, that results in about `ticks` ticks.
 fn nice(span: f64, ticks: f64) -> f64 {
     let raw = span / ticks;
     let power = 10f64.powf(raw.log10().floor());
@@ -122,9 +122,9 @@ fn nice(span: f64, ticks: f64) -> f64 {
     step.unwrap_or(10.0 * power)
 }
 
-type Drawn<T = ()> = Result<T, Box<dyn std::error::Error>>;
+type DrawResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// What is drawn as one line: a name, a colour, and its value in a record.
+/// A line to draw: its name, its colour, and its value in a record.
 type Series<'a> = (&'a str, RGBColor, fn(&EpochRecord) -> Option<f64>);
 
 struct Canvas<'a> {
@@ -136,7 +136,7 @@ fn pixel(x: f64, y: f64) -> (i32, i32) {
 }
 
 impl Canvas<'_> {
-    fn draw(&self, name: &str, metrics: &Metrics) -> Drawn {
+    fn draw(&self, name: &str, metrics: &Metrics) -> DrawResult {
         self.area.fill(&WHITE)?;
         let (set, error) = match metrics.val_error {
             Some(error) => ("validation", error),
@@ -166,15 +166,15 @@ impl Canvas<'_> {
         Ok(())
     }
 
-    /// A plot whose left edge is at `left`.
-    fn panel(&self, left: f64, title: &str, history: &[EpochRecord], series: &[Series<'_>]) -> Drawn {
+    /// Draws a plot whose left edge is at `left`.
+    fn panel(&self, left: f64, title: &str, history: &[EpochRecord], series: &[Series<'_>]) -> DrawResult {
         let (width, top, height) = (506.0, 122.0, 318.0);
         let (right, bottom) = (left + width, top + height);
         let drawable = |value: Option<f64>| value.filter(|v| v.is_finite()).map(|v| v.clamp(-LARGEST, LARGEST));
         let y_axis = Axis::around(history.iter().flat_map(|r| series.iter().filter_map(|s| drawable((s.2)(r)))));
         let x_axis = Axis::epochs(history.last().map_or(1, |r| r.epoch));
         let place =
-            |epoch: f64, value: f64| (left + width * x_axis.place(epoch), bottom - height * y_axis.place(value));
+            |epoch: f64, value: f64| (left + width * x_axis.position(epoch), bottom - height * y_axis.position(value));
 
         self.text(left, 100.0, 17.0, &INK, HPos::Left, title, width)?;
         for tick in y_axis.ticks() {
@@ -191,7 +191,7 @@ impl Canvas<'_> {
         self.bar(left, top, left, bottom, 1.2, &FRAME)?;
         self.text(0.5 * (left + right), bottom + 38.0, 15.0, &INK, HPos::Center, "Epoch", width)?;
 
-        // The legend stands above the plot, where no line can run through it; it is laid out from the right.
+        // The legend is above the plot, so that no line crosses it, and laid out from the right.
         let mut legend = right;
         for (name, colour, value) in series.iter().rev() {
             let points: Vec<(f64, f64)> =
@@ -207,8 +207,8 @@ impl Canvas<'_> {
         Ok(())
     }
 
-    /// A broken line with round joints, and a dot at its end.
-    fn line(&self, points: &[(f64, f64)], colour: &RGBColor) -> Drawn {
+    /// Draws a polyline with round joints and a dot at its end.
+    fn line(&self, points: &[(f64, f64)], colour: &RGBColor) -> DrawResult {
         let every = points.len().div_ceil(MAX_POINTS).max(1);
         let last = points.len() - 1;
         let kept: Vec<_> = points.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last).collect();
@@ -223,8 +223,8 @@ impl Canvas<'_> {
         Ok(())
     }
 
-    /// A horizontal or vertical line.
-    fn bar(&self, x0: f64, y0: f64, x1: f64, y1: f64, thickness: f64, colour: &RGBColor) -> Drawn {
+    /// Draws a horizontal or vertical line.
+    fn bar(&self, x0: f64, y0: f64, x1: f64, y1: f64, thickness: f64, colour: &RGBColor) -> DrawResult {
         let half = 0.5 * thickness;
         let (grow_x, grow_y) = if y0 == y1 { (0.0, half) } else { (half, 0.0) };
         let corners = [pixel(x0 - grow_x, y0 - grow_y), pixel(x1 + grow_x, y1 + grow_y)];
@@ -232,13 +232,14 @@ impl Canvas<'_> {
         Ok(())
     }
 
-    /// Text centred on `y`, cut where it would be wider than `room`. Returns its width.
+    /// Draws text, vertically centred on `y` and truncated to the width `room`. Returns its width.
     #[allow(clippy::too_many_arguments)]
-    fn text(&self, x: f64, y: f64, size: f64, colour: &RGBColor, h: HPos, text: &str, room: f64) -> Drawn<f64> {
+    fn text(&self, x: f64, y: f64, size: f64, colour: &RGBColor, h: HPos, text: &str, room: f64) -> DrawResult<f64> {
         let font = (FONT, size * SCALE as f64).into_font();
         let style = TextStyle::from(font).color(colour).pos(Pos::new(h, VPos::Center));
-        let width =
-            |text: &str| -> Drawn<f64> { Ok(f64::from(self.area.estimate_text_size(text, &style)?.0) / SCALE as f64) };
+        let width = |text: &str| -> DrawResult<f64> {
+            Ok(f64::from(self.area.estimate_text_size(text, &style)?.0) / SCALE as f64)
+        };
         let mut shown: String = text.chars().filter(|c| !c.is_control()).take(400).collect();
         if width(&shown)? > room {
             while !shown.is_empty() && width(&format!("{shown}…"))? > room {

@@ -1,4 +1,4 @@
-//! `wgrad predict`: a finished run's answers for samples in a file.
+//! `wgrad predict`: predictions of a trained network for the samples in a file.
 
 use super::DeviceArg;
 use super::output::{Outcome, note, print};
@@ -8,21 +8,21 @@ use wgrad::Error;
 use wgrad::data::npy;
 use wgrad::train::Run;
 
-/// Predict with a finished run, from one .npy file to another
+/// Predict with the model of a run, from one .npy file to another
 ///
-/// The input holds N samples as (N, features) or (N, sample shape…), of any real type, or one sample as (features,).
-/// The output holds int64 labels (N,), or float32 logits or probabilities (N, classes).
+/// The input is an array of N samples, (N, features) or (N, sample shape…), of any real type, or one sample,
+/// (features,). The output is an array of int64 labels, (N,), or of float32 logits or probabilities, (N, classes).
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
-    /// The run's folder, e.g. runs/cnn-1
+    /// The run folder, e.g. runs/cnn-1
     run: PathBuf,
-    /// The samples, a .npy file
+    /// The .npy file of the samples
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Where the predictions go, a .npy file; replaced if there is one
+    /// The .npy file to write the predictions to; overwritten if it exists
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// What to predict: class numbers, the network's raw output, or its softmax
+    /// The kind of prediction: class labels, the raw output of the network (logits), or its softmax
     #[arg(long, value_enum, default_value_t = Kind::Labels)]
     kind: Kind,
     #[command(flatten)]
@@ -45,17 +45,17 @@ impl PredictArgs {
             let message = format!("the value at {:?} is {:e}, too large for f32", array.index(at), array.values[at]);
             return Err(Error::file(&self.input, message).into());
         }
-        // Overwriting the samples with their predictions is never meant.
+        // Overwriting the samples with their predictions is never intended.
         if self.output.canonicalize().is_ok_and(|output| self.input.canonicalize().is_ok_and(|input| input == output)) {
-            return Err(Error::file(&self.output, "is the input itself; name another output").into());
+            return Err(Error::file(&self.output, "is the input file; choose another output file").into());
         }
         probe(&self.output)?;
         let x: Vec<f32> = array.values.iter().map(|&v| v as f32).collect();
         let prediction = run.predict(&x)?;
         let classes = prediction.classes;
         if let Some(at) = prediction.logits.iter().position(|v| !v.is_finite()) {
-            let message = format!("the network's output for sample {} is {}", at / classes, prediction.logits[at]);
-            return Err(Error::NotFinite(format!("{message}: its parameters or the sample are too large")).into());
+            let message = format!("the output of the network for sample {} is {}", at / classes, prediction.logits[at]);
+            return Err(Error::NotFinite(format!("{message}: the parameters or the sample are too large")).into());
         }
         let (dtype, shape) = match self.kind {
             Kind::Labels => {
@@ -73,7 +73,7 @@ impl PredictArgs {
             }
         };
         let line = format!("{}  {dtype}  {shape:?}  on {}", self.output.display(), run.device_name());
-        // The predictions themselves may have gone to stdout.
+        // The output may be a pipe or stdout itself.
         if self.output.is_file() {
             print(line)
         } else {
@@ -83,33 +83,33 @@ impl PredictArgs {
     }
 }
 
-/// How many samples of `features` numbers an array holds, or why it holds none.
+/// The number of samples with `features` values in an array of this shape, or why the shape is invalid.
 fn rows(shape: &[usize], features: usize) -> Result<usize, String> {
     let sample = |axes: &[usize]| axes.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) == Some(features);
     match shape {
-        // A network of one feature takes (N,) as N samples.
+        // For a network with one feature, (N,) is N samples.
         [n] if features == 1 => Ok(*n),
         [n] if *n == features => Ok(1),
         [n, rest @ ..] if !rest.is_empty() && sample(rest) => Ok(*n),
         _ => {
             let transposed = matches!(shape, [first, _] if *first == features);
             let remedy = if transposed { "; transpose it, so that each row is a sample" } else { "" };
-            Err(format!("its shape is {shape:?}, but the network takes [N, {features}]{remedy}"))
+            Err(format!("the shape is {shape:?}, but the network expects [N, {features}]{remedy}"))
         }
     }
 }
 
-/// Finds out before the work whether the output can be written.
+/// Checks in advance that the output can be written.
 fn probe(output: &Path) -> Result<(), Error> {
     if output.is_dir() {
-        return Err(Error::file(output, "is a folder, and a file was to be written"));
+        return Err(Error::file(output, "is a folder, not a file"));
     }
     if output.exists() && !output.is_file() {
         return Ok(());
     }
     let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
-        return Err(Error::file(output, format!("there is no folder {}", folder.display())));
+        return Err(Error::file(output, format!("the folder {} does not exist", folder.display())));
     }
     let probe = tempfile::Builder::new().prefix(".wgrad-probe").tempfile_in(folder);
     probe.map(drop).map_err(|e| Error::file(output, format!("cannot be written: {e}")))

@@ -1,4 +1,4 @@
-//! How far a run has come: a bar where a person watches, a line an epoch where a file or a program does.
+//! The progress of a training run: a progress bar if stderr is a terminal, otherwise a line per epoch.
 
 use super::output::{duration, note, number, significant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,7 +18,7 @@ impl Progress {
     pub(super) fn new(epochs: u32) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(u64::from(epochs)), ProgressDrawTarget::stderr());
-            // The only way this fails is a mistake in the template; the plain style then does.
+            // This fails only if the template is invalid; the default style is kept then.
             if let Ok(style) = ProgressStyle::with_template("epoch {pos}/{len} {bar:10} {wide_msg}") {
                 bar.set_style(style.progress_chars("━╸ "));
             }
@@ -28,7 +28,7 @@ impl Progress {
         Progress { bar, epochs, start: Instant::now() }
     }
 
-    /// Shows a finished epoch.
+    /// Reports a finished epoch.
     pub(super) fn epoch(&self, record: &EpochRecord) {
         let Some(bar) = &self.bar else {
             let lr = significant(record.lr);
@@ -48,7 +48,7 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// Leaves the bar as it stands, whether the run was finished or failed.
+    /// Leaves the bar on the screen, whether the run finished or failed.
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.abandon();
@@ -64,7 +64,7 @@ fn losses(record: &EpochRecord) -> String {
     }
 }
 
-/// Short enough for the 80 columns of a narrow terminal, bar included.
+/// A summary that, with the bar, fits in 80 columns.
 fn brief(record: &EpochRecord) -> String {
     let train = format!("train {} {:.2} %", number(record.train_loss), record.train_error);
     match record.val_loss.zip(record.val_error) {

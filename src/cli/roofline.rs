@@ -1,8 +1,8 @@
-//! `--plot`: measured cases under the measured roof, as SVG.
+//! `--plot`: a roofline plot of the measured cases, as SVG.
 //!
-//! Both axes are logarithmic: operations a byte, and operations a second. What does no arithmetic has no place here. The
-//! picture is text with a few lines, written out directly: it needs no drawing library, and each point tells its figures
-//! when pointed at.
+//! Both axes are logarithmic: arithmetic intensity (FLOPs per byte) and FLOP/s. Cases without arithmetic are not
+//! plotted. The SVG is simple enough to be written directly, without a drawing library. Each point has a tooltip with
+//! its figures.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,10 +14,10 @@ const LEFT: f64 = 80.0;
 const RIGHT: f64 = 250.0;
 const TOP: f64 = 90.0;
 const BOTTOM: f64 = 60.0;
-/// One for each group of cases, in turn.
+/// The colours of the groups of cases, used cyclically.
 const COLOURS: [&str; 8] = ["#1f68b4", "#d95f0e", "#2c8c3c", "#8e44ad", "#b8860b", "#c0392b", "#16808a", "#6b4c2a"];
 
-/// A logarithmic axis over whole decades.
+/// A logarithmic axis of whole decades.
 #[derive(Debug, Clone, Copy)]
 struct Axis {
     low: i32,
@@ -36,16 +36,16 @@ impl Axis {
         let low = (low - 0.05).floor() as i32;
         Axis { low, high: ((high + 0.05).ceil() as i32).max(low + 1), from, to }
     }
-    fn place(&self, value: f64) -> f64 {
-        let part = (value.log10() - f64::from(self.low)) / f64::from(self.high - self.low);
-        self.from + (self.to - self.from) * part.clamp(0.0, 1.0)
+    fn position(&self, value: f64) -> f64 {
+        let fraction = (value.log10() - f64::from(self.low)) / f64::from(self.high - self.low);
+        self.from + (self.to - self.from) * fraction.clamp(0.0, 1.0)
     }
     fn decades(&self) -> impl Iterator<Item = i32> {
         self.low..=self.high
     }
 }
 
-/// A case that has a place in the picture.
+/// A case that is plotted.
 struct Point<'a> {
     case: &'a CaseResult,
     intensity: f64,
@@ -57,7 +57,7 @@ fn escape(text: &str) -> String {
     clean.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// 0.01, 1, 1000, 1e6.
+/// A power of ten: 0.01, 1, 1000, 1e6.
 fn power(exponent: i32) -> String {
     match exponent {
         -3..=-1 => format!("{:.*}", exponent.unsigned_abs() as usize, 10f64.powi(exponent)),
@@ -66,7 +66,7 @@ fn power(exponent: i32) -> String {
     }
 }
 
-/// The picture of a report.
+/// The roofline plot of a report.
 pub(super) fn svg(report: &Report) -> String {
     let points: Vec<Point<'_>> = (report.cases.iter())
         .filter(|case| case.flops > 0 && case.bytes > 0)
@@ -86,13 +86,15 @@ pub(super) fn svg(report: &Report) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         font-family=\"sans-serif\" font-size=\"13\" fill=\"#232830\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         width=\"{WIDTH}\" height=\"{HEIGHT}\" \
+         font-family=\"sans-serif\" font-size=\"13\" fill=\"#232830\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>"
     );
     let text = |out: &mut String, x: f64, y: f64, style: &str, text: &str| {
         let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{}</text>", escape(text));
     };
-    text(&mut out, LEFT, 34.0, "font-size=\"20\"", "Kernels under the measured roof");
+    text(&mut out, LEFT, 34.0, "font-size=\"20\"", "Roofline of the measured kernels");
     let subtitle = format!("{}, {}", report.machine.label(), report.date);
     text(&mut out, LEFT, 58.0, "fill=\"#69707a\"", &subtitle);
     let line = |out: &mut String, from: [f64; 2], to: [f64; 2], style: &str| {
@@ -100,32 +102,38 @@ pub(super) fn svg(report: &Report) -> String {
         let _ = writeln!(out, "<line x1=\"{x0:.1}\" y1=\"{y0:.1}\" x2=\"{x1:.1}\" y2=\"{y1:.1}\" {style}/>");
     };
     for decade in x.decades() {
-        let at = x.place(10f64.powi(decade));
+        let at = x.position(10f64.powi(decade));
         line(&mut out, [at, TOP], [at, HEIGHT - BOTTOM], "stroke=\"#e5e8ec\"");
         text(&mut out, at, HEIGHT - BOTTOM + 20.0, "text-anchor=\"middle\" fill=\"#69707a\"", &power(decade));
     }
     for decade in y.decades() {
-        let at = y.place(10f64.powi(decade));
+        let at = y.position(10f64.powi(decade));
         line(&mut out, [LEFT, at], [WIDTH - RIGHT, at], "stroke=\"#e5e8ec\"");
         text(&mut out, LEFT - 8.0, at + 4.5, "text-anchor=\"end\" fill=\"#69707a\"", &power(decade));
     }
     let middle = 0.5 * (LEFT + WIDTH - RIGHT);
-    text(&mut out, middle, HEIGHT - 16.0, "text-anchor=\"middle\"", "Operations a byte (inputs and result, each once)");
+    text(
+        &mut out,
+        middle,
+        HEIGHT - 16.0,
+        "text-anchor=\"middle\"",
+        "Arithmetic intensity: FLOPs per byte (inputs and result, each once)",
+    );
     text(&mut out, 14.0, TOP - 10.0, "", "GFLOP/s");
 
-    // The roof: one slope for each size of data, up to the flat part that all share.
+    // The roofline: a bandwidth slope for each data size, up to the common compute peak.
     let (left, right) = (10f64.powi(x.low), 10f64.powi(x.high));
     let first = streams.iter().map(|b| peak / b).fold(right, f64::min).max(left);
     let flat = "stroke=\"#232830\" stroke-width=\"2\"";
-    line(&mut out, [x.place(first), y.place(peak * 1e-9)], [x.place(right), y.place(peak * 1e-9)], flat);
+    line(&mut out, [x.position(first), y.position(peak * 1e-9)], [x.position(right), y.position(peak * 1e-9)], flat);
     let label = format!("{:.0} GFLOP/s", peak * 1e-9);
-    text(&mut out, x.place(right) + 6.0, y.place(peak * 1e-9) + 4.5, "", &label);
+    text(&mut out, x.position(right) + 6.0, y.position(peak * 1e-9) + 4.5, "", &label);
     for stream in roof.streams.iter().filter(|s| s.bytes_per_second > 0.0) {
         let rate = |intensity: f64| (intensity * stream.bytes_per_second).min(peak);
         let corner = (peak / stream.bytes_per_second).clamp(left, right);
-        // From where the slope enters the picture.
+        // Starts where the slope enters the plot.
         let start = (10f64.powi(y.low) * 1e9 / stream.bytes_per_second).clamp(left, corner);
-        let ends = [start, corner].map(|i| [x.place(i), y.place(rate(i) * 1e-9)]);
+        let ends = [start, corner].map(|i| [x.position(i), y.position(rate(i) * 1e-9)]);
         let _ =
             writeln!(out, "<g><title>{:.1} GB/s for {} bytes</title>", stream.bytes_per_second * 1e-9, stream.bytes);
         line(&mut out, ends[0], ends[1], "stroke=\"#232830\" stroke-width=\"1.3\" stroke-dasharray=\"5 4\"");
@@ -144,15 +152,17 @@ pub(super) fn svg(report: &Report) -> String {
         let _ = writeln!(out, "<circle cx=\"{key:.1}\" cy=\"{row:.1}\" r=\"5\" fill=\"{colour}\"/>");
         text(&mut out, key + 12.0, row + 4.5, "", group);
         for point in points {
-            let (cx, cy) = (x.place(point.intensity), y.place(point.rate * 1e-9));
+            let (cx, cy) = (x.position(point.intensity), y.position(point.rate * 1e-9));
             let percent = point.case.percent_of(roof).unwrap_or_default();
-            let about = format!("{}: {:.2} GFLOP/s, {percent:.1} % of the roof", point.case.name, point.rate * 1e-9);
+            let about =
+                format!("{}: {:.2} GFLOP/s, {percent:.1} % of the roofline", point.case.name, point.rate * 1e-9);
             let _ = writeln!(
                 out,
-                "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"5\" fill=\"{colour}\" fill-opacity=\"0.75\"><title>{}</title></circle>",
+                "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"5\" fill=\"{colour}\" fill-opacity=\"0.75\">\
+                 <title>{}</title></circle>",
                 escape(&about)
             );
-            // A label where no other is; the rest say their names when pointed at.
+            // A label only where it overlaps no other; the tooltip has the name anyway.
             if taken.iter().all(|(tx, ty)| (tx - cx).abs() > 120.0 || (ty - cy).abs() > 11.0) {
                 taken.push((cx, cy));
                 let short = point.case.name.split_once('/').map_or(point.case.name.as_str(), |(_, shape)| shape);
@@ -172,7 +182,7 @@ mod tests {
     fn axes_hold_whole_decades() {
         let axis = Axis::around([0.3, 40.0].into_iter(), 0.0, 100.0);
         assert_eq!((axis.low, axis.high), (-1, 2));
-        assert_eq!((axis.place(0.1), axis.place(100.0), axis.place(1e9)), (0.0, 100.0, 100.0));
+        assert_eq!((axis.position(0.1), axis.position(100.0), axis.position(1e9)), (0.0, 100.0, 100.0));
         let empty = Axis::around([f64::NAN, 0.0].into_iter(), 0.0, 1.0);
         assert_eq!((empty.low, empty.high), (-1, 2));
         assert_eq!([-2, 0, 3, 6].map(power), ["0.01", "1", "1000", "1e6"]);

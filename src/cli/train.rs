@@ -1,4 +1,4 @@
-//! `wgrad train`: from settings to a run's folder.
+//! `wgrad train`: trains a network and writes a run folder.
 
 use super::DeviceArg;
 use super::anomaly;
@@ -13,59 +13,59 @@ use wgrad::Error;
 use wgrad::data::{Dataset, atomic_write};
 use wgrad::train::{Config, DataConfig, Metrics, Model, RunFolder, Trainer};
 
-/// Where runs go without `--out`.
+/// The parent folder of runs without `--out`.
 const RUNS: &str = "runs";
-/// A long run's files are at most this much older than its last epoch.
+/// The minimum time between two saves of a run's files.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
-/// The curves of a run.
+/// The file of the loss and error curves.
 const CURVES: &str = "curves.png";
 
-/// Train a network and write a run's folder
+/// Train a network and write a run folder
 ///
-/// Progress goes to stderr and a summary to stdout. The folder holds config.toml (all settings, ready for another
-/// `wgrad train`), metrics.json, metrics.csv, model.safetensors and curves.png. Without --data and a `data.dir` in the
-/// settings, MNIST-1D is generated.
+/// Progress goes to stderr, a summary to stdout. The folder contains config.toml (all settings; `wgrad train` accepts
+/// it), metrics.json, metrics.csv, model.safetensors and curves.png. MNIST-1D is generated unless --data or `data.dir`
+/// in the settings names a data set.
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
-    /// A preset (cnn, mlp, logistic) or a .toml file of settings
+    /// A preset (cnn, mlp, logistic) or a .toml settings file
     #[arg(value_name = "PRESET|FILE.toml", default_value = "cnn")]
     settings: String,
     #[command(flatten)]
     device: DeviceArg,
-    /// Passes over the training set, at least 1 [default: the settings'; presets: 50]
+    /// The number of epochs, at least 1 [default: from the settings; presets: 50]
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
-    /// Seeds initial parameters, shuffling and dropout [default: the settings'; presets: 0]
-    // TOML's integers are signed, and config.toml must hold the seed.
+    /// The seed of parameter initialisation, shuffling and dropout [default: from the settings; presets: 0]
+    // The seed is written to config.toml, and TOML's integers are signed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
-    /// Samples a step, at most the training set's [default: the settings'; presets: 100]
+    /// The batch size, at most the size of the training set [default: from the settings; presets: 100]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// The initial learning rate, 0 or more [default: the settings'; presets: 0.05]
+    /// The initial learning rate, 0 or more [default: from the settings; presets: 0.05]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     lr: Option<f64>,
-    /// A folder of .npy files: x_train.npy (N, …) and y_train.npy (N,), likewise _val and _test
+    /// A folder of .npy files: x_train.npy (N, …) and y_train.npy (N,); likewise _val and _test
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The run's folder; a run in it is replaced [default: the next free runs/NAME-1, runs/NAME-2, …]
+    /// The run folder; an existing run in it is replaced [default: the next free runs/NAME-1, runs/NAME-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print metrics.json to stdout, and nothing else, instead of the summary
+    /// Print metrics.json to stdout instead of the summary
     #[arg(long)]
     json: bool,
-    /// Print the plan of a training step instead of training: each launch with what was fused into it, its operands, its
-    /// work, and what the step takes in all. Leaves no folder
+    /// Print the plan of a training step instead of training: the fused operations, operands and work of each kernel
+    /// launch, and the totals of the step. Creates no folder
     #[arg(long, conflicts_with_all = ["json", "out"])]
     explain: bool,
-    /// If a parameter, the optimiser's state or the loss becomes NaN or infinite, find the first operation and step that
-    /// did it and say what it was given. Costs a copy of the parameters each epoch
+    /// If a parameter, the optimiser state or the loss becomes NaN or infinite, report the first operation and step
+    /// that caused it, with its operands. Copies the parameters to the host after each epoch
     #[arg(long, conflicts_with = "explain")]
     detect_anomaly: bool,
 }
 
 impl TrainArgs {
-    /// The settings with every default written out and paths that hold from anywhere.
+    /// The settings with the command line's changes, checked; the path of the data is absolute.
     fn resolve(&self) -> Result<Config, Error> {
         let mut config = Config::resolve(&self.settings)?;
         config.epochs = self.epochs.unwrap_or(config.epochs);
@@ -78,7 +78,7 @@ impl TrainArgs {
             config.data = DataConfig { dir: Some(dir.clone()), ..DataConfig::default() };
         }
         if let Some(dir) = &mut config.data.dir {
-            *dir = std::path::absolute(&*dir).map_err(|e| Error::file(&*dir, format!("is no path: {e}")))?;
+            *dir = std::path::absolute(&*dir).map_err(|e| Error::file(&*dir, format!("is not a valid path: {e}")))?;
         }
         config.check()?;
         Ok(config)
@@ -87,7 +87,7 @@ impl TrainArgs {
     pub(super) fn run(&self) -> Outcome {
         let mut config = self.resolve()?;
         let start = Instant::now();
-        // Drivers take long to load: meanwhile the data are made.
+        // Loading drivers takes long, so the data set is loaded or generated at the same time.
         let data = std::thread::scope(|scope| {
             scope.spawn(|| self.device.device.look_up());
             config.data.load()
@@ -123,20 +123,20 @@ impl TrainArgs {
         let Some(text) = trainer.explain()? else {
             return Err(Error::config(
                 "device",
-                "the reference runs the graph as it is and has no plan; use cpu or gpu",
+                "the reference device interprets the graph and has no plan; use cpu or gpu",
             )
             .into());
         };
-        print(format_args!("a training step of {} at batch {} on {device}\n\n{text}", config.name, config.batch))
+        print(format_args!("a training step of {} with batch size {} on {device}\n\n{text}", config.name, config.batch))
     }
 }
 
-/// The folder of a run to be.
+/// The folder of a new run.
 struct Target {
     folder: RunFolder,
-    /// It holds another run, whose files stay until this one has some to put in their place.
+    /// The folder contains another run, whose files are kept until this run's first save.
     replaces: bool,
-    /// It was not there before.
+    /// The folder did not exist before.
     is_new: bool,
 }
 
@@ -150,12 +150,12 @@ impl Target {
         let files = ["config.toml", "metrics.json", "model.safetensors"];
         let replaces = files.iter().any(|file| path.join(file).exists());
         if replaces {
-            note(format_args!("note: {} holds a run, which this one replaces", path.display()));
+            note(format_args!("note: the existing run in {} will be replaced", path.display()));
         }
         Ok(Target { folder, replaces, is_new })
     }
 
-    /// Leaves no empty folder behind. Only an empty one can be removed this way.
+    /// Removes the folder if it is new and empty.
     fn discard(&self) {
         if self.is_new {
             let _ = std::fs::remove_dir(self.folder.path());
@@ -167,14 +167,14 @@ impl Target {
     }
 }
 
-/// A run with its folder.
+/// A training run with its folder.
 struct Fit {
     target: Target,
     config: Config,
     trainer: Trainer,
-    /// What reading or generating the data took.
+    /// The time to load or generate the data set.
     data_time: Duration,
-    /// When the files were last written, and after which epoch.
+    /// The time of the last save, and the number of epochs before it.
     saved: Option<(Instant, u32)>,
     detect_anomaly: bool,
 }
@@ -201,7 +201,7 @@ impl Fit {
 
     fn save(&mut self) -> Result<Metrics, Error> {
         if self.target.replaces && self.saved.is_none() {
-            // The old curves are not this run's; the other files are replaced here and now.
+            // The curves are drawn at the end of the run; the other files are replaced now.
             let _ = std::fs::remove_file(self.target.path(CURVES));
             self.target.folder.save_config(&self.config)?;
         }
@@ -216,13 +216,13 @@ impl Fit {
         atomic_write(path, |file| file.write_all(&image))
     }
 
-    /// Keeps what can be kept of a run that failed: the metrics and curves of all its epochs, and the last good model.
-    /// The present parameters are not saved: they are those of a broken epoch.
+    /// Saves what is valid of a failed run: the metrics and curves of all finished epochs. The last saved model is
+    /// kept, because the current parameters may be invalid.
     fn rescue(&mut self, error: Error) -> Failure {
         let path = self.target.folder.path().display();
         let Some((_, model_epoch)) = self.saved else {
             if self.target.replaces {
-                note(format_args!("{path}: still holds the run that was there, untouched"));
+                note(format_args!("{path}: the existing run was left untouched"));
             }
             return error.into();
         };
@@ -233,7 +233,7 @@ impl Fit {
         });
         match kept {
             Ok(epochs) => note(format_args!(
-                "{path}: holds the metrics of the {epochs} epochs before the failure, and the model after epoch \
+                "{path}: contains the metrics of the {epochs} epochs before the failure, and the model after epoch \
                  {model_epoch}"
             )),
             Err(second) => note(format_args!("{path}: the last epochs could not be saved: {second}")),
@@ -251,7 +251,7 @@ impl Fit {
         line("parameters", grouped(metrics.parameters as u64));
         line("steps", format!("{} in {} epochs", grouped(metrics.steps), grouped(u64::from(metrics.epochs))));
         if let Some(launches) = metrics.dispatches_per_step {
-            line("launches a step", launches.to_string());
+            line("launches per step", launches.to_string());
         }
         if metrics.peak_bytes > 0 {
             line("device memory", bytes(metrics.peak_bytes));
@@ -260,7 +260,10 @@ impl Fit {
         line("time", times);
         if let Some(seconds) = metrics.first_step_seconds {
             let data = self.data_time.as_secs_f64();
-            line("first step", format!("done {} after the data, which took {}", duration(seconds), duration(data)));
+            line(
+                "first step",
+                format!("finished {} after the data were loaded, which took {}", duration(seconds), duration(data)),
+            );
         }
         line("", "      loss     error".into());
         let sets = [

@@ -1,5 +1,5 @@
-//! What is done to a block of a result while it is in the cache: the usual epilogues, in loops of their own. The
-//! interpreter does all others, over the whole result.
+//! Fused epilogues: the common ones (bias, ReLU, the gradient of ReLU) are applied by specialised loops to each block
+//! of a result while it is in the cache. The interpreter runs all others, in a second pass over the whole result.
 
 use super::simd::fast;
 use super::strided::Walk;
@@ -8,50 +8,51 @@ use crate::dtype::DType;
 use crate::kernels::{Fused, Instr, Operand, Slot};
 use crate::ops::table::{Binary, Compare, Unary};
 
-/// What is done to each block of a dense result as soon as it is there, once for each block and on any thread.
+/// An epilogue applied in place to each block of a result as soon as it is computed: once per block, on any thread.
 #[derive(Clone, Copy)]
-pub(super) enum After<'a> {
-    /// It stays as it is.
-    Nothing,
-    /// A bias is added.
+pub(super) enum Epilogue<'a> {
+    /// No epilogue.
+    None,
+    /// Adds a bias.
     Bias(Bias<'a>),
-    /// It is kept where this is positive and is 0 elsewhere: the gradient of a `relu` with this result.
+    /// Sets the result to 0 where these values are not positive: the gradient of a `relu`, of which they are the
+    /// output.
     Mask(&'a [f32]),
-    /// A test looks at it: its first element's position, and the block.
+    /// Calls a function with the offset of the block's first element, and the block: for tests.
     #[cfg(test)]
     Call(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
-/// Numbers, each added to `each` neighbours before the next one, and again from the first after the last.
+/// A broadcast bias: element `i` of the result gets `values[i / each % values.len()]` added.
 #[derive(Clone, Copy)]
 pub(super) struct Bias<'a> {
     pub(super) values: &'a [f32],
     pub(super) each: usize,
-    /// Whether negative sums become 0.
+    /// Whether a ReLU follows.
     pub(super) relu: bool,
 }
 
-/// As the table of unary operations defines it.
+/// As in the table of unary operations: NaN stays NaN.
 #[inline(always)]
 fn relu(x: f32) -> f32 {
     if x <= 0.0 { 0.0 } else { x }
 }
 
-/// One of the usual epilogues, of operands whose elements are not at hand yet.
+/// One of the common epilogues, with operands given by input index instead of by their elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Usual {
-    /// None.
-    Nothing,
-    /// `count` numbers of this input from `first` on, as in [`Bias`].
+pub(super) enum CommonEpilogue {
+    /// No epilogue.
+    None,
+    /// A [`Bias`], whose values are `count` elements of this input from `first` on.
     Bias { input: usize, first: usize, count: usize, each: usize, relu: bool },
-    /// This input says what is kept.
+    /// A mask: see [`Epilogue::Mask`].
     Mask { input: usize },
 }
 
-impl Usual {
-    /// The epilogue of a kernel whose first output is the result, if it is one of those known here.
-    pub(super) fn of(epilogue: Option<&Fused>, inputs: &[Operand], output: &Operand) -> Option<Usual> {
-        let Some(Fused { expr, .. }) = epilogue else { return Some(Usual::Nothing) };
+impl CommonEpilogue {
+    /// Recognises the epilogue of a kernel; `output` is its first output. `Option::None` if it is not a common one.
+    pub(super) fn of(epilogue: Option<&Fused>, inputs: &[Operand], output: &Operand) -> Option<CommonEpilogue> {
+        let Some(Fused { expr, .. }) = epilogue else { return Some(CommonEpilogue::None) };
         let &[root] = &expr.roots[..] else { return None };
         if output.dtype != DType::F32 {
             return None;
@@ -71,7 +72,7 @@ impl Usual {
             Instr::Binary { op: Binary::Add, dtype: DType::F32, a, b } => {
                 let input = if is_result(a) { other(b) } else { other(a).filter(|_| is_result(b)) }?;
                 let (first, count, each) = Walk::new(&inputs[input].view).repeats()?;
-                Some(Usual::Bias { input, first, count, each, relu })
+                Some(CommonEpilogue::Bias { input, first, count, each, relu })
             }
             Instr::Select { dtype: DType::F32, condition, a, b } if !relu && is_result(a) && is_zero(b) => {
                 let Instr::Compare { op: Compare::Gt, dtype: DType::F32, a: y, b: zero } = at(condition) else {
@@ -79,34 +80,34 @@ impl Usual {
                 };
                 let input = other(y).filter(|_| is_zero(zero))?;
                 let (y, result) = (&inputs[input].view, &output.view);
-                let alike = if result.is_dense() { y.is_dense() } else { y.strides == result.strides };
-                alike.then_some(Usual::Mask { input })
+                let same_layout = if result.is_dense() { y.is_dense() } else { y.strides == result.strides };
+                same_layout.then_some(CommonEpilogue::Mask { input })
             }
             _ => None,
         }
     }
 }
 
-impl<'a> After<'a> {
-    /// The epilogue of a kernel whose first output is the result, if it is one of those known here. Positions are those in
-    /// the result's memory, from its first element on.
+impl<'a> Epilogue<'a> {
+    /// Like [`CommonEpilogue::of`], with the operands' elements. Offsets are relative to the result's first element in
+    /// memory.
     pub(super) fn new(
         epilogue: Option<&Fused>,
         inputs: &[Operand],
         output: &Operand,
         buffers: &'a [Vec<u32>],
-    ) -> Option<After<'a>> {
+    ) -> Option<Epilogue<'a>> {
         let elements = |input: usize| floats(&buffers[inputs[input].buffer.index()]);
-        Some(match Usual::of(epilogue, inputs, output)? {
-            Usual::Nothing => After::Nothing,
-            Usual::Bias { input, first, count, each, relu } => {
-                After::Bias(Bias { values: &elements(input)[first..][..count], each, relu })
+        Some(match CommonEpilogue::of(epilogue, inputs, output)? {
+            CommonEpilogue::None => Epilogue::None,
+            CommonEpilogue::Bias { input, first, count, each, relu } => {
+                Epilogue::Bias(Bias { values: &elements(input)[first..][..count], each, relu })
             }
-            Usual::Mask { input } => After::Mask(&elements(input)[inputs[input].view.offset..]),
+            CommonEpilogue::Mask { input } => Epilogue::Mask(&elements(input)[inputs[input].view.offset..]),
         })
     }
 
-    /// Does it to the block that starts at element `start`.
+    /// Applies the epilogue to the block that starts at element `start`.
     pub(super) fn finish(self, start: usize, block: &mut [f32]) {
         fast(
             #[inline(always)]
@@ -114,27 +115,27 @@ impl<'a> After<'a> {
         );
     }
 
-    /// As [`After::finish`], compiled for what its caller is compiled for.
+    /// Like [`Epilogue::finish`], but inlined into code that is already compiled for vector instructions.
     #[inline(always)]
     pub(super) fn block(self, start: usize, block: &mut [f32]) {
         match self {
-            After::Nothing => {}
-            After::Bias(bias) if bias.relu => bias.add(start, block, relu),
-            After::Bias(bias) => bias.add(start, block, |x| x),
-            After::Mask(y) => {
+            Epilogue::None => {}
+            Epilogue::Bias(bias) if bias.relu => bias.add(start, block, relu),
+            Epilogue::Bias(bias) => bias.add(start, block, |x| x),
+            Epilogue::Mask(y) => {
                 for (x, &y) in block.iter_mut().zip(&y[start..]) {
                     *x = if y > 0.0 { *x } else { 0.0 };
                 }
             }
             #[cfg(test)]
-            After::Call(f) => f(start, block),
+            Epilogue::Call(f) => f(start, block),
         }
     }
 
-    /// A bias that gives each of so many channels of so many elements one number.
+    /// The bias, if the epilogue is one with a value for each of `channels` channels of `length` elements.
     pub(super) fn by_channel(self, channels: usize, length: usize) -> Option<Bias<'a>> {
         match self {
-            After::Bias(bias) if bias.values.len() == channels && bias.each == length => Some(bias),
+            Epilogue::Bias(bias) if bias.values.len() == channels && bias.each == length => Some(bias),
             _ => None,
         }
     }
@@ -169,14 +170,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bias_comes_round_wherever_a_block_starts() {
+    fn a_bias_is_broadcast_from_any_start() {
         let values = [1.0, -20.0, 300.0];
         for (each, relu) in [(1, false), (1, true), (4, false), (4, true)] {
-            let after = After::Bias(Bias { values: &values, each, relu });
+            let epilogue = Epilogue::Bias(Bias { values: &values, each, relu });
             for start in 0..25 {
                 for len in 0..25 {
                     let mut block = vec![0.5; len];
-                    after.finish(start, &mut block);
+                    epilogue.finish(start, &mut block);
                     for (k, &x) in block.iter().enumerate() {
                         let sum = 0.5 + values[(start + k) / each % 3];
                         assert_eq!(x, if relu { sum.max(0.0) } else { sum }, "{each} {start} {k}");
@@ -187,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_keeps_what_is_above_zero() {
+    fn a_mask_keeps_elements_where_it_is_positive() {
         let mut block = [7.0, 8.0, 9.0];
-        After::Mask(&[1.0, -0.0, 2.0, f32::NAN]).finish(1, &mut block);
+        Epilogue::Mask(&[1.0, -0.0, 2.0, f32::NAN]).finish(1, &mut block);
         assert_eq!(block, [0.0, 8.0, 0.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a kernel sees of a launch on the CPU.
+//! The context of a kernel launch on the CPU.
 
 use super::expr::ExprScratch;
 use super::strided::Walk;
@@ -9,50 +9,50 @@ use crate::error::{Error, Result};
 use crate::kernels::Launch;
 use crate::shape::{TensorType, View};
 
-/// A launch's buffers on the host.
+/// A kernel launch with its buffers in host memory.
 ///
-/// A buffer is a list of 32-bit words; two `f16` elements share a word, in memory order.
+/// A buffer is an array of 32-bit words; a word holds two `f16` elements, in memory order.
 #[derive(Debug)]
 pub struct CpuContext<'a> {
-    /// All buffers of the program, and the spare ones.
+    /// All buffers of the program, then the spare ones.
     pub buffers: &'a mut [Vec<u32>],
     /// The launch.
     pub launch: &'a Launch,
-    /// The run's index.
+    /// The index of the step.
     pub step: u32,
     /// The session's seed.
     pub seed: u64,
-    /// Memory kernels may use; it lives as long as the executor, so that a run does not allocate.
+    /// Scratch memory for kernels. It lives as long as the executor, so that a run does not allocate.
     pub scratch: &'a mut Scratch,
 }
 
-/// One of the buffers that hold a value only within a launch.
+/// A temporary buffer, whose contents are valid only within one launch.
 #[derive(Debug, Clone, Copy)]
 pub struct Spare(usize);
 
-/// A result before its epilogue, or a prologue's values.
+/// The result that an epilogue reads, or the values of a prologue.
 pub const FIRST: Spare = Spare(1);
-/// A second prologue's values.
+/// The values of a second prologue.
 pub const SECOND: Spare = Spare(2);
-/// How many there are, after the plan's buffers.
+/// The number of spare buffers; they follow the plan's buffers.
 pub const SPARES: usize = 2;
 
-/// Memory that outlives a launch: it grows to what the largest launch needs and is then reused.
+/// Scratch memory reused by all launches: it grows to the size that the largest launch needs.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) expr: ExprScratch,
-    /// Operands in the form a kernel wants them.
+    /// Packed operands and other `f32` temporaries of kernels.
     pub(super) panels: [Vec<f32>; 3],
-    /// A second output, before it is stored.
+    /// A second output before it is written to its buffer.
     pub(super) totals: Vec<f32>,
-    /// `f16` inputs, and last the output, as `f32`.
+    /// Three `f16` inputs widened to `f32`, and the output before it is rounded to `f16`.
     wide: [Vec<u32>; 4],
-    /// What went wrong in a launch.
+    /// The first error in a launch of the current run.
     pub(super) error: Option<Error>,
 }
 
 impl Scratch {
-    /// Bytes held at present.
+    /// Bytes allocated.
     pub fn bytes(&self) -> u64 {
         let panels: usize = self.panels.iter().map(Vec::capacity).sum();
         let wide: usize = self.wide.iter().map(Vec::capacity).sum();
@@ -60,7 +60,7 @@ impl Scratch {
     }
 }
 
-/// Elements of a dense view; of a channels-last one with the room after the last channel.
+/// The number of elements a contiguous view spans; for a channels-last view this includes the padding channels.
 fn extent(view: &View) -> usize {
     if view.is_dense() {
         return view.shape.elements();
@@ -70,47 +70,46 @@ fn extent(view: &View) -> usize {
 }
 
 impl CpuContext<'_> {
-    /// The elements of a dense input.
+    /// Copies a contiguous input.
     pub fn read(&self, input: usize) -> Result<Array> {
         let operand = &self.launch.inputs[input];
         let ty = TensorType::new(&operand.view.shape, operand.dtype);
         array_of(&ty, &self.buffers[operand.buffer.index()], operand.view.offset)
     }
 
-    /// Stores all elements of a dense output, of its type.
+    /// Writes all elements of a contiguous output. The value must have the output's type.
     pub fn write(&mut self, output: usize, value: &Array) {
         let operand = &self.launch.outputs[output];
         copy_words(value, operand.view.offset, &mut self.buffers[operand.buffer.index()]);
     }
 
-    /// Makes the run fail, after its other launches.
+    /// Records an error, with which the run fails after its other launches; the first one wins.
     pub fn fail(&mut self, error: Error) {
         self.scratch.error.get_or_insert(error);
     }
 
-    /// The position of a spare buffer.
+    /// The index of a spare buffer.
     pub(super) fn spare(&self, spare: Spare) -> usize {
         self.buffers.len() - spare.0
     }
 
-    /// Puts a spare buffer back.
+    /// Returns a spare buffer that a kernel has taken.
     pub(super) fn put_back(&mut self, spare: Spare, buffer: Vec<u32>) {
         let at = self.spare(spare);
         self.buffers[at] = buffer;
     }
 
-    /// Calls `f` with the elements of the first `N` inputs and of the first output, all of them dense and in their
-    /// compute dtype: `f16` inputs are widened before and the output is rounded afterwards. The output is not an
-    /// input, and its elements are stale: `f` writes all of them.
-    ///
-    /// Up to three inputs.
+    /// Calls `f` with the elements of the first `N` inputs (at most three) and of the first output, all contiguous and
+    /// in their compute dtype: `f16` inputs are widened first, and an `f16` output is rounded afterwards. The output
+    /// does not alias an input. `f` must write all of its elements: their old contents are undefined.
     pub fn dense<const N: usize>(&mut self, f: impl FnOnce([&[u32]; N], &mut [u32], &mut Scratch)) {
         debug_assert!(self.launch.inputs.iter().take(N).all(|input| input.view.is_dense()));
         self.dense_and_others(|inputs, output, _, scratch| f(inputs, output, scratch));
     }
 
-    /// As [`CpuContext::dense`], with the other buffers, for what comes after the first `N` inputs. `f32` operands may
-    /// also be channels-last (see [`Target::channels_last`](crate::plan::Target)); `f` gets them as they lie.
+    /// Like [`CpuContext::dense`], but also passes all buffers, so that `f` can read the inputs after the first `N`.
+    /// `f32` operands may be channels-last (see [`Backend`](crate::plan::Backend)); `f` gets them in that memory
+    /// format.
     pub(super) fn dense_and_others<const N: usize>(
         &mut self,
         f: impl FnOnce([&[u32]; N], &mut [u32], &[Vec<u32>], &mut Scratch),

@@ -1,14 +1,19 @@
-//! Convolutions. One-dimensional ones with few channels are in `conv_direct`, those with many channels in
-//! `conv_patches`, what is left of one-dimensional ones is done for a whole batch at once in `conv_line`, and the others
-//! as matmuls over patches: for a sample and a group, `columns[(c, q), p]` holds the input
-//! element that kernel position `q` meets at output position `p` in channel `c`, or 0 in the padding. Then
+//! Convolutions. There are four algorithms:
+//! - `conv_direct`: 1-d convolutions with few channels, without a patch matrix,
+//! - `conv_patches`: convolutions with many channels, with panels of a patch matrix,
+//! - `conv_line`: other 1-d convolutions, as one matmul over the whole batch,
+//! - here: all others, by im2col and a matmul for each sample and group.
+//!
+//! In the im2col matrix, `columns[(c, q), p]` is the input element of channel `c` that kernel position `q` reads at
+//! output position `p`, or 0 in the padding. Then
 //! - forward: `y[o, p] = Σ w[o, (c, q)] · columns[(c, q), p]`,
 //! - weight gradient: `dw[o, (c, q)] = Σ dy[o, p] · columns[(c, q), p]`, summed over the samples,
-//! - input gradient: `columns[(c, q), p] = Σ w[o, (c, q)] · dy[o, p]`, whose elements are added up where they came from.
+//! - input gradient: `columns[(c, q), p] = Σ w[o, (c, q)] · dy[o, p]`, followed by col2im: each element is added to the
+//!   input element it would have been read from.
 
 use super::CpuContext;
-use super::after::{After, Usual};
-use super::conv_direct::{Conv, Order, Orders};
+use super::after::{CommonEpilogue, Epilogue};
+use super::conv_direct::{Conv, Formats, MemoryFormat};
 use super::gemm::{Layout, gemm};
 use super::threads::{MOST, parts, split, with_panels};
 use super::words::{floats, floats_mut, sized};
@@ -21,19 +26,19 @@ use crate::ops::conv::ConvGeometry;
 /// Runs the kernel.
 pub(super) fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
     let (epilogue, launch) = (kernel.epilogue.as_ref(), cx.launch);
-    let (mut left, mut summed) = (false, false);
+    let (mut separate, mut summed) = (false, false);
     cx.dense_and_others(|[a, b], out, buffers, scratch| {
-        let after = After::new(epilogue, &launch.inputs[2..], &launch.outputs[0], buffers);
-        left = after.is_none();
+        let epilogue = Epilogue::new(epilogue, &launch.inputs[2..], &launch.outputs[0], buffers);
+        separate = epilogue.is_none();
         let mut totals = std::mem::take(&mut scratch.totals);
-        let wanted = if kernel.row_sums { kernel.geometry.out_channels } else { 0 };
-        let (sums, after) = (sized(&mut totals, wanted), after.unwrap_or(After::Nothing));
-        let orders = Orders::of([&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]].map(|o| &o.view));
-        let operands = (floats(a), floats(b), orders);
-        summed = into(kernel, operands, floats_mut(out), &mut scratch.panels, after, sums);
+        let sums_len = if kernel.row_sums { kernel.geometry.out_channels } else { 0 };
+        let (sums, epilogue) = (sized(&mut totals, sums_len), epilogue.unwrap_or(Epilogue::None));
+        let formats = Formats::of([&launch.inputs[0], &launch.inputs[1], &launch.outputs[0]].map(|o| &o.view));
+        let operands = (floats(a), floats(b), formats);
+        summed = into(kernel, operands, floats_mut(out), &mut scratch.panels, epilogue, sums);
         scratch.totals = totals;
     });
-    if let Some(epilogue) = epilogue.filter(|_| left) {
+    if let Some(epilogue) = epilogue.filter(|_| separate) {
         super::elementwise::epilogue(epilogue, &launch.inputs[2..], cx);
     }
     if kernel.row_sums && summed {
@@ -43,60 +48,61 @@ pub(super) fn run(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
     }
 }
 
-/// Whether the kernel runs with those of its operands channels-last for which `lies` is true: inputs, then outputs.
-pub(super) fn takes_channels_last(kernel: &ConvKernel, launch: &Launch, lies: &[bool]) -> bool {
+/// Whether the kernel supports those of its operands (inputs, then outputs) being channels-last for which
+/// `channels_last` is true.
+pub(super) fn takes_channels_last(kernel: &ConvKernel, launch: &Launch, channels_last: &[bool]) -> bool {
     let (pass, g) = (kernel.pass, &kernel.geometry);
-    if !lies.contains(&true) {
+    if !channels_last.contains(&true) {
         return true;
     }
     let f32s = launch.inputs.iter().chain(&launch.outputs).all(|operand| operand.dtype == DType::F32);
-    let known = Order::is_known(g.in_channels) && Order::is_known(g.out_channels);
-    if !(f32s && known && conv_direct::suits(pass, g)) {
+    let supported = MemoryFormat::is_supported(g.in_channels) && MemoryFormat::is_supported(g.out_channels);
+    if !(f32s && supported && conv_direct::suits(pass, g)) {
         return false;
     }
-    let (inputs, outputs) = lies.split_at(launch.inputs.len());
-    let others = inputs[2..].contains(&true);
+    let (inputs, outputs) = channels_last.split_at(launch.inputs.len());
+    let any_epilogue_input = inputs[2..].contains(&true);
     if pass == ConvPass::WeightGrad {
-        return !others && !outputs.contains(&true);
+        return !any_epilogue_input && !outputs.contains(&true);
     }
     let (output, last) = (&launch.outputs[0], outputs[0]);
-    let after = match Usual::of(kernel.epilogue.as_ref(), &launch.inputs[2..], output) {
-        // The result must lie as what is to be kept of it.
-        Some(Usual::Mask { input }) => {
+    let epilogue_fits = match CommonEpilogue::of(kernel.epilogue.as_ref(), &launch.inputs[2..], output) {
+        // The mask must have the memory format of the result.
+        Some(CommonEpilogue::Mask { input }) => {
             inputs[2 + input] == last && (!last || launch.inputs[2 + input].view.shape == output.view.shape)
         }
-        Some(Usual::Bias { count, each, .. }) => {
-            !others && (!last || [count, each] == [output.view.shape[1], output.view.shape[2]])
+        Some(CommonEpilogue::Bias { count, each, .. }) => {
+            !any_epilogue_input && (!last || [count, each] == [output.view.shape[1], output.view.shape[2]])
         }
-        Some(Usual::Nothing) => !others,
-        None => !others && !last,
+        Some(CommonEpilogue::None) => !any_epilogue_input,
+        None => !any_epilogue_input && !last,
     };
-    !inputs[1] && after
+    !inputs[1] && epilogue_fits
 }
 
-/// The result, with `after` done to each block of it as soon as it is there: whole samples, or a whole weight gradient.
-/// Returns whether the sums of a weight gradient's second operand are in `totals`, in which they are wanted if it is not
-/// empty.
+/// Computes the result, and applies the epilogue to each block of it (whole samples, or a whole weight gradient) as
+/// soon as it is computed. If `totals` is not empty, it may get the sums of a weight gradient's second operand for each
+/// output channel; returns whether it did.
 pub(super) fn into(
     kernel: &ConvKernel,
-    (a, b, orders): (&[f32], &[f32], Orders),
+    (a, b, formats): (&[f32], &[f32], Formats),
     out: &mut [f32],
     panels: &mut [Vec<f32>; 3],
-    after: After<'_>,
+    epilogue: Epilogue<'_>,
     totals: &mut [f32],
 ) -> bool {
     let (pass, g) = (kernel.pass, &kernel.geometry);
     if conv_direct::suits(pass, g) {
-        conv_direct::run(Conv { pass, g, orders, a, b }, out, panels, after, totals);
+        conv_direct::run(Conv { pass, g, formats, a, b }, out, panels, epilogue, totals);
         return true;
     } else if conv_patches::suits(pass, g) {
-        conv_patches::run(pass, g, a, b, out, panels, after);
+        conv_patches::run(pass, g, a, b, out, panels, epilogue);
     } else if conv_line::suits(g) {
         conv_line::run(pass, g, a, b, out, panels);
-        after.finish(0, out);
+        epilogue.finish(0, out);
     } else if pass == ConvPass::WeightGrad || out.is_empty() {
         by_sample(pass, g, a, b, out, &mut panels[0]);
-        after.finish(0, out);
+        epilogue.finish(0, out);
     } else {
         let (x, y) = (g.in_channels * g.input[0] * g.input[1], g.out_channels * g.output[0] * g.output[1]);
         let (from, to) = if pass == ConvPass::Forward { (x, y) } else { (y, x) };
@@ -104,13 +110,13 @@ pub(super) fn into(
         split(out, to, parts(flops, g.batch.min(MOST)), flops, &|first, block| {
             let part = ConvGeometry { batch: block.len() / to, ..*g };
             with_panels(|[columns, ..]| by_sample(pass, &part, &a[first * from..], b, block, columns));
-            after.finish(first * to, block);
+            epilogue.finish(first * to, block);
         });
     }
     false
 }
 
-/// A patch matrix for each sample and group.
+/// The im2col algorithm: a patch matrix and a matmul for each sample and group.
 fn by_sample(pass: ConvPass, g: &ConvGeometry, a: &[f32], b: &[f32], out: &mut [f32], columns: &mut Vec<f32>) {
     let patches = Patches::new(g);
     let (rows, positions, outputs) = (patches.rows(), patches.positions(), g.group_out());
@@ -142,7 +148,7 @@ fn by_sample(pass: ConvPass, g: &ConvGeometry, a: &[f32], b: &[f32], out: &mut [
     }
 }
 
-/// Between a group's channels of a sample and its patch matrix.
+/// im2col and col2im for one sample and group.
 struct Patches<'a> {
     g: &'a ConvGeometry,
 }
@@ -160,13 +166,13 @@ impl<'a> Patches<'a> {
     fn sample(&self) -> usize {
         self.g.group_in() * self.g.input[0] * self.g.input[1]
     }
-    /// Whether the patch matrix is the sample itself.
+    /// Whether the patch matrix is the sample itself (a pointwise convolution), so that no copy is needed.
     fn is_sample(&self) -> bool {
         let g = self.g;
         g.kernel == [1, 1] && g.stride == [1, 1] && g.padding == [0, 0]
     }
 
-    /// Output positions on `axis` whose input position for kernel position `q` is inside the input.
+    /// The output positions along `axis` at which kernel position `q` reads the input, not the padding.
     fn inside(&self, axis: usize, q: usize) -> std::ops::Range<usize> {
         let g = self.g;
         let (shift, padding, stride) = (q * g.dilation[axis], g.padding[axis], g.stride[axis]);
@@ -175,8 +181,9 @@ impl<'a> Patches<'a> {
         low.min(high)..high
     }
 
-    /// Calls `f(first position of an output line, output columns inside, input element met by the first of them)` for
-    /// each line of each row of the patch matrix; `None` where the line lies in the padding.
+    /// Calls `f(line, inside, from)` for each output line of each row of the patch matrix. `line` is its offset in the
+    /// patch matrix, `inside` are its columns that read the input, and `from` is the offset of the input element that
+    /// the first of them reads; `None` if the whole line is padding.
     fn lines(&self, mut f: impl FnMut(usize, std::ops::Range<usize>, Option<usize>)) {
         let g = self.g;
         let ([ih, iw], [oh, ow], [kh, kw]) = (g.input, g.output, g.kernel);
@@ -195,7 +202,7 @@ impl<'a> Patches<'a> {
         }
     }
 
-    /// The patch matrix, and where in the returned slice it starts.
+    /// im2col. Returns the slice that contains the patch matrix, and its offset there.
     fn gather<'b>(&self, x: &'b [f32], columns: &'b mut [f32]) -> (&'b [f32], usize) {
         if self.is_sample() {
             return (x, 0);
@@ -219,7 +226,7 @@ impl<'a> Patches<'a> {
         (columns, 0)
     }
 
-    /// Adds the patch matrix to the elements it was gathered from.
+    /// col2im: adds each element of the patch matrix to the input element that [`Patches::gather`] reads it from.
     fn scatter(&self, columns: &[f32], x: &mut [f32]) {
         let stride = self.g.stride[1];
         self.lines(|line, inside, from| {
@@ -246,9 +253,9 @@ mod tests {
         (0..n).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
     }
 
-    /// Independent ways to compute the same thing, over every small geometry and a few longer lines.
+    /// The algorithms agree on all small geometries and some longer lines.
     #[test]
-    fn whole_batches_agree_with_single_samples() {
+    fn algorithms_agree_with_im2col_per_sample() {
         let lengths = (1..9).chain([19, 40, 57]);
         let sizes = lengths.flat_map(|length| (1..6).map(move |kernel| (length, kernel)));
         let (mut lines, mut direct, mut patches) = (0, 0, 0);
@@ -269,7 +276,7 @@ mod tests {
                     (ConvPass::WeightGrad, &x, &y, w.len()),
                 ];
                 for (pass, a, b, n) in passes {
-                    // Stale memory must not show.
+                    // Stale memory must not affect results.
                     let stale = || (vec![f32::NAN; n], [(); 3].map(|()| vec![f32::NAN; 5000]));
                     let (mut one, mut panels) = stale();
                     by_sample(pass, &g, a, b, &mut one, &mut panels[0]);
@@ -284,14 +291,14 @@ mod tests {
                     lines += 1;
                     if conv_direct::suits(pass, &g) {
                         let (mut three, mut panels) = stale();
-                        let conv = conv_direct::Conv { pass, g: &g, orders: Orders::LINES, a, b };
-                        conv_direct::run(conv, &mut three, &mut panels, After::Nothing, &mut []);
+                        let conv = conv_direct::Conv { pass, g: &g, formats: Formats::CHANNELS_FIRST, a, b };
+                        conv_direct::run(conv, &mut three, &mut panels, Epilogue::None, &mut []);
                         agrees(&three);
                         direct += 1;
                     }
                     if conv_patches::suits(pass, &g) {
                         let (mut four, mut panels) = stale();
-                        conv_patches::run(pass, &g, a, b, &mut four, &mut panels, After::Nothing);
+                        conv_patches::run(pass, &g, a, b, &mut four, &mut panels, Epilogue::None);
                         agrees(&four);
                         patches += 1;
                     }
@@ -299,11 +306,11 @@ mod tests {
             }
         }
         assert!(lines > 3000, "{lines}");
-        // Without vector instructions the direct form is not used.
+        // Without vector instructions these two algorithms are not used.
         assert!(direct > 1000 && patches > 100 || super::super::simd::lane_count() == 1, "{direct} {patches}");
     }
 
-    /// Threads take whole parts, and what the parts are does not depend on the threads.
+    /// Each part is computed by one thread, and the parts do not depend on the number of threads.
     #[test]
     fn threads_do_not_change_a_bit() {
         for (stride, padding) in [(2, 0), (1, 1)] {
@@ -326,24 +333,31 @@ mod tests {
                         done.fetch_add(block.len(), Ordering::Relaxed);
                     };
                     let mut totals = vec![f32::NAN; 15];
-                    into(&kernel, (a, b, Orders::LINES), &mut out, &mut panels, After::Call(&count), &mut totals);
+                    into(
+                        &kernel,
+                        (a, b, Formats::CHANNELS_FIRST),
+                        &mut out,
+                        &mut panels,
+                        Epilogue::Call(&count),
+                        &mut totals,
+                    );
                     assert_eq!(done.into_inner(), n, "{pass:?}");
                     out
                 };
-                let (alone, together) = (run(), super::super::threads::region(run));
+                let (outside, inside) = (run(), super::super::threads::region(run));
                 let mut one = vec![0.0; n];
                 by_sample(pass, &g, a, b, &mut one, &mut Vec::new());
-                assert!(alone == together, "{pass:?} {stride}");
-                assert!(alone.iter().zip(&one).all(|(a, b)| (a - b).abs() < 2e-3), "{pass:?} {stride}");
+                assert!(outside == inside, "{pass:?} {stride}");
+                assert!(outside.iter().zip(&one).all(|(a, b)| (a - b).abs() < 2e-3), "{pass:?} {stride}");
             }
         }
     }
 
-    /// Two dimensions, groups, gaps, and enough work for several threads.
+    /// Two dimensions, groups, dilation, and enough work for several threads.
     #[test]
-    fn patches_in_panels_agree_with_single_samples() {
-        let two = |h, w| (ConvOptions::new(), [3, 16, h, w], [24, 16, 3, 3]);
-        let mut cases = vec![two(9, 9), two(5, 40), two(17, 16)];
+    fn patch_panels_agree_with_im2col_per_sample() {
+        let conv_3x3 = |h, w| (ConvOptions::new(), [3, 16, h, w], [24, 16, 3, 3]);
+        let mut cases = vec![conv_3x3(9, 9), conv_3x3(5, 40), conv_3x3(17, 16)];
         cases.push((ConvOptions::new().padding([1, 2]), [2, 16, 9, 23], [16, 16, 3, 5]));
         cases.push((ConvOptions::new().padding(1).stride(2), [3, 8, 19, 23], [20, 8, 3, 3]));
         cases.push((ConvOptions::new().padding([0, 3]).stride([1, 3]), [3, 8, 9, 60], [20, 8, 2, 4]));
@@ -370,7 +384,7 @@ mod tests {
                 by_sample(pass, &g, a, b, &mut one, &mut columns);
                 let run = || {
                     let (mut two, mut panels) = (vec![f32::NAN; n], [(); 3].map(|()| vec![f32::NAN; 50_000]));
-                    conv_patches::run(pass, &g, a, b, &mut two, &mut panels, After::Nothing);
+                    conv_patches::run(pass, &g, a, b, &mut two, &mut panels, Epilogue::None);
                     two
                 };
                 let (two, threads) = (run(), super::super::threads::region(run));

@@ -1,21 +1,22 @@
-//! One-dimensional convolutions as one matmul over the whole batch.
+//! 1-d convolutions as one matmul over the whole batch.
 //!
-//! The input is copied to channels-last panels, padding included: element `(n, l, c)` of the padded input is at
-//! `(n · slots · stride + l) · channels + c`, with `slots · stride` positions for a sample. The patch that output
-//! position `p` of sample `n` sees is then a run of `kernel · channels` neighbouring elements, and it starts at
-//! `(n · slots + p) · stride · channels`: all patches of a batch are the rows of one matrix whose rows overlap. A sample
-//! has a few more slots than output positions so that its last patch ends within it; what those compute is not used.
+//! The input is copied to a channels-last panel, padding included: element `(n, l, c)` of the padded input is at
+//! `(n · slots · stride + l) · channels + c`, with `slots · stride` positions per sample. The patch of output position
+//! `p` of sample `n` is then a contiguous run of `kernel · channels` elements, which starts at
+//! `(n · slots + p) · stride · channels`: the patches of the batch are the rows of one matrix, whose row stride is so
+//! small that rows overlap. A sample has a few more slots than output positions, so that its last patch ends within it;
+//! results in the unused slots are discarded.
 //! - forward: `y[(n, p), o] = Σ patch(n, p) · w[o]`, one matmul,
 //! - weight gradient: `dw[o] = Σ dy[(n, p), o] · patch(n, p)`, one matmul, `dy` being 0 in the unused slots,
-//! - input gradient: `patch(n, p) += Σ dy[(n, p), o] · w[o]`: rows that overlap cannot be written at once, so one
-//!   matmul for each `stride` kernel positions, whose parts of the rows do not.
+//! - input gradient: `patch(n, p) += Σ dy[(n, p), o] · w[o]`. One matmul cannot accumulate into rows that overlap, so
+//!   there is one for every `stride` kernel positions: those parts of the rows do not overlap.
 
 use super::gemm::{Layout, gemm};
 use super::words::sized;
 use crate::kernels::conv::ConvPass;
 use crate::ops::conv::ConvGeometry;
 
-/// Whether this form fits: one line, one group, neighbouring kernel positions, no gaps between patches, nothing empty.
+/// Whether this algorithm supports the convolution: 1-d, one group, no dilation, `stride <= kernel`, no empty tensors.
 pub(super) fn suits(g: &ConvGeometry) -> bool {
     let line = g.input[0] == 1 && g.kernel[0] == 1 && g.output[0] == 1 && g.padding[0] == 0;
     let patches = g.groups == 1 && g.dilation[1] == 1 && g.stride[1] <= g.kernel[1];
@@ -23,7 +24,7 @@ pub(super) fn suits(g: &ConvGeometry) -> bool {
     line && patches && sizes.iter().all(|&size| size > 0)
 }
 
-/// The sizes of the panels.
+/// The geometry of the convolution and its panels.
 struct Line {
     batch: usize,
     inputs: usize,
@@ -33,7 +34,7 @@ struct Line {
     kernel: usize,
     stride: usize,
     padding: usize,
-    /// Rows of a sample.
+    /// Rows of the patch matrix per sample.
     slots: usize,
 }
 
@@ -52,9 +53,9 @@ impl Line {
             slots: positions + (kernel - stride).div_ceil(stride),
         }
     }
-    /// Rows of all samples; each has its whole patch in the panel.
+    /// Rows of the patch matrix; each ends within the panel.
     fn rows(&self) -> usize {
-        // The last sample's unused slots would reach beyond the panel.
+        // Without the unused slots of the last sample, whose patches would exceed the panel.
         (self.batch * self.slots).saturating_sub(self.slots - self.positions)
     }
     fn patch(&self) -> usize {
@@ -66,12 +67,11 @@ impl Line {
     fn patches(&self) -> Layout {
         Layout::dense(self.stride * self.inputs)
     }
-    /// The part of a sample's panel that the input covers, as positions of the panel and of the input: positions
-    /// beyond the last patch are left out.
+    /// The number of input positions that are copied to a sample's panel: those beyond the last patch are not.
     fn covered(&self) -> usize {
         self.length.min((self.slots * self.stride).saturating_sub(self.padding))
     }
-    /// The input's panel.
+    /// Copies the input to the panel.
     fn gather(&self, x: &[f32], panel: &mut [f32]) {
         let (c, width) = (self.inputs, self.slots * self.stride * self.inputs);
         for (x, panel) in x.chunks_exact(self.length * c).zip(panel.chunks_exact_mut(width)) {
@@ -83,7 +83,7 @@ impl Line {
             }
         }
     }
-    /// The reverse, for a gradient.
+    /// Copies the panel back to the input, for the input gradient.
     fn scatter(&self, panel: &[f32], x: &mut [f32]) {
         let (c, width, covered) = (self.inputs, self.slots * self.stride * self.inputs, self.covered());
         for (x, panel) in x.chunks_exact_mut(self.length * c).zip(panel.chunks_exact(width)) {
@@ -95,7 +95,7 @@ impl Line {
             }
         }
     }
-    /// An output's rows, 0 in the unused slots.
+    /// Copies the output's gradient to rows, with 0 in the unused slots.
     fn output_rows(&self, y: &[f32], rows: &mut [f32]) {
         let (o, p) = (self.outputs, self.positions);
         for (y, rows) in y.chunks_exact(o * p).zip(rows.chunks_mut(self.slots * o)) {
@@ -105,20 +105,20 @@ impl Line {
     }
 }
 
-/// Runs the pass, where [`suits`] holds.
+/// Runs the pass, which must satisfy [`suits`].
 pub(super) fn run(pass: ConvPass, g: &ConvGeometry, a: &[f32], b: &[f32], out: &mut [f32], panels: &mut [Vec<f32>; 3]) {
     let line = Line::new(g);
     let [panel, rows, weight] = panels;
     let (outputs, inputs, patch, count) = (line.outputs, line.inputs, line.patch(), line.rows());
     let panel = sized(panel, line.panel());
     let rows = sized(rows, count * outputs);
-    // The weight with its channels last: `w[o, q, c]`.
+    // The weight, channels-last: `w[o, q, c]`.
     let weight = sized(weight, outputs * patch);
     let (row, kernel) = (Layout::dense(outputs), Layout::dense(patch));
     match pass {
         ConvPass::Forward => {
             line.gather(a, panel);
-            exchange(b, weight, outputs, inputs, line.kernel);
+            swap_axes(b, weight, outputs, inputs, line.kernel);
             gemm([count, patch, outputs], (rows, row), false, (panel, line.patches()), (weight, kernel.t()));
             let size = outputs * line.positions;
             for (y, rows) in out.chunks_exact_mut(size).zip(rows.chunks(line.slots * outputs)) {
@@ -129,11 +129,11 @@ pub(super) fn run(pass: ConvPass, g: &ConvGeometry, a: &[f32], b: &[f32], out: &
             line.gather(a, panel);
             line.output_rows(b, rows);
             gemm([outputs, count, patch], (&mut *weight, kernel), false, (rows, row.t()), (panel, line.patches()));
-            exchange(weight, out, outputs, line.kernel, inputs);
+            swap_axes(weight, out, outputs, line.kernel, inputs);
         }
         ConvPass::InputGrad => {
             line.output_rows(a, rows);
-            exchange(b, weight, outputs, inputs, line.kernel);
+            swap_axes(b, weight, outputs, inputs, line.kernel);
             panel.fill(0.0);
             for first in (0..line.kernel).step_by(line.stride) {
                 let width = line.stride.min(line.kernel - first) * inputs;
@@ -145,14 +145,14 @@ pub(super) fn run(pass: ConvPass, g: &ConvGeometry, a: &[f32], b: &[f32], out: &
     }
 }
 
-/// `to[o, b, a] = from[o, a, b]`.
-fn exchange(from: &[f32], to: &mut [f32], outer: usize, a: usize, b: usize) {
+/// Swaps the last two of three axes: `to[o, b, a] = from[o, a, b]`.
+fn swap_axes(from: &[f32], to: &mut [f32], outer: usize, a: usize, b: usize) {
     for (from, to) in from.chunks_exact(a * b).zip(to.chunks_exact_mut(a * b)).take(outer) {
         transpose(from, b, to, a, [a, b]);
     }
 }
 
-/// `to[j · to_stride + i] = from[i · from_stride + j]` for `i` and `j` below the sizes.
+/// Transposes a `rows × columns` matrix: `to[j · to_stride + i] = from[i · from_stride + j]`.
 fn transpose(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize, [rows, columns]: [usize; 2]) {
     if rows == 1 {
         to.iter_mut().step_by(to_stride).zip(&from[..columns]).for_each(|(t, &f)| *t = f);

@@ -1,15 +1,15 @@
-//! Convolutions with many channels, as matmuls over patches that are made panel by panel in the cache.
+//! Convolutions with many channels, as matmuls with a patch matrix (im2col) that is built panel by panel in the cache.
 //!
-//! A sample is copied with its padding; the row `(c, q)` of its patch matrix, the elements that kernel position `q`
-//! meets in channel `c`, is then runs of neighbouring (or `stride` apart) elements of that copy.
-//! - forward: `y[o, p] = Σ w[o, (c, q)] · patch[(c, q), p]`, for a panel of some 48 positions at a time,
+//! Each sample is copied with its padding. Row `(c, q)` of its patch matrix, the elements that kernel position `q`
+//! reads in channel `c`, then consists of runs of that copy, contiguous or with stride `stride`.
+//! - forward: `y[o, p] = Σ w[o, (c, q)] · patch[(c, q), p]`, for panels of three vectors of positions,
 //! - input gradient of stride 1: a forward pass over `dy` with the kernel reversed,
 //! - weight gradient: `dw[(c, q), o] += Σ patch[(c, q), p] · dy[p, o]`, for [`BLOCK`] positions at a time.
 //!
-//! Threads take samples. A weight gradient is summed in a number of parts that depends on the sizes alone, and these are
-//! added up in order.
+//! Threads process whole samples. A weight gradient is the sum of partial results, whose number depends only on the
+//! sizes; they are added up in order.
 
-use super::after::After;
+use super::after::Epilogue;
 use super::gemm::Layout;
 use super::simd::{fast, lane_count};
 use super::threads::{MOST, parts, split, with_panels};
@@ -18,12 +18,12 @@ use super::words::{aligned, sized};
 use crate::kernels::conv::ConvPass;
 use crate::ops::conv::ConvGeometry;
 
-/// Elements copied at once; rows of patches have this much room behind them.
+/// Elements per block copy; the patch matrix needs this many elements of slack at the end.
 const COPY: usize = 16;
-/// Positions of a block of the weight gradient.
+/// Positions per block of the weight gradient.
 const BLOCK: usize = 256;
 
-/// Whether this form fits, and each element of a patch is used often enough.
+/// Whether this algorithm supports the pass, and each element of the patch matrix is reused often enough.
 pub(super) fn suits(pass: ConvPass, g: &ConvGeometry) -> bool {
     let sizes = [g.batch, g.group_in(), g.group_out(), g.output[0], g.output[1]];
     let channels = if pass == ConvPass::InputGrad { g.group_in() } else { g.group_out() };
@@ -32,12 +32,13 @@ pub(super) fn suits(pass: ConvPass, g: &ConvGeometry) -> bool {
     lane_count() > 1 && sizes.iter().all(|&n| n > 0) && channels >= 8 && positions >= lane_count() && gradient
 }
 
-/// Operations of a pass.
+/// FLOPs of a pass.
 pub(super) fn flops(g: &ConvGeometry) -> usize {
     2 * g.batch * g.out_channels * g.group_in() * g.kernel[0] * g.kernel[1] * g.output[0] * g.output[1]
 }
 
-/// The convolution over `dy` that is the input gradient, if the stride is 1 and the padding not beyond the kernel.
+/// The convolution of `dy` that computes the input gradient, if the stride is 1 and the padding is less than the
+/// kernel's extent.
 fn reversed(g: &ConvGeometry) -> Option<ConvGeometry> {
     let padding = |axis: usize| (g.dilation[axis] * (g.kernel[axis] - 1)).checked_sub(g.padding[axis]);
     let padding = [padding(0)?, padding(1)?];
@@ -46,7 +47,7 @@ fn reversed(g: &ConvGeometry) -> Option<ConvGeometry> {
     (g.stride == [1, 1]).then_some(back)
 }
 
-/// Runs the pass, where [`suits`] holds.
+/// Runs the pass, which must satisfy [`suits`].
 pub(super) fn run(
     pass: ConvPass,
     g: &ConvGeometry,
@@ -54,10 +55,10 @@ pub(super) fn run(
     b: &[f32],
     out: &mut [f32],
     panels: &mut [Vec<f32>; 3],
-    after: After<'_>,
+    epilogue: Epilogue<'_>,
 ) {
     match (pass, reversed(g)) {
-        (ConvPass::WeightGrad, _) => weight_grad(g, a, b, out, &mut panels[0], after),
+        (ConvPass::WeightGrad, _) => weight_grad(g, a, b, out, &mut panels[0], epilogue),
         (ConvPass::InputGrad, Some(back)) => {
             let w = sized(&mut panels[0], b.len());
             let (inputs, outputs, kernel) = (g.group_in(), g.group_out(), g.kernel[0] * g.kernel[1]);
@@ -67,16 +68,16 @@ pub(super) fn run(
                 let from = &b[((group * outputs + o) * inputs + c) * kernel..][..kernel];
                 w.iter_mut().zip(from.iter().rev()).for_each(|(to, &x)| *to = x);
             }
-            forward(&back, a, w, out, after);
+            forward(&back, a, w, out, epilogue);
         }
-        _ => forward(g, a, b, out, after),
+        _ => forward(g, a, b, out, epilogue),
     }
 }
 
-/// One group of a sample with its padding.
+/// The padded copy of one sample and group.
 struct Padded<'a> {
     g: &'a ConvGeometry,
-    /// Lines and their length.
+    /// Height and width.
     size: [usize; 2],
 }
 
@@ -102,8 +103,8 @@ impl<'a> Padded<'a> {
             }
         }
     }
-    /// Rows of `width` positions from `first` on, `count` of which there are, in rows of `patches` that are `width`
-    /// elements apart and followed by `COPY` more.
+    /// Writes `count` positions, from `first` on, of all rows of the patch matrix to `patches`. The row stride there is
+    /// `width`, and there are `COPY` elements of slack at the end.
     fn gather(&self, padded: &[f32], first: usize, count: usize, width: usize, patches: &mut [f32]) {
         match self.g.stride[1] {
             1 => fast(|| self.gather_by::<1>(padded, first, count, width, patches)),
@@ -132,7 +133,7 @@ impl<'a> Padded<'a> {
                     let n = (g.output[1] - px).min(count - done);
                     let from = &padded[start + py * g.stride[0] * length + px * stride..];
                     let to = &mut patches[row + done..];
-                    // Whole blocks: what they write too much is overwritten by what follows.
+                    // Whole blocks are copied: what they write beyond the run is overwritten later.
                     for block in (0..n).step_by(COPY) {
                         let to = &mut to[block..][..COPY];
                         let from = &from[block * stride..][..(COPY - 1) * stride + 1];
@@ -148,7 +149,7 @@ impl<'a> Padded<'a> {
     }
 }
 
-fn forward(g: &ConvGeometry, x: &[f32], w: &[f32], y: &mut [f32], after: After<'_>) {
+fn forward(g: &ConvGeometry, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue<'_>) {
     let padded_size = Padded::new(g);
     let (rows, positions, outputs, flops) = (padded_size.rows(), g.output[0] * g.output[1], g.group_out(), flops(g));
     let size = g.out_channels * positions;
@@ -174,13 +175,13 @@ fn forward(g: &ConvGeometry, x: &[f32], w: &[f32], y: &mut [f32], after: After<'
                     }
                 }
                 let start = (first + n) * size;
-                after.finish(start, y);
+                epilogue.finish(start, y);
             }
         });
     });
 }
 
-fn weight_grad(g: &ConvGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], sums: &mut Vec<f32>, after: After<'_>) {
+fn weight_grad(g: &ConvGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], sums: &mut Vec<f32>, epilogue: Epilogue<'_>) {
     let padded_size = Padded::new(g);
     let (rows, positions, outputs, flops) = (padded_size.rows(), g.output[0] * g.output[1], g.group_out(), flops(g));
     let (group_in, group_out) = (g.group_in() * g.input[0] * g.input[1], outputs * positions);
@@ -223,5 +224,5 @@ fn weight_grad(g: &ConvGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], sums: &m
             dw.iter_mut().zip(total[o..].iter().step_by(outputs)).for_each(|(to, &x)| *to = x);
         }
     }
-    after.finish(0, dw);
+    epilogue.finish(0, dw);
 }

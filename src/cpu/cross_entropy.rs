@@ -1,4 +1,4 @@
-//! Cross-entropy rows.
+//! Cross-entropy and its gradient, row by row.
 
 use super::CpuContext;
 use super::context::{FIRST, SECOND};
@@ -78,14 +78,15 @@ fn put(words: &mut [u32], dtype: DType, at: usize, value: f32) {
     }
 }
 
-/// A sample.
+/// A row of logits: one sample.
 struct Row<'a> {
     x: &'a [f32],
     max: f32,
     /// The sum of the exponentials.
     sum: f64,
     label: usize,
-    /// What smoothing gives to each class, and what is left for the label.
+    /// The target probability that label smoothing gives to every class, and the rest, which the label gets in
+    /// addition.
     share: f64,
     rest: f64,
 }
@@ -100,7 +101,7 @@ impl<'a> Row<'a> {
     fn loss(&self) -> f32 {
         let log_sum = self.sum.ln();
         let log_p = |x: f32| f64::from(x) - f64::from(self.max) - log_sum;
-        // A class of weight 0 adds nothing, however small its probability.
+        // A weight of 0 must add 0: with a log probability of −∞ the multiplication would give NaN.
         let mut total = if self.rest == 0.0 { 0.0 } else { self.rest * log_p(self.x[self.label]) };
         if self.share != 0.0 {
             total += self.share * self.x.iter().map(|&x| log_p(x)).sum::<f64>();
@@ -108,7 +109,7 @@ impl<'a> Row<'a> {
         -total as f32
     }
 
-    /// From the exponentials to the gradient.
+    /// Computes the gradient in place, from the exponentials in `dx`.
     fn grad(&self, upstream: f32, dx: &mut [f32]) {
         let (scale, share) = ((1.0 / self.sum) as f32, self.share as f32);
         let probability = dx[self.label] * scale;

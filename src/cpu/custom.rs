@@ -1,4 +1,5 @@
-//! A user's kernel: its routine for the host, else its reference, rounded.
+//! Custom kernels: runs the kernel's host routine if it has one, otherwise its reference, rounded to the output's
+//! dtype.
 
 use super::CpuContext;
 use crate::error::Result;
@@ -15,7 +16,8 @@ pub(super) fn run(kernel: &UserKernel, cx: &mut CpuContext<'_>) {
     }
 }
 
-/// Whether the user's own routine ran; none is asked for more than three inputs.
+/// Runs the host routine; returns whether it computed the output. Kernels with more than three inputs always use the
+/// reference.
 fn host(kernel: &UserKernel, cx: &mut CpuContext<'_>) -> bool {
     let mut done = false;
     if kernel.output.shape.elements() == 0 {

@@ -1,4 +1,4 @@
-//! Elementwise expressions, in blocks.
+//! Elementwise expressions, evaluated block by block; also prologues and epilogues of other kernels.
 
 use super::CpuContext;
 pub(super) use super::context::{FIRST, Spare};
@@ -17,21 +17,22 @@ pub(super) fn run(kernel: &ElementwiseKernel, cx: &mut CpuContext<'_>) {
     evaluate(&kernel.shape, &kernel.expr, Loads::new(&launch.inputs), &launch.outputs, cx);
 }
 
-/// Applies an epilogue to the result that the launch's kernel has put where the launch's first output goes.
+/// Applies an epilogue to the result, which the launch's kernel has written to the first output.
 pub(super) fn epilogue(fused: &Fused, inputs: &[Operand], cx: &mut CpuContext<'_>) {
     let outputs = &cx.launch.outputs;
     let result = Some(Source::from(&outputs[0]));
     evaluate(&fused.space.shape, &fused.expr, Loads { result, operands: inputs }, outputs, cx);
 }
 
-/// As [`epilogue`], with the result in the first spare buffer.
+/// Like [`epilogue`], with the result in the first spare buffer.
 pub(super) fn epilogue_apart(fused: &Fused, inputs: &[Operand], cx: &mut CpuContext<'_>) {
     let outputs = &cx.launch.outputs;
     let result = Some(Source { buffer: cx.spare(FIRST), view: &fused.space });
     evaluate(&fused.space.shape, &fused.expr, Loads { result, operands: inputs }, outputs, cx);
 }
 
-/// A prologue's values in the compute dtype, in one of the spare buffers, to be put back after use.
+/// Evaluates a prologue, in the compute dtype, into a spare buffer. The caller must return it with
+/// [`CpuContext::put_back`].
 pub(super) fn prologue(fused: &Fused, inputs: &[Operand], spare: Spare, cx: &mut CpuContext<'_>) -> Vec<u32> {
     let points = fused.space.shape.elements();
     let at = cx.spare(spare);
@@ -51,8 +52,8 @@ pub(super) fn prologue(fused: &Fused, inputs: &[Operand], spare: Spare, cx: &mut
     values
 }
 
-/// Evaluates an expression at every point. A block's loads all precede its stores, so an output may be an input's buffer
-/// seen through the same view.
+/// Evaluates an expression at every point. All loads of a block precede its stores, so an output may alias an input
+/// with the same view.
 fn evaluate(shape: &Shape, expr: &Expr, loads: Loads<'_>, outputs: &[Operand], cx: &mut CpuContext<'_>) {
     let points = shape.elements();
     if points == 0 {
@@ -63,7 +64,7 @@ fn evaluate(shape: &Shape, expr: &Expr, loads: Loads<'_>, outputs: &[Operand], c
     let (run, scratch) = ((cx.step, cx.seed), &mut cx.scratch.expr);
     let mut interpreter = Interpreter::new(expr, loads, sizes, axes, run, Roots::Copied, scratch);
     let output = &outputs[0];
-    // The usual case: one output, dense, in a buffer that is not read.
+    // The common case: one contiguous output, in a buffer that is not read. It is written without an intermediate copy.
     let first = Walk::new(&output.view).dense_from().filter(|_| {
         let written = output.buffer;
         interpreter.ends_in_root()

@@ -1,4 +1,4 @@
-//! Runs plans on the host.
+//! The CPU executor: runs plans on the host.
 
 use super::CpuContext;
 use super::context::{SPARES, Scratch};
@@ -17,10 +17,10 @@ use crate::variable::Variable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How to run on the host.
+/// Options of the CPU executor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuOptions {
-    /// Which rewrites to make.
+    /// The enabled passes.
     pub passes: Passes,
 }
 
@@ -29,15 +29,16 @@ pub struct CpuOptions {
 pub struct CpuExecutor {
     options: CpuOptions,
     programs: Vec<Compiled>,
-    /// Where variables are, and what is there, by storage.
+    /// The storage and offset of each variable.
     placed: Placement,
+    /// The contents of variables' storages, by storage id.
     variables: HashMap<u64, Vec<u32>>,
-    /// Values given to variables before a program used them.
-    given: HashMap<u64, Array>,
+    /// Values written to variables that no program uses yet.
+    pending: HashMap<u64, Array>,
     scratch: Scratch,
 }
 
-/// The host as the planner sees it.
+/// The planner's description of the CPU backend.
 #[derive(Debug, Clone, Copy)]
 struct Host;
 
@@ -45,15 +46,15 @@ impl Backend for Host {
     fn channel_lanes(&self) -> Option<usize> {
         Some(lane_count())
     }
-    fn takes_channels_last(&self, launch: &Launch, lies: &[bool]) -> bool {
+    fn takes_channels_last(&self, launch: &Launch, channels_last: &[bool]) -> bool {
         match &launch.kernel {
-            Kernel::Conv(kernel) => super::conv::takes_channels_last(kernel, launch, lies),
-            _ => !lies.contains(&true),
+            Kernel::Conv(kernel) => super::conv::takes_channels_last(kernel, launch, channels_last),
+            _ => !channels_last.contains(&true),
         }
     }
 }
 
-/// Runs the context's launch.
+/// Dispatches the context's launch to its kernel.
 fn run(cx: &mut CpuContext<'_>) {
     match &cx.launch.kernel {
         Kernel::Elementwise(kernel) => super::elementwise::run(kernel, cx),
@@ -73,32 +74,33 @@ fn run(cx: &mut CpuContext<'_>) {
 #[derive(Debug)]
 struct Compiled {
     plan: Plan,
-    /// The plan's buffers and the spare ones. Those of variables are empty between runs: a run borrows the executor's.
+    /// The plan's buffers, then the spare ones. Buffers of variables are empty between runs: they are swapped with the
+    /// executor's for the duration of a run, so that programs share them.
     buffers: Vec<Vec<u32>>,
 }
 
 impl CpuExecutor {
-    /// An executor with other than the default options.
+    /// An executor with these options.
     pub fn with_options(options: CpuOptions) -> Self {
         CpuExecutor { options, ..CpuExecutor::default() }
     }
 
-    /// Puts variables in a storage, with the values they start from.
+    /// Allocates a storage and copies its variables' pending or initial values into it.
     fn place(&mut self, storage: &Arc<Storage>) {
         if !self.placed.put(storage) {
             return;
         }
         let mut words = zeros(&storage.ty);
         for (variable, offset) in &storage.slots {
-            let given = self.given.remove(&variable.id());
-            copy_words(given.as_ref().unwrap_or(variable.initial()), *offset, &mut words);
+            let pending = self.pending.remove(&variable.id());
+            copy_words(pending.as_ref().unwrap_or(variable.initial()), *offset, &mut words);
         }
         self.variables.insert(storage.id(), words);
     }
 }
 
 impl Compiled {
-    /// Exchanges the variables' storage between the executor and this program's buffers.
+    /// Swaps the contents of variables between the executor and this program's buffers.
     fn swap_variables(&mut self, variables: &mut HashMap<u64, Vec<u32>>) {
         for (buffer, words) in self.plan.buffers.iter().zip(&mut self.buffers) {
             if let BufferKind::Variable(storage) = &buffer.kind {
@@ -114,7 +116,7 @@ impl Executor for CpuExecutor {
     }
 
     fn compile(&mut self, graph: &Graph, outputs: &[NodeId]) -> Result<usize> {
-        // A loop may read any number of buffers.
+        // Unlike a shader, a loop on the host can read any number of buffers.
         let target = Target {
             max_buffers: usize::MAX,
             passes: self.options.passes,
@@ -146,7 +148,7 @@ impl Executor for CpuExecutor {
         let program = &mut self.programs[program];
         for (buffer, words) in program.plan.buffers.iter().zip(&mut program.buffers) {
             let BufferKind::Input(name) = &buffer.kind else { continue };
-            if let Some((_, array)) = inputs.iter().find(|(given, _)| given == name) {
+            if let Some((_, array)) = inputs.iter().find(|(input, _)| input == name) {
                 copy_words(array, 0, words);
             }
         }
@@ -184,7 +186,7 @@ impl Executor for CpuExecutor {
     fn read(&mut self, variable: &Variable) -> Result<Array> {
         match self.placed.find(variable) {
             Some((storage, offset)) => array_of(&variable.tensor_type(), &self.variables[&storage.id()], offset),
-            None => self.given.get(&variable.id()).cloned().ok_or_else(|| unused(variable)),
+            None => self.pending.get(&variable.id()).cloned().ok_or_else(|| unused(variable)),
         }
     }
 
@@ -193,7 +195,7 @@ impl Executor for CpuExecutor {
         match words.and_then(|(id, offset)| Some((self.variables.get_mut(&id)?, offset))) {
             Some((words, offset)) => copy_words(value, offset, words),
             None => {
-                self.given.insert(variable.id(), value.clone());
+                self.pending.insert(variable.id(), value.clone());
             }
         }
         Ok(())

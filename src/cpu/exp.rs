@@ -1,17 +1,17 @@
-//! The exponential, as code without branches that vectorises inside [`fast`](super::simd::fast).
+//! The exponential function, branch-free so that it vectorises inside [`fast`](super::simd::fast).
 
-/// `eˣ` within 2 ulp for any `x`: 0 and infinity beyond what `f32` holds, also where the result is subnormal. What is
-/// not a number stays so.
+/// `eˣ` within 2 ulp for any `x`, subnormal results included. It overflows to infinity and underflows to 0; NaN gives
+/// NaN.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    // Beyond these the result is infinite or 0 in any case.
+    // Beyond these bounds the result is infinity or 0 in any case.
     let x = if x > 89.0 { 89.0 } else { x };
     let x = if x < -104.0 { -104.0 } else { x };
-    // Adding this rounds to a whole number, which then is in the low bits.
+    // Adding 1.5·2²³ rounds to an integer, which is then in the low bits of the mantissa.
     const ROUND: f32 = 12_582_912.0;
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
-    // ln 2 in two parts, the first of so few bits that its product with `n` is exact.
+    // ln 2 is split in two; the high part has so few bits that multiplying it by `n` is exact.
     let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
     // Cephes' polynomial for |r| <= ln 2 / 2.
     let mut p = 1.987_569_1e-4;
@@ -19,7 +19,7 @@ pub(super) fn exp(x: f32) -> f32 {
         p = p * r + c;
     }
     let p = p * (r * r) + r + 1.0;
-    // 2ⁿ in two factors, each within the range of normal numbers.
+    // 2ⁿ as two factors, since 2ⁿ itself may be out of the range of normal numbers.
     let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let half = n >> 1;
     let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
@@ -30,11 +30,11 @@ pub(super) fn exp(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Every 101st float, and what is around the ends of the range.
+    /// Every 101st float, and all those near the limits of the range.
     #[test]
-    fn it_is_within_two_units_in_the_last_place() {
-        let near = |x: f32| (-300..300).map(move |k| f32::from_bits(x.to_bits().wrapping_add_signed(k)));
-        let ends = [88.722_84, 89.0, -87.336_55, -103.972_08, -104.0, 0.346_573_6].map(near);
+    fn the_error_is_below_two_ulp() {
+        let neighbours = |x: f32| (-300..300).map(move |k| f32::from_bits(x.to_bits().wrapping_add_signed(k)));
+        let ends = [88.722_84, 89.0, -87.336_55, -103.972_08, -104.0, 0.346_573_6].map(neighbours);
         let mut worst = 0.0f64;
         for x in (0..=u32::MAX).step_by(101).map(f32::from_bits).chain(ends.into_iter().flatten()) {
             let (got, wanted) = (exp(x), f64::from(x).exp());
@@ -44,7 +44,7 @@ mod tests {
             }
             let nearest = wanted as f32;
             if nearest.is_infinite() || got.is_infinite() {
-                // At the very end of the range an error of an ulp decides.
+                // At the overflow threshold an error of one ulp decides between infinity and a finite result.
                 assert!(got == nearest || (f64::from(f32::MAX) / wanted - 1.0).abs() < 3e-7, "{x}: {got} {wanted}");
                 continue;
             }

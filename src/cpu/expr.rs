@@ -1,5 +1,5 @@
-//! The expression interpreter: runs each step of an expression over a block of points before the next step, so that
-//! the cost of choosing what to do is paid once a block and the inner loops vectorise.
+//! The expression interpreter. It runs each instruction over a block of points before the next instruction, so that the
+//! cost of dispatch is paid once per block and the inner loops vectorise.
 
 use super::strided::Walk;
 use super::words::{aligned, floats, floats_mut};
@@ -11,16 +11,17 @@ use crate::ops::table::{Binary, Compare, Unary};
 use crate::shape::{MAX_RANK, View};
 use half::f16;
 
-/// The registers of all steps together should stay in the first-level cache.
+/// Words of all registers together, small enough for the L1 cache. A register holds an instruction's values for a
+/// block.
 const REGISTER_WORDS: usize = 6 * 1024;
 
-/// Memory of the interpreter.
+/// Scratch memory of the interpreter.
 #[derive(Debug, Default)]
 pub(super) struct ExprScratch {
     registers: Vec<u32>,
     walks: Vec<Walk>,
-    slots: Vec<Place>,
-    /// Of a reduction.
+    slots: Vec<Location>,
+    /// Column sums, for reductions.
     pub(super) sums: Vec<f64>,
 }
 
@@ -30,7 +31,7 @@ impl ExprScratch {
     }
 }
 
-/// What a load reads.
+/// The buffer and view that a load reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) buffer: usize,
@@ -43,7 +44,7 @@ impl<'a> From<&'a Operand> for Source<'a> {
     }
 }
 
-/// What an expression's loads read: an epilogue's first is its kernel's result.
+/// The operands of an expression's loads; in an epilogue, input 0 is the kernel's result.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Loads<'a> {
     pub(super) result: Option<Source<'a>>,
@@ -66,45 +67,46 @@ impl<'a> Loads<'a> {
     }
 }
 
-/// Where a step's values are.
+/// Where an instruction's values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Location {
     /// In its register.
     Register,
-    /// In its register, and the same in every block.
-    Fixed,
-    /// In a buffer, as they lie: the buffer's index and the first point's position.
+    /// In its register, and the same in every block: computed in the first one only.
+    Invariant,
+    /// In a contiguous buffer, read without a copy: the buffer's index, and the offset of the first point.
     Buffer(usize, usize),
 }
 
-/// Whether a root that is nothing but a load may be read from its buffer.
+/// Whether a root that is just a load may be read directly from its buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Roots {
     /// Yes.
     InPlace,
-    /// No: that buffer may change before the root is used.
+    /// No: the buffer may be overwritten before the root is used.
     Copied,
 }
 
-/// An expression ready to be evaluated over blocks of an iteration space.
+/// Evaluates an expression over an iteration space, block by block.
 pub(super) struct Interpreter<'a> {
     expr: &'a Expr,
     loads: Loads<'a>,
     sizes: [usize; MAX_RANK],
     step: u32,
     key: [u32; 2],
-    /// Points of a block.
+    /// Points per block.
     pub(super) block: usize,
-    /// Words of a register.
+    /// Words between registers.
     pitch: usize,
     registers: &'a mut [u32],
     walks: &'a [Walk],
-    slots: &'a [Place],
+    slots: &'a [Location],
 }
 
 impl<'a> Interpreter<'a> {
-    /// The iteration space has these `sizes`, in the order `axes` of the loads' axes (in which a positional step may
-    /// not occur unless it is theirs). It holds at least one point. The first points evaluated must be a block from 0.
+    /// `sizes` are those of the iteration space, whose axes are the loads' axes permuted to the order `axes`. With
+    /// positional instructions (iota, random numbers) this must be the identity permutation. There must be at least one
+    /// point, and the first block evaluated must start at point 0.
     pub(super) fn new(
         expr: &'a Expr,
         loads: Loads<'a>,
@@ -123,56 +125,57 @@ impl<'a> Interpreter<'a> {
         walks.extend(loads.iter().map(|source| Walk::over(source.view, axes.clone())));
         let most = (REGISTER_WORDS / count).clamp(64, 1024);
         let draws = expr.instrs.iter().any(|instr| matches!(instr, Instr::Random { .. }));
-        // A multiple of 4, as a block of random words serves as many points, or of the points after which a broadcast
-        // repeats, so that it is the same in every block.
+        // A multiple of 4, since the random number generator makes 4 words at a time; or, without random numbers, a
+        // multiple of the period of a broadcast operand, whose values are then the same in every block.
         let period = walks.iter().filter_map(Walk::period).max().filter(|&n| n <= most && !draws).unwrap_or(4);
         let block = (most / period.max(1) * period).min(points.next_multiple_of(4));
         slots.clear();
         for (slot, instr) in expr.instrs.iter().enumerate() {
             let copied = roots == Roots::Copied && expr.roots.contains(&(slot as Slot));
-            let fixed = |operands: &[Slot]| operands.iter().all(|&s| slots[s as usize] == Place::Fixed);
-            let is_fixed = match *instr {
+            let invariant = |operands: &[Slot]| operands.iter().all(|&s| slots[s as usize] == Location::Invariant);
+            let is_invariant = match *instr {
                 Instr::Fill { .. } | Instr::Step => true,
                 Instr::Load { input, .. } => walks[input as usize].period().is_some_and(|n| block.is_multiple_of(n)),
                 Instr::Iota { .. } | Instr::Random { .. } => false,
-                Instr::Gather { index, .. } => fixed(&[index]),
-                Instr::Unary { x, .. } | Instr::Cast { x, .. } => fixed(&[x]),
-                Instr::Binary { a, b, .. } | Instr::Compare { a, b, .. } => fixed(&[a, b]),
-                Instr::Select { condition, a, b, .. } => fixed(&[condition, a, b]),
+                Instr::Gather { index, .. } => invariant(&[index]),
+                Instr::Unary { x, .. } | Instr::Cast { x, .. } => invariant(&[x]),
+                Instr::Binary { a, b, .. } | Instr::Compare { a, b, .. } => invariant(&[a, b]),
+                Instr::Select { condition, a, b, .. } => invariant(&[condition, a, b]),
             };
-            let place = match *instr {
-                _ if is_fixed => Place::Fixed,
+            let location = match *instr {
+                _ if is_invariant => Location::Invariant,
                 Instr::Load { input, dtype } if dtype != DType::F16 && !copied => {
                     let from = walks[input as usize].dense_from();
-                    from.map_or(Place::Register, |from| Place::Buffer(loads.get(input).buffer, from))
+                    from.map_or(Location::Register, |from| Location::Buffer(loads.get(input).buffer, from))
                 }
-                _ => Place::Register,
+                _ => Location::Register,
             };
-            slots.push(place);
+            slots.push(location);
         }
         let pitch = block.next_multiple_of(16);
         let registers = aligned(registers, count * pitch);
         Interpreter { expr, loads, sizes: all, step, key: key(seed), block, pitch, registers, walks, slots }
     }
 
-    /// Whether the last step is the only root and is computed in every block: then it can be given a target.
+    /// Whether the last instruction is the only root and is computed in every block, so that `eval` can write it to a
+    /// target.
     pub(super) fn ends_in_root(&self) -> bool {
         let last = self.slots.len() - 1;
         self.expr.roots.len() == 1
             && self.expr.roots[0] as usize == last
-            && self.slots[last] == Place::Register
+            && self.slots[last] == Location::Register
             && !matches!(self.expr.instrs[last], Instr::Load { .. })
     }
 
-    /// Evaluates points `start..start + len`, at most a block of them. The values of the last step go to `target`, if
-    /// there is one.
+    /// Evaluates points `start..start + len`, at most one block. The values of the last instruction are written to
+    /// `target` if it is given, instead of to a register.
     #[inline(always)]
     pub(super) fn eval(&mut self, start: usize, len: usize, buffers: &[Vec<u32>], mut target: Option<&mut [u32]>) {
         let last = self.slots.len() - 1;
         for (slot, instr) in self.expr.instrs.iter().enumerate() {
             match self.slots[slot] {
-                Place::Fixed if start > 0 => continue,
-                Place::Buffer(..) => continue,
+                Location::Invariant if start > 0 => continue,
+                Location::Buffer(..) => continue,
                 _ => {}
             }
             let (done, rest) = self.registers.split_at_mut(slot * self.pitch);
@@ -182,7 +185,7 @@ impl<'a> Interpreter<'a> {
             };
             let (pitch, slots) = (self.pitch, self.slots);
             let register = |slot: Slot| match slots[slot as usize] {
-                Place::Buffer(buffer, from) => &buffers[buffer][from + start..][..len],
+                Location::Buffer(buffer, from) => &buffers[buffer][from + start..][..len],
                 _ => &done[slot as usize * pitch..][..len],
             };
             match *instr {
@@ -212,18 +215,18 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// The values of a root at the points last evaluated, `start..start + len`.
+    /// The values of a root at the points evaluated last, which are `start..start + len`.
     #[inline(always)]
     pub(super) fn root<'b>(&'b self, root: usize, start: usize, len: usize, buffers: &'b [Vec<u32>]) -> &'b [u32] {
         let slot = self.expr.roots[root] as usize;
         match self.slots[slot] {
-            Place::Buffer(buffer, from) => &buffers[buffer][from + start..][..len],
+            Location::Buffer(buffer, from) => &buffers[buffer][from + start..][..len],
             _ => &self.registers[slot * self.pitch..][..len],
         }
     }
 }
 
-/// Elements at even distances in a buffer.
+/// A strided one-dimensional table in a buffer.
 struct Table<'a> {
     words: &'a [u32],
     dtype: DType,
@@ -232,7 +235,7 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// The elements at the indices, which are clamped to `rows`.
+    /// Gathers the elements at the indices, which are clamped to `0..rows`.
     fn gather(&self, index: &[u32], signed: bool, rows: u32, out: &mut [u32]) {
         let at = |i: u32| {
             let i = if signed { (i as i32).max(0) as u32 } else { i };
@@ -247,7 +250,8 @@ impl Table<'_> {
     }
 }
 
-/// The index along the first of `sizes`, for points counted over axes that end with these.
+/// The index along an axis, for the row-major points from `start` on; `sizes` are those of this axis and of the axes
+/// after it.
 fn iota(sizes: &[usize], start: usize, out: &mut [u32]) {
     let inner: usize = sizes[1..].iter().product();
     let (mut index, mut left) = (start / inner % sizes[0], inner - start % inner);
@@ -260,7 +264,7 @@ fn iota(sizes: &[usize], start: usize, out: &mut [u32]) {
     }
 }
 
-/// As [`crate::ops::random::draw`], with one call of the generator for each of its blocks.
+/// Like [`crate::ops::random::draw`], but calls the generator once for all points that share one of its blocks.
 fn random(distribution: Distribution, key: [u32; 2], [step, stream]: [u32; 2], start: usize, out: &mut [u32]) {
     let per_block = if distribution == Distribution::Normal { 2 } else { 4 };
     let mut done = 0;
@@ -317,7 +321,7 @@ fn compare(op: Compare, dtype: DType, a: &[u32], b: &[u32], out: &mut [u32]) {
     }
 }
 
-/// Without a branch, so that it vectorises.
+/// Branch-free, so that it vectorises.
 #[inline(always)]
 fn select(condition: &[u32], a: &[u32], b: &[u32], out: &mut [u32]) {
     for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(a).zip(b) {
@@ -326,7 +330,7 @@ fn select(condition: &[u32], a: &[u32], b: &[u32], out: &mut [u32]) {
     }
 }
 
-/// As Rust's `as`: floats saturate, integers wrap.
+/// Converts like Rust's `as`: conversions from float to integer saturate, those between integers wrap.
 #[inline(always)]
 fn cast(from: DType, to: DType, x: &[u32], out: &mut [u32]) {
     let float = f32::from_bits;
@@ -336,7 +340,8 @@ fn cast(from: DType, to: DType, x: &[u32], out: &mut [u32]) {
         (DType::F32 | DType::F16, DType::F16) => each(x, out, |x| f16::from_f32(float(x)).to_f32().to_bits()),
         (DType::U32, DType::F32) => each(x, out, |x| (x as f32).to_bits()),
         (DType::I32, DType::F32) => each(x, out, |x| (x as i32 as f32).to_bits()),
-        // Integers that f32 does not hold exactly are beyond f16's range: rounding twice rounds as once.
+        // Integers that f32 cannot represent exactly are beyond the range of f16, so rounding twice gives the same
+        // result as rounding once.
         (DType::U32, DType::F16) => each(x, out, |x| f16::from_f32(x as f32).to_f32().to_bits()),
         (DType::I32, DType::F16) => each(x, out, |x| f16::from_f32(x as i32 as f32).to_f32().to_bits()),
         (DType::F32 | DType::F16, DType::F32) | (DType::U32 | DType::I32, DType::U32 | DType::I32) => {
@@ -356,7 +361,7 @@ mod tests {
     use crate::ops::random::draw;
 
     #[test]
-    fn draws_are_the_references_bits_wherever_a_block_starts() {
+    fn draws_match_the_reference_bitwise_from_any_start() {
         let key = [5, 6];
         let distributions = [
             Distribution::Bits,

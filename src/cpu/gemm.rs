@@ -1,25 +1,27 @@
-//! The one call into the `gemm-f32` crate, whose interface takes raw pointers.
+//! A safe wrapper around the `gemm-f32` crate, whose interface takes raw pointers.
 //!
-//! It is the part of the `gemm` crate that multiplies `f32` matrices; the whole crate compiles the same for five more types.
+//! It is the `f32` part of the `gemm` crate, which would also compile the same code for five other types.
 
-/// Where a matrix lies in a slice: element `(i, j)` is at `offset + i · rows + j · columns`.
+/// The layout of a matrix in a slice: element `(i, j)` is at `offset + i · rows + j · columns`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) offset: usize,
+    /// The stride between rows.
     pub(super) rows: isize,
+    /// The stride between columns.
     pub(super) columns: isize,
 }
 
 impl Layout {
-    /// Rows of `columns` neighbouring elements, from the start of the slice.
+    /// A contiguous row-major matrix with this many columns, at the start of the slice.
     pub(super) fn dense(columns: usize) -> Self {
         Layout { offset: 0, rows: columns as isize, columns: 1 }
     }
-    /// The same elements with rows and columns exchanged.
+    /// The transposed matrix.
     pub(super) fn t(self) -> Self {
         Layout { rows: self.columns, columns: self.rows, ..self }
     }
-    /// The same matrix elsewhere.
+    /// The same strides at another offset.
     pub(super) fn at(self, offset: usize) -> Self {
         Layout { offset, ..self }
     }
@@ -28,7 +30,7 @@ impl Layout {
         let last = (count as isize - 1) * self.columns;
         Layout { offset: self.offset.wrapping_add_signed(last), columns: -self.columns, ..self }
     }
-    /// Whether every element of an `m × n` matrix lies within `len` elements.
+    /// Whether all elements of an `m × n` matrix are within a slice of `len` elements.
     fn fits(&self, m: usize, n: usize, len: usize) -> bool {
         let reach = |count: usize, stride: isize| isize::try_from(count - 1).ok()?.checked_mul(stride);
         let ends = || {
@@ -41,12 +43,12 @@ impl Layout {
     }
 }
 
-/// `c = a · b`, or `c += a · b`, for `a` of `m × k` and `b` of `k × n` elements. `c` has its columns side by side and
-/// rows that do not overlap.
+/// `c = a · b`, or `c += a · b` with `accumulate`, where `a` is `m × k` and `b` is `k × n`. The column stride of `c`
+/// must be 1, and its rows must not overlap.
 ///
 /// # Panics
 ///
-/// If a matrix does not lie within its slice.
+/// If a matrix exceeds its slice, or the layout of `c` is not as above.
 pub(super) fn gemm(
     [m, k, n]: [usize; 3],
     (c, lc): (&mut [f32], Layout),
@@ -66,8 +68,8 @@ pub(super) fn gemm(
     }
     assert!(la.fits(m, k, a.len()), "{la:?}");
     assert!(lb.fits(k, n, b.len()), "{lb:?}");
-    // The routine wants neighbouring rows of its result side by side, so it is given the transposed matmul; and to walk
-    // its left operand's columns upwards.
+    // The routine expects a column-major result, so a row-major one is computed as `cᵀ = bᵀ · aᵀ`. The column stride of
+    // its left operand must not be negative.
     let rows = if m == 1 { lc.rows.max(n as isize) } else { lc.rows };
     let (m, n, c_columns, c_rows, (left, mut ll), (right, mut lr)) =
         if rows > 1 { (n, m, rows, 1, (b, lb.t()), (a, la.t())) } else { (m, n, 1, rows, (a, la), (b, lb)) };
@@ -76,11 +78,11 @@ pub(super) fn gemm(
         lr = lr.t().reversed_columns(k).t();
     }
     let multiply = gemm_f32::gemm::f32::get_gemm_fn();
-    // SAFETY: the assertions above check that each matrix, from its lowest to its highest element, lies within its
-    // slice, without overflow; the offsets alone are then in bounds too, also those of a matrix's other end. `c` is borrowed
-    // mutably and `a` and `b` are not, so `c` overlaps neither, and `c`'s elements are distinct: `c_rows` and `c_columns` are
-    // positive. All elements are initialised. The routine is chosen for this processor by the crate. With `Parallelism::None`
-    // no pointer leaves this thread or outlives the call.
+    // SAFETY: the assertions above check, without overflow, that each matrix is within its slice from its lowest to its
+    // highest element. Each offset is that of an element, also after columns are reversed, and so in bounds. `c` is
+    // borrowed mutably, so it overlaps neither `a` nor `b`. The elements of `c` are distinct: its rows do not overlap,
+    // and `c_rows` and `c_columns` are positive. All elements are initialised. The crate selects a routine that this
+    // processor supports. With `Parallelism::None` no pointer leaves this thread or outlives the call.
     #[allow(unsafe_code)]
     unsafe {
         multiply(
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "Layout")]
-    fn a_matrix_beyond_its_slice_is_refused() {
+    fn a_matrix_that_exceeds_its_slice_is_rejected() {
         let (a, mut c) = (vec![0.0; 6], vec![0.0; 4]);
         gemm([2, 3, 2], (&mut c, Layout::dense(2)), false, (&a, Layout::dense(3)), (&a, Layout::dense(2).at(1)));
     }

@@ -18,7 +18,7 @@ pub(super) fn run(kernel: &IndexKernel, cx: &mut CpuContext<'_>) {
     cx.put_back(FIRST, index);
 }
 
-/// The slices an index names, each clamped to those there are.
+/// The indices of the selected slices, clamped to the valid range.
 struct Rows<'a> {
     last: usize,
     signed: bool,
@@ -35,7 +35,7 @@ impl Rows<'_> {
     }
 }
 
-/// Picks slices as they are in memory: a table of `f16` is not converted.
+/// Index-select. It copies elements bitwise, so that `f16` is not converted.
 fn select(kernel: &IndexKernel, cx: &mut CpuContext<'_>, rows: &Rows<'_>) {
     let (values, output) = (&cx.launch.inputs[0], &cx.launch.outputs[0]);
     let mut target = std::mem::take(&mut cx.buffers[output.buffer.index()]);
@@ -43,14 +43,14 @@ fn select(kernel: &IndexKernel, cx: &mut CpuContext<'_>, rows: &Rows<'_>) {
     let offsets = (values.view.offset, output.view.offset);
     if values.dtype == DType::F16 {
         let (from, to) = (bytemuck::cast_slice::<u32, u16>(from), bytemuck::cast_slice_mut::<u32, u16>(&mut target));
-        pick(kernel, &from[offsets.0..], rows, &mut to[offsets.1..]);
+        copy_slices(kernel, &from[offsets.0..], rows, &mut to[offsets.1..]);
     } else {
-        pick(kernel, &from[offsets.0..], rows, &mut target[offsets.1..]);
+        copy_slices(kernel, &from[offsets.0..], rows, &mut target[offsets.1..]);
     }
     cx.buffers[output.buffer.index()] = target;
 }
 
-fn pick<T: Copy>(kernel: &IndexKernel, from: &[T], rows: &Rows<'_>, to: &mut [T]) {
+fn copy_slices<T: Copy>(kernel: &IndexKernel, from: &[T], rows: &Rows<'_>, to: &mut [T]) {
     let inner = kernel.inner;
     for o in 0..kernel.outer {
         let from = &from[o * kernel.rows * inner..][..kernel.rows * inner];

@@ -1,17 +1,19 @@
-//! Between lines of elements and vectors whose lanes are lines.
+//! Transposes between row-major matrices and vector registers, with one lane per row. A "line" is such a row: the
+//! elements of one channel, say.
 
-// Indices into several registers at once; iterators here were not compiled for the vector unit.
+// Loops index several register arrays at once; closures of iterators were not inlined here, and so not vectorised.
 #![allow(clippy::needless_range_loop)]
 
 use pulp::Simd;
 
-/// Elements copied at once by [`pad_rows`]; padded lines have this much room behind them.
+/// Elements per block copy in [`pad_rows`]; its output needs this many elements of slack at the end.
 pub(super) const COPY: usize = 16;
 
-/// Lanes of the widest vector.
+/// Lanes of the widest vector register.
 pub(super) const MOST_LANES: usize = 16;
 
-/// The code with the length of short lines as a constant, and once more for the others.
+/// Specialises the code for each line length up to 8, which is then a constant, and keeps a general version for the
+/// others.
 macro_rules! by_length {
     ($length:expr, $name:ident => $code:block) => {
         by_length!($length, $name, $code, 1 2 3 4 5 6 7 8)
@@ -30,7 +32,7 @@ macro_rules! by_length {
     };
 }
 
-/// `to[lane, p] = from[p, lane]` for as many lanes as `to` has lines of `length` elements.
+/// `to[lane, p] = from[p, lane]`, for as many lanes as `to` has lines of `length` elements.
 #[inline(always)]
 pub(super) fn from_lanes<S: Simd>(simd: S, from: &[S::f32s], to: &mut [f32], length: usize) {
     let lanes = S::F32_LANES;
@@ -49,7 +51,7 @@ pub(super) fn from_lanes<S: Simd>(simd: S, from: &[S::f32s], to: &mut [f32], len
     loop {
         let used = (length - start).min(lanes);
         let zero = simd.splat_f32s(0.0);
-        // Loops, not closures: what is not inlined is not compiled for these vectors.
+        // Loops, not closures: code that is not inlined is not compiled for these vector instructions.
         let mut rows = [zero; MOST_LANES];
         let from = &from[start..];
         for i in 0..lanes {
@@ -63,7 +65,7 @@ pub(super) fn from_lanes<S: Simd>(simd: S, from: &[S::f32s], to: &mut [f32], len
             if lane >= count {
                 break;
             }
-            // What is stored too much is where the next line goes.
+            // A full store may run into the next line, which is stored later.
             let at = lane * length + start;
             match to.get_mut(at..at + lanes) {
                 Some(to) => S::as_mut_simd_f32s(to).0[0] = lines[lane],
@@ -73,12 +75,12 @@ pub(super) fn from_lanes<S: Simd>(simd: S, from: &[S::f32s], to: &mut [f32], len
         if start + lanes >= length {
             return;
         }
-        // The last block takes some positions again rather than too few.
+        // The last block overlaps the previous one instead of being shorter than a vector.
         start = (start + lanes).min(length - lanes);
     }
 }
 
-/// `to[p, lane] = from[lane, p]` for as many lanes as `from` has lines of `length` elements; 0 in the other lanes.
+/// `to[p, lane] = from[lane, p]`, for as many lanes as `from` has lines of `length` elements; 0 in the other lanes.
 #[inline(always)]
 pub(super) fn to_lanes<S: Simd>(simd: S, from: &[f32], to: &mut [S::f32s], length: usize) {
     let lanes = S::F32_LANES;
@@ -97,8 +99,8 @@ pub(super) fn to_lanes<S: Simd>(simd: S, from: &[f32], to: &mut [S::f32s], lengt
     lines_to_lanes(simd, from, length, from.len() / length, to, 1, length);
 }
 
-/// As [`to_lanes`], for `count` lines that start `pitch` elements apart and rows that are `step` vectors apart. Lines are
-/// longer than half a vector of at least 8 lanes.
+/// Like [`to_lanes`], for `count` lines with a stride of `pitch` elements, and a stride of `step` vectors in `to`.
+/// Lines must be longer than half a vector, and a vector must have at least 8 lanes.
 #[inline(always)]
 pub(super) fn lines_to_lanes<S: Simd>(
     simd: S,
@@ -116,7 +118,7 @@ pub(super) fn lines_to_lanes<S: Simd>(
         for lane in 0..lanes {
             let at = lane * pitch + start;
             if lane < count {
-                // What is read too much lands in rows that are not stored.
+                // A full load may read past the line; those elements are not stored.
                 lines[lane] = match from.get(at..at + lanes) {
                     Some(line) => S::as_simd_f32s(line).0[0],
                     None => simd.partial_load_f32s(&from[at..at + used]),
@@ -134,8 +136,8 @@ pub(super) fn lines_to_lanes<S: Simd>(
     }
 }
 
-/// The transpose of the first rows, as many as there are lanes: in each step halves, quarters, ... of two rows change
-/// places.
+/// Transposes the square matrix of the first rows, as many as there are lanes, in log₂(lanes) steps: each swaps halves,
+/// quarters, ... between pairs of rows.
 #[inline(always)]
 fn transpose<S: Simd>(simd: S, rows: [S::f32s; MOST_LANES]) -> [S::f32s; MOST_LANES] {
     let mut rows = rows;
@@ -146,7 +148,8 @@ fn transpose<S: Simd>(simd: S, rows: [S::f32s; MOST_LANES]) -> [S::f32s; MOST_LA
     rows
 }
 
-/// Between rows `H` apart, lanes with bit `H` of one for those without it of the other.
+/// One step of the transpose: for rows `i` and `i + H`, swaps the lanes of row `i` whose index has bit `H` set with
+/// those of row `i + H` whose index does not.
 #[inline(always)]
 fn exchange<S: Simd, const H: usize>(simd: S, rows: &mut [S::f32s; MOST_LANES]) {
     if 2 * H > S::F32_LANES {
@@ -168,8 +171,8 @@ fn exchange<S: Simd, const H: usize>(simd: S, rows: &mut [S::f32s; MOST_LANES]) 
     }
 }
 
-/// Copies lines of `length` elements into lines of `to` elements, from element `before` on, with 0 around them. Whole
-/// blocks are copied: what they write too much is overwritten by what follows. There are `COPY` elements of room.
+/// Pads rows of `length` elements with zeros to rows of `to` elements, `before` of the zeros in front. Whole blocks are
+/// copied: what they write beyond a row is overwritten later. `padded` has `COPY` elements of slack at the end.
 #[inline(always)]
 pub(super) fn pad_rows(from: &[f32], length: usize, padded: &mut [f32], to: usize, before: usize) {
     let after = to - before - length;
@@ -202,7 +205,7 @@ pub(super) fn pad_rows(from: &[f32], length: usize, padded: &mut [f32], to: usiz
             }
             done += COPY;
         }
-        // What follows the line, and what precedes the next.
+        // The zeros after this row and before the next.
         let (end, zeros) = (target + length, after + before);
         let zeros = zeros.min(padded.len() - end);
         for start in (0..zeros).step_by(COPY) {
@@ -219,12 +222,12 @@ mod tests {
     use super::*;
     use pulp::{Arch, WithSimd};
 
-    struct There(usize, usize);
-    impl WithSimd for There {
+    struct RoundTrip(usize, usize);
+    impl WithSimd for RoundTrip {
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            let There(lines, length) = self;
+            let RoundTrip(lines, length) = self;
             let from: Vec<f32> = (0..lines * length).map(|i| i as f32 + 1.0).collect();
             let mut rows = vec![simd.splat_f32s(f32::NAN); length];
             to_lanes(simd, &from, &mut rows, length);
@@ -241,11 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_to_lanes_and_back() {
+    fn lines_survive_a_round_trip_through_lanes() {
         let lanes = super::super::simd::lane_count();
         for lines in 1..=lanes {
             for length in (1..40).chain([48, 100]) {
-                Arch::new().dispatch(There(lines, length));
+                Arch::new().dispatch(RoundTrip(lines, length));
             }
         }
     }

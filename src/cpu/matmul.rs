@@ -1,7 +1,7 @@
 //! Matmuls.
 
 use super::CpuContext;
-use super::after::After;
+use super::after::Epilogue;
 use super::gemm::{Layout, gemm};
 use super::simd::lane_count;
 use super::strided::Walk;
@@ -19,23 +19,23 @@ pub(super) fn run(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
     let (output, more) = (&cx.launch.outputs[0], &cx.launch.inputs[2..]);
     let mut target = std::mem::take(&mut cx.buffers[output.buffer.index()]);
     let elements = output.view.shape.elements();
-    let after = After::new(kernel.epilogue.as_ref(), more, output, cx.buffers);
-    let left = after.is_none();
-    let after = after.unwrap_or(After::Nothing);
+    let epilogue = Epilogue::new(kernel.epilogue.as_ref(), more, output, cx.buffers);
+    let separate = epilogue.is_none();
+    let epilogue = epilogue.unwrap_or(Epilogue::None);
     if output.dtype == DType::F16 {
         let mut wide = std::mem::take(&mut cx.scratch.panels[2]);
         let c = sized(&mut wide, elements);
-        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, after);
+        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, epilogue);
         let halves: &mut [f16] = bytemuck::cast_slice_mut(&mut target);
         let halves = &mut halves[output.view.offset..][..elements];
         halves.iter_mut().zip(c).for_each(|(h, &mut x)| *h = f16::from_f32(x));
         cx.scratch.panels[2] = wide;
     } else {
         let c = &mut floats_mut(&mut target)[output.view.offset..][..elements];
-        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, after);
+        into(kernel, &cx.launch.inputs, cx.buffers, &mut cx.scratch.panels, c, epilogue);
     }
     cx.buffers[output.buffer.index()] = target;
-    if let Some(epilogue) = kernel.epilogue.as_ref().filter(|_| left) {
+    if let Some(epilogue) = kernel.epilogue.as_ref().filter(|_| separate) {
         super::elementwise::epilogue(epilogue, more, cx);
     }
     if kernel.row_sums {
@@ -43,23 +43,24 @@ pub(super) fn run(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
     }
 }
 
-/// The result as dense `f32`, with `after` done to each block of whole rows as soon as it is there.
+/// Computes the result as contiguous `f32`, and applies the epilogue to each block of whole rows as soon as it is
+/// computed.
 pub(super) fn into(
     kernel: &MatmulKernel,
     inputs: &[Operand],
     buffers: &[Vec<u32>],
     panels: &mut [Vec<f32>; 3],
     c: &mut [f32],
-    after: After<'_>,
+    epilogue: Epilogue<'_>,
 ) {
     let [wide_a, wide_b, packed] = panels;
-    let a = Side::new(&inputs[0], buffers, wide_a);
-    let b = Side::new(&inputs[1], buffers, wide_b);
-    product(kernel, &a, &b, c, packed, after);
+    let a = Matrices::new(&inputs[0], buffers, wide_a);
+    let b = Matrices::new(&inputs[1], buffers, wide_b);
+    matmul(kernel, &a, &b, c, packed, epilogue);
 }
 
-/// An operand in `f32`.
-struct Side<'a> {
+/// An operand in `f32`, widened if need be.
+struct Matrices<'a> {
     data: &'a [f32],
     strides: Strides<'a>,
     offset: usize,
@@ -67,20 +68,20 @@ struct Side<'a> {
 
 enum Strides<'a> {
     View(&'a View),
-    /// Widened from `f16`: dense, of this shape.
+    /// Widened from `f16` into contiguous memory, with this view.
     Dense(View),
 }
 
-impl<'a> Side<'a> {
+impl<'a> Matrices<'a> {
     fn new(operand: &'a Operand, buffers: &'a [Vec<u32>], wide: &'a mut Vec<f32>) -> Self {
         let words = &buffers[operand.buffer.index()];
         if operand.dtype == DType::F16 {
             let wide = sized(wide, operand.view.shape.elements());
             Walk::new(&operand.view).load(words, DType::F16, 0, bytemuck::cast_slice_mut(wide));
             let view = View::dense(&operand.view.shape);
-            return Side { data: wide, strides: Strides::Dense(view), offset: 0 };
+            return Matrices { data: wide, strides: Strides::Dense(view), offset: 0 };
         }
-        Side { data: floats(words), strides: Strides::View(&operand.view), offset: operand.view.offset }
+        Matrices { data: floats(words), strides: Strides::View(&operand.view), offset: operand.view.offset }
     }
     fn view(&self) -> &View {
         match &self.strides {
@@ -88,7 +89,7 @@ impl<'a> Side<'a> {
             Strides::Dense(view) => view,
         }
     }
-    /// The matrix of a batch index.
+    /// The layout of the matrix with this batch index.
     fn layout(&self, batch: usize) -> Layout {
         let view = self.view();
         let axes = view.shape.rank() - 2;
@@ -99,13 +100,13 @@ impl<'a> Side<'a> {
         }
         Layout { offset: offset as usize, rows: view.strides[axes], columns: view.strides[axes + 1] }
     }
-    /// Whether all batch indices share one matrix.
+    /// Whether the same matrix is used for the whole batch: all batch strides are 0.
     fn is_shared(&self) -> bool {
         let view = self.view();
         let axes = view.shape.rank() - 2;
         view.shape[..axes].iter().zip(&view.strides).all(|(&size, &stride)| size == 1 || stride == 0)
     }
-    /// Whether the batch's matrices lie one below the other, as one tall matrix.
+    /// Whether the batch axes can be merged with the row axis: the batch is then one matrix with more rows.
     fn is_stacked(&self) -> bool {
         let view = self.view();
         let axes = view.shape.rank() - 2;
@@ -113,65 +114,74 @@ impl<'a> Side<'a> {
     }
 }
 
-/// FLOPs of a matmul for which [`tiles`](super::tiles) are used: they beat `gemm` where an axis is short and draw
-/// with it otherwise, while everything fits in the second-level cache.
-const SMALL: usize = 1 << 22;
+/// The most FLOPs for which [`tiles`](super::tiles) is used. While everything fits in the L2 cache it is faster than
+/// `gemm` if an axis is short, and as fast otherwise.
+const MAX_TILES_FLOPS: usize = 1 << 22;
 
-/// How many parts the rows of a large matmul are divided into: each packs the right side anew.
+/// The number of parts that the rows of a large matmul are split into: at most one per thread, since each part packs
+/// the right operand again.
 fn row_parts(m: usize, n: usize, flops: usize) -> usize {
-    parts(flops, MOST).min(m / least_rows(n)).min(threads::count()).max(1)
+    parts(flops, MOST).min(m / min_rows(n)).min(threads::count()).max(1)
 }
 
-/// Rows of a part at least. `gemm` takes sums in blocks of `k` whose size does not depend on the rows, so that the number of
-/// parts changes no bit, but for matrices of at most 64 rows and columns.
-fn least_rows(n: usize) -> usize {
+/// The minimum number of rows per part. `gemm` sums in blocks of `k` whose size does not depend on the number of rows,
+/// except for matrices of at most 64 rows and columns. With this minimum the number of parts does not change a bit of
+/// the result.
+fn min_rows(n: usize) -> usize {
     if n > 64 { 32 } else { 128 }
 }
 
-fn product(kernel: &MatmulKernel, a: &Side<'_>, b: &Side<'_>, c: &mut [f32], packed: &mut Vec<f32>, after: After<'_>) {
+fn matmul(
+    kernel: &MatmulKernel,
+    a: &Matrices<'_>,
+    b: &Matrices<'_>,
+    c: &mut [f32],
+    packed: &mut Vec<f32>,
+    epilogue: Epilogue<'_>,
+) {
     let (m, n, k, batch) = (kernel.m, kernel.n, kernel.k, kernel.batch.elements());
     if c.is_empty() {
         return;
     }
-    let one = batch == 1 || (b.is_shared() && a.is_stacked());
-    if !one {
+    let single = batch == 1 || (b.is_shared() && a.is_stacked());
+    if !single {
         let flops = work(m, n, k) * batch;
         split(c, m * n, parts(flops, batch.min(MOST)), flops, &|first, block| {
             for (i, c) in block.chunks_exact_mut(m * n).enumerate() {
                 let (index, dense) = (first + i, Layout::dense(n));
                 gemm([m, k, n], (c, dense), false, (a.data, a.layout(index)), (b.data, b.layout(index)));
             }
-            after.finish(first * m * n, block);
+            epilogue.finish(first * m * n, block);
         });
         return;
     }
     let (m, la, lb, flops) = (m * batch, a.layout(0), b.layout(0), work(m * batch, n, k));
-    let down = |first: usize| la.at((la.offset as isize + first as isize * la.rows) as usize);
+    let from_row = |first: usize| la.at((la.offset as isize + first as isize * la.rows) as usize);
     let rows = match (usize::try_from(la.rows), usize::try_from(la.columns)) {
         (Ok(stride), Ok(1)) => Some(Rows::Dense { stride }),
         (Ok(1), Ok(stride)) => Some(Rows::Transposed { stride }),
         _ => None,
     };
-    match rows.filter(|_| 2 * m * n * k <= SMALL && k > 0 && lane_count() > 1) {
+    match rows.filter(|_| 2 * m * n * k <= MAX_TILES_FLOPS && k > 0 && lane_count() > 1) {
         Some(rows) => {
             let b = Packed::new(k, n, b.data, lb, packed);
             split(c, n, parts(flops, (m / 16).min(MOST)), flops, &|first, block| {
-                let (a, m) = (&a.data[down(first).offset..], block.len() / n);
+                let (a, m) = (&a.data[from_row(first).offset..], block.len() / n);
                 Product { m, a, rows, b, c: block, ldc: n, accumulate: false }.run();
-                after.finish(first * n, block);
+                epilogue.finish(first * n, block);
             });
         }
         None => {
             split(c, n, row_parts(m, n, flops), flops, &|first, block| {
                 let dense = (&mut *block, Layout::dense(n));
-                gemm([dense.0.len() / n, k, n], dense, false, (a.data, down(first)), (b.data, lb));
-                after.finish(first * n, block);
+                gemm([dense.0.len() / n, k, n], dense, false, (a.data, from_row(first)), (b.data, lb));
+                epilogue.finish(first * n, block);
             });
         }
     }
 }
 
-/// Operations, counting for those of a short last vector too.
+/// FLOPs, with the last vector of a row counted as full.
 fn work(m: usize, n: usize, k: usize) -> usize {
     2 * m * k * n.next_multiple_of(lane_count())
 }
@@ -181,11 +191,11 @@ mod tests {
     use super::super::threads::region;
     use super::*;
 
-    /// The number of parts depends on the machine, the result must not.
+    /// The number of parts depends on the machine; the result must not.
     #[test]
-    fn rows_in_parts_are_the_same_bits() {
+    fn splitting_rows_does_not_change_a_bit() {
         for (n, k) in [(10, 1000), (64, 600), (65, 1000), (300, 1030)] {
-            let m = 4 * least_rows(n) + 1;
+            let m = 4 * min_rows(n) + 1;
             let x: Vec<f32> = (0..m * k).map(|i| (i as f32 * 0.7).sin()).collect();
             let y: Vec<f32> = (0..k * n).map(|i| (i as f32 * 0.3).sin()).collect();
             let in_parts = |rows: usize| {
@@ -197,14 +207,14 @@ mod tests {
                 c
             };
             let whole = in_parts(m);
-            // The last part of two in three has fewer rows than a part ever has.
+            // Of four parts the last one has fewer rows than `min_rows`.
             for parts in [2, 3, 4] {
                 assert!(in_parts(m.div_ceil(parts)) == whole, "{n} {k} {parts}");
             }
         }
     }
 
-    /// Small matmuls, large ones and batches, transposed or not: right, and the same bits with threads.
+    /// Small and large matmuls and batches, transposed or not, are correct, and bitwise identical with several threads.
     #[test]
     fn threads_do_not_change_a_bit() {
         let cases =
@@ -220,17 +230,17 @@ mod tests {
             let (x, y) = (data(batch * m * k, 0.1), data(batch * k * n, 0.2));
             for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
                 let (va, vb) = (view(m, k, ta), view(k, n, tb));
-                let a = Side { data: &x, strides: Strides::View(&va), offset: 0 };
-                let b = Side { data: &y, strides: Strides::View(&vb), offset: 0 };
+                let a = Matrices { data: &x, strides: Strides::View(&va), offset: 0 };
+                let b = Matrices { data: &y, strides: Strides::View(&vb), offset: 0 };
                 let kernel = MatmulKernel { batch: [batch].into(), m, n, k, epilogue: None, row_sums: false };
                 let run = || {
                     let mut c = vec![f32::NAN; batch * m * n];
-                    product(&kernel, &a, &b, &mut c, &mut Vec::new(), After::Nothing);
+                    matmul(&kernel, &a, &b, &mut c, &mut Vec::new(), Epilogue::None);
                     c
                 };
-                let (alone, together) = (run(), region(run));
-                assert!(alone == together, "{batch} {m} {k} {n}");
-                for (index, &c) in alone.iter().enumerate().step_by(7) {
+                let (outside, inside) = (run(), region(run));
+                assert!(outside == inside, "{batch} {m} {k} {n}");
+                for (index, &c) in outside.iter().enumerate().step_by(7) {
                     let (i, j, of) = (index / n % m, index % n, index / (m * n));
                     let term = |p: usize| x[va.index((of * m + i) * k + p)] * y[vb.index((of * k + p) * n + j)];
                     let sum: f32 = (0..k).map(term).sum();

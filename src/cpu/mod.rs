@@ -1,4 +1,4 @@
-//! The CPU executor: runs a plan on the host, on the machine's cores where that pays.
+//! The CPU executor: runs a plan on the host, multi-threaded where a launch is large enough.
 
 mod after;
 pub mod context;

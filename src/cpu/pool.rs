@@ -1,13 +1,10 @@
-//! Pooling and its gradients, plane by plane.
+//! Pooling and its gradients; threads process whole planes.
 
 use super::CpuContext;
-use super::threads::{parts, split};
+use super::threads::{MOST, parts, split};
 use super::words::{floats, floats_mut};
 use crate::kernels::pool::{PoolKernel, PoolPass};
 use crate::ops::pool::PoolGeometry;
-
-/// Planes that threads take at a time: as many parts as there may be.
-const MOST: usize = super::threads::MOST;
 
 /// Runs the kernel.
 pub(super) fn run(kernel: &PoolKernel, cx: &mut CpuContext<'_>) {
@@ -38,12 +35,12 @@ pub(super) fn run(kernel: &PoolKernel, cx: &mut CpuContext<'_>) {
         PoolPass::Put => cx.dense(|[dy, places], dx, _| {
             let dy = floats(dy);
             split(floats_mut(dx), m, parts, flops, &|first, dx: &mut [f32]| {
-                let given = dy[first * n..].chunks_exact(n).zip(places[first * n..].chunks_exact(n));
-                for (dx, (dy, places)) in dx.chunks_exact_mut(m).zip(given) {
+                let windows = dy[first * n..].chunks_exact(n).zip(places[first * n..].chunks_exact(n));
+                for (dx, (dy, places)) in dx.chunks_exact_mut(m).zip(windows) {
                     dx.fill(0.0);
                     each_window(g, |o, oy, ox| {
                         let place = places[o] as usize;
-                        if sees(g, oy, ox, place) {
+                        if covers(g, oy, ox, place) {
                             dx[place] += dy[o];
                         }
                     });
@@ -60,8 +57,8 @@ fn each_window(g: &PoolGeometry, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// Whether window `(oy, ox)` may see an element of the plane.
-fn sees(g: &PoolGeometry, oy: usize, ox: usize, place: usize) -> bool {
+/// Whether window `(oy, ox)` covers the element at `place`. Indices are an operand, so they may be invalid.
+fn covers(g: &PoolGeometry, oy: usize, ox: usize, place: usize) -> bool {
     let (y, x) = (place / g.axes[1].input, place % g.axes[1].input);
     y < g.axes[0].input
         && g.axes[0].covering(g.adaptive, y).contains(&oy)
@@ -75,7 +72,8 @@ fn averages(g: &PoolGeometry, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Calls `store(window, place, value)` with the largest of each window of each plane.
+/// Calls `store(window, place, value)` with the maximum of each window of each plane; NaN is the maximum if there is
+/// one.
 #[inline(always)]
 fn largest(g: &PoolGeometry, x: &[f32], mut store: impl FnMut(usize, usize, f32)) {
     for (plane, x) in x.chunks_exact(g.input_size()).enumerate() {
@@ -87,7 +85,7 @@ fn largest(g: &PoolGeometry, x: &[f32], mut store: impl FnMut(usize, usize, f32)
     }
 }
 
-/// The maxima, their places, or both, in the launch's outputs in this order.
+/// Max pooling: writes the maxima, their indices, or both, to the launch's outputs in this order.
 fn maxima(g: &PoolGeometry, value: bool, place: bool, parts: usize, flops: usize, cx: &mut CpuContext<'_>) {
     let (m, n) = (g.input_size(), g.output_size());
     if !value {
@@ -98,13 +96,13 @@ fn maxima(g: &PoolGeometry, value: bool, place: bool, parts: usize, flops: usize
             });
         });
     }
-    // The second output is lent from the context for as long as the first is written.
+    // The second output's buffer is taken out of the context while `dense` borrows the context.
     let second = place.then(|| (cx.launch.outputs[1].buffer.index(), cx.launch.outputs[1].view.offset));
-    let mut lent = second.map(|(at, _)| std::mem::take(&mut cx.buffers[at]));
+    let mut taken = second.map(|(at, _)| std::mem::take(&mut cx.buffers[at]));
     let offset = second.map_or(0, |(_, offset)| offset);
     cx.dense(|[x], y, _| {
         let (x, y) = (floats(x), floats_mut(y));
-        match &mut lent {
+        match &mut taken {
             None => split(y, n, parts, flops, &|first, y: &mut [f32]| {
                 largest(g, &x[first * m..][..y.len() / n * m], |o, _, value| y[o] = value);
             }),
@@ -114,7 +112,7 @@ fn maxima(g: &PoolGeometry, value: bool, place: bool, parts: usize, flops: usize
             }),
         }
     });
-    if let (Some((at, _)), Some(places)) = (second, lent) {
+    if let (Some((at, _)), Some(places)) = (second, taken) {
         cx.buffers[at] = places;
     }
 }

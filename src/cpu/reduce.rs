@@ -11,19 +11,19 @@ use crate::kernels::{Instr, Operand};
 use crate::ops::reduce::ReduceKind;
 use half::f16;
 
-/// Running sums that a vector unit can hold.
+/// The number of independent accumulators: a whole number of vectors, so that loops over them vectorise.
 const LANES: usize = 16;
-/// Columns of the widest array of sums.
+/// The maximum number of column sums in [`by_columns`].
 const MAX_WIDTH: usize = 1 << 16;
 
-/// What is known of the group being reduced.
+/// The accumulator of the group that is being reduced.
 #[derive(Debug, Clone, Copy)]
 struct State {
-    /// The sum of floats; their sums over a block are added up in f64.
+    /// The sum of floats. Sums within a block are in `f32`, those of blocks are added up in `f64`.
     sum: f64,
-    /// The best value's bits, or the sum of integers.
+    /// The bits of the maximum or minimum, or the sum of integers.
     word: u32,
-    /// Where the best value is.
+    /// The index of the maximum or minimum within the group.
     index: u32,
 }
 
@@ -31,7 +31,7 @@ struct State {
 pub(super) fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
     let (groups, size) = (kernel.outer.elements(), kernel.inner.elements());
     let (output, (inputs, more)) = (&cx.launch.outputs[0], kernel.inputs(cx.launch));
-    // An epilogue may read what it overwrites, so the results are kept apart until it runs.
+    // An epilogue may read the buffer that it overwrites, so its input, the result, is kept in a spare buffer.
     let (place, offset, dtype) = match &kernel.epilogue {
         Some(epilogue) => (cx.spare(FIRST), 0, epilogue.result_dtype()),
         None => (output.buffer.index(), output.view.offset, output.dtype),
@@ -71,7 +71,7 @@ pub(super) fn run(kernel: &ReduceKernel, cx: &mut CpuContext<'_>) {
     }
 }
 
-/// Evaluates blocks of points, row-major over `outer ++ inner`, and folds them group by group.
+/// Evaluates blocks of points, in row-major order of `outer ++ inner`, and reduces them group by group.
 #[inline(always)]
 fn by_groups(
     kernel: &ReduceKernel,
@@ -109,7 +109,7 @@ fn sizes(kernel: &ReduceKernel) -> impl Iterator<Item = usize> {
     kernel.outer.iter().chain(kernel.inner.iter()).copied()
 }
 
-/// Whether a sum of floats is best taken by [`by_columns`]: where the first reduced axis is the outermost in memory.
+/// Whether to use [`by_columns`]: for a sum of floats whose first reduced axis is the outermost in memory.
 fn columns(kernel: &ReduceKernel, loads: &[Operand]) -> bool {
     let axis = kernel.outer.rank();
     let float_sum = matches!(kernel.kind, ReduceKind::Sum | ReduceKind::Mean) && kernel.dtype == DType::F32;
@@ -123,7 +123,8 @@ fn columns(kernel: &ReduceKernel, loads: &[Operand]) -> bool {
     float_sum && !positional && shape && loads.first().is_some_and(outermost)
 }
 
-/// Evaluates blocks of points with the first reduced axis outermost, and adds up over it elementwise.
+/// Evaluates blocks of points with the first reduced axis outermost, and sums over that axis elementwise, so that
+/// memory is read in order.
 #[inline(always)]
 fn by_columns(
     kernel: &ReduceKernel,
@@ -185,7 +186,7 @@ fn finish(kernel: &ReduceKernel, state: State, size: usize) -> u32 {
     }
 }
 
-/// Takes in `values`, of which the first is the group's `first`-th.
+/// Reduces `values` into the accumulator; `first` is the index of the first of them within the group.
 #[inline(always)]
 fn fold(kernel: &ReduceKernel, values: &[u32], first: usize, state: &mut State) {
     match kernel.dtype {
@@ -200,7 +201,7 @@ fn fold_floats(kind: ReduceKind, words: &[u32], first: usize, state: &mut State)
     let values = floats(words);
     match kind {
         ReduceKind::Sum | ReduceKind::Mean => state.sum += sum(values),
-        // A comparison with a value that is not a number does not hold, so such values are passed over.
+        // Comparisons with NaN are false, so NaNs are ignored.
         ReduceKind::Max => state.word = best(values, state.word, |a, b| a > b),
         ReduceKind::Min => state.word = best(values, state.word, |a, b| a < b),
         ReduceKind::ArgMax => arg(words, first, state, |a, b| f32::from_bits(a) > f32::from_bits(b)),
@@ -221,7 +222,7 @@ fn fold_integers<T: Ord>(kind: ReduceKind, values: &[u32], first: usize, state: 
     }
 }
 
-/// The sum, in several running sums in `f32` (a block is short) that are added up in `f64`.
+/// The sum of a block: independent `f32` accumulators (a block is short) that are added up in `f64`.
 #[inline(always)]
 pub(super) fn sum(values: &[f32]) -> f64 {
     let chunks = values.chunks_exact(LANES);

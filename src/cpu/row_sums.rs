@@ -1,4 +1,5 @@
-//! The second output of a matmul: the sums of its left operand's rows, which are a bias's gradient.
+//! The second output of a matmul, the row sums of its left operand: the gradient of a bias. Likewise for the weight
+//! gradient of a convolution, the sums of `dy` for each output channel.
 
 use super::CpuContext;
 use super::simd::fast;
@@ -10,28 +11,34 @@ use crate::kernels::conv::ConvKernel;
 use crate::kernels::matmul::MatmulKernel;
 use half::f16;
 
-/// Elements added at once.
+/// Elements per block.
 const BLOCK: usize = 1024;
 
 /// `s[…, i] = Σ_k a[…, i, k]`.
 pub(super) fn matmul(kernel: &MatmulKernel, cx: &mut CpuContext<'_>) {
     let a = &cx.launch.inputs[0];
     let (rank, batches) = (kernel.batch.rank(), kernel.batch.elements());
-    // With k outermost, whole lines of rows are added up.
+    // With k outermost, the sums of all rows are accumulated elementwise.
     let order = std::iter::once(rank + 1).chain(0..=rank);
-    add_up(a, order, batches * kernel.m, 1, cx);
+    sum_groups(a, order, batches * kernel.m, 1, cx);
 }
 
 /// `s[o] = Σ dy[n, o, p]` over samples and positions.
 pub(super) fn conv(kernel: &ConvKernel, cx: &mut CpuContext<'_>) {
     let (g, dy) = (&kernel.geometry, &cx.launch.inputs[1]);
     let area = g.output[0] * g.output[1];
-    add_up(dy, 0..dy.view.shape.rank(), g.out_channels, area, cx);
+    sum_groups(dy, 0..dy.view.shape.rank(), g.out_channels, area, cx);
 }
 
-/// The operand's elements, in this order of its axes, are lines of `sums` groups of `size` neighbours; writes each group's
-/// sum over all lines to the second output.
-fn add_up(operand: &Operand, order: impl Iterator<Item = usize>, sums: usize, size: usize, cx: &mut CpuContext<'_>) {
+/// Writes sums of the operand's elements to the second output. With its axes permuted to `order`, the operand is a
+/// matrix whose rows are `sums` groups of `size` elements; each sum is that of a group over all rows.
+fn sum_groups(
+    operand: &Operand,
+    order: impl Iterator<Item = usize>,
+    sums: usize,
+    size: usize,
+    cx: &mut CpuContext<'_>,
+) {
     let walk = Walk::over(&operand.view, order);
     let (width, total) = (sums * size, operand.view.shape.elements());
     let words = &cx.buffers[operand.buffer.index()][..];
@@ -64,7 +71,7 @@ fn add_up(operand: &Operand, order: impl Iterator<Item = usize>, sums: usize, si
     put(&cx.launch.outputs[1], sums, cx.buffers);
 }
 
-/// Writes the sums that the kernel left in the scratch memory.
+/// Writes the sums that the kernel has computed in scratch memory to the second output.
 pub(super) fn put_totals(count: usize, cx: &mut CpuContext<'_>) {
     let totals = &cx.scratch.totals[..count];
     put(&cx.launch.outputs[1], totals.iter().copied().map(f64::from), cx.buffers);

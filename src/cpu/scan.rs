@@ -7,7 +7,7 @@ use crate::kernels::scan::ScanKernel;
 /// Runs the kernel.
 pub(super) fn run(kernel: &ScanKernel, cx: &mut CpuContext<'_>) {
     match cx.launch.inputs[0].dtype {
-        // Sums of floats are kept in f64: a row may be long.
+        // Floats are accumulated in `f64`, since a row may be long.
         DType::F32 | DType::F16 => {
             scan(kernel, cx, 0.0, |sum, word| sum + f64::from(f32::from_bits(word)), |sum| (sum as f32).to_bits());
         }

@@ -1,14 +1,15 @@
-//! Code compiled for what this machine has.
+//! Dispatch to the widest vector instruction set of the processor, at run time.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Runs `f` as compiled for the widest vector unit of this machine. `f` and what it calls must be inlined.
+/// Runs `f` compiled for the widest vector instructions of this processor. `f` and all it calls must be inlined:
+/// functions that are not inlined are compiled for the baseline target.
 #[inline]
 pub(super) fn fast<R>(f: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(f)
 }
 
-/// `f32` elements of a vector on this machine.
+/// The number of `f32` lanes of a vector register on this processor.
 pub(super) fn lane_count() -> usize {
     struct Lanes;
     impl WithSimd for Lanes {

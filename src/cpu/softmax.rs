@@ -1,4 +1,4 @@
-//! Softmax rows.
+//! Softmax and log-softmax, row by row.
 
 use super::CpuContext;
 use super::exp::exp;
@@ -6,9 +6,9 @@ use super::simd::fast;
 use super::words::{floats, floats_mut};
 use crate::kernels::softmax::SoftmaxKernel;
 
-/// Rows whose exponentials are taken at once: a row may be shorter than a vector.
+/// Rows whose exponentials are computed in one loop, since a row may be shorter than a vector.
 pub(super) const ROWS: usize = 32;
-/// Running maxima and sums that do not wait for each other.
+/// The number of independent accumulators, so that additions do not wait for each other.
 const LANES: usize = 16;
 
 /// Runs the kernel.
@@ -39,7 +39,7 @@ pub(super) fn run(kernel: &SoftmaxKernel, cx: &mut CpuContext<'_>) {
     });
 }
 
-/// Sets `y` to `e^(x − max x)`, with the maximum of each of up to [`ROWS`] rows.
+/// Sets `y` to `e^(x − max x)` and `maxima` to the maxima, for up to [`ROWS`] rows.
 #[inline(always)]
 pub(super) fn exponentials(x: &[f32], y: &mut [f32], cols: usize, maxima: &mut [f32; ROWS]) {
     for ((x, y), max) in x.chunks_exact(cols).zip(y.chunks_exact_mut(cols)).zip(maxima) {
@@ -64,7 +64,7 @@ fn largest(x: &[f32]) -> f32 {
     lanes.into_iter().fold(f32::NEG_INFINITY, larger)
 }
 
-/// The sum of a row.
+/// The sum of a row, in `f64`.
 #[inline(always)]
 pub(super) fn sum(x: &[f32]) -> f64 {
     let (whole, rest) = x.as_chunks::<LANES>();

@@ -1,10 +1,10 @@
-//! Reading and writing elements through views.
+//! Loads and stores through strided views.
 
 use crate::dtype::DType;
 use crate::shape::{MAX_RANK, View};
 use half::f16;
 
-/// A view with its axes merged where they can be: a dense one has a single axis.
+/// A view with adjacent axes merged (coalesced) where their strides allow it: a contiguous view has a single axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Walk {
     rank: usize,
@@ -18,7 +18,7 @@ impl Walk {
         Walk::over(view, 0..view.shape.rank())
     }
 
-    /// The view's elements with its axes in another order.
+    /// The view with its axes permuted.
     pub(super) fn over(view: &View, axes: impl Iterator<Item = usize>) -> Self {
         let mut walk = Walk { rank: 0, sizes: [1; MAX_RANK], strides: [0; MAX_RANK], offset: view.offset };
         for (size, stride) in axes.map(|axis| (view.shape[axis], view.strides[axis])).filter(|&(size, _)| size != 1) {
@@ -38,18 +38,18 @@ impl Walk {
         walk
     }
 
-    /// Where the elements start, if they are neighbours.
+    /// The offset of the first element, if the view is contiguous.
     pub(super) fn dense_from(&self) -> Option<usize> {
         (self.rank == 1 && (self.strides[0] == 1 || self.sizes[0] == 1)).then_some(self.offset)
     }
 
-    /// After how many points the elements come again: the points of all axes but the first, if that is a broadcast.
+    /// If the first axis is broadcast (stride 0): the number of points after which the elements repeat.
     pub(super) fn period(&self) -> Option<usize> {
         (self.strides[0] == 0).then(|| self.sizes[1..self.rank].iter().product())
     }
 
-    /// Where neighbours start, how many there are, and how many points each serves before the next one, if
-    /// the elements are these, again and again.
+    /// If the view is a contiguous vector, broadcast along axes before it, after it, or both: the vector's offset, its
+    /// length, and the number of successive points with the same element.
     pub(super) fn repeats(&self) -> Option<(usize, usize, usize)> {
         let first = usize::from(self.rank > 1 && self.strides[0] == 0);
         let each = match self.rank - first {
@@ -60,8 +60,8 @@ impl Walk {
         (self.strides[first] == 1).then_some((self.offset, self.sizes[first], each))
     }
 
-    /// Calls `f(position of the first, stride, points before, points)` for each run of points `start..start + len`
-    /// along the last axis.
+    /// Splits the points `start..start + len` into runs along the last axis, and calls `f(offset of the run's first
+    /// element, stride, number of points before the run, its number of points)` for each.
     #[inline(always)]
     fn runs(&self, start: usize, len: usize, mut f: impl FnMut(usize, isize, usize, usize)) {
         if len == 0 {
@@ -99,7 +99,7 @@ impl Walk {
         }
     }
 
-    /// Reads points `start..start + out.len()`, in the compute dtype.
+    /// Loads points `start..start + out.len()`, in the compute dtype.
     #[inline(always)]
     pub(super) fn load(&self, words: &[u32], dtype: DType, start: usize, out: &mut [u32]) {
         if dtype == DType::F16 {
@@ -129,7 +129,7 @@ impl Walk {
         });
     }
 
-    /// Writes points `start..start + values.len()`, rounding to `dtype`.
+    /// Stores points `start..start + values.len()`, rounded to `dtype`.
     #[inline(always)]
     pub(super) fn store(&self, words: &mut [u32], dtype: DType, start: usize, values: &[u32]) {
         if dtype == DType::F16 {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn any_part_of_any_view_is_read_in_order() {
+    fn loads_match_the_views_indices() {
         let view = View::dense([4, 5, 6]);
         check(&view);
         check(&view.permute(&[2, 0, 1]));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_through_a_view_is_read_back() {
+    fn stores_and_loads_round_trip() {
         for dtype in [DType::U32, DType::F16] {
             let view = View::dense([4, 6]).permute(&[1, 0]).flip(1).slice(0, 1, 4, 1);
             let walk = Walk::new(&view);

@@ -1,9 +1,9 @@
-//! `C = A · B` or `C += A · B` in tiles that stay in registers, for a `B` packed into panels of vectors.
+//! A register-tiled matmul, `C = A · B` or `C += A · B`, with `B` packed into panels.
 //!
-//! It is meant for one block of a larger matmul and for small matrices: nothing is blocked by the cache's size. Each
-//! element's sum is taken in the order of `k`, whichever tile it is in.
+//! It is meant for small matrices and for single blocks of a larger matmul: there is no blocking for the caches. Each
+//! element is summed in the order of `k`, whatever the size of its tile.
 
-// Indices into several registers at once; and a tile of one row makes `row + 1 <= m`.
+// Loops index several register arrays at once; and the macro expands to `row + 1 <= m` for tiles of one row.
 #![allow(clippy::needless_range_loop, clippy::int_plus_one)]
 
 use super::gemm::Layout;
@@ -12,30 +12,30 @@ use super::simd::lane_count;
 use super::words::aligned;
 use pulp::{Arch, Simd, WithSimd};
 
-/// Vectors of the widest panel.
-const WIDEST: usize = 4;
+/// The width of the widest panel, in vectors.
+const MAX_WIDTH: usize = 4;
 
-/// How the rows of `A` lie: those of a row-major matrix, or of a transposed one.
+/// The layout of `A`: row-major or column-major.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rows {
-    /// Row `i` starts at `i · stride` and its elements are neighbours.
+    /// Row-major: row `i` is contiguous and starts at `i · stride`.
     Dense { stride: usize },
-    /// Element `p` of row `i` is at `i + p · stride`.
+    /// Column-major: element `p` of row `i` is at `i + p · stride`.
     Transposed { stride: usize },
 }
 
-/// Vectors of a panel for `n` columns: few are left over for a narrower last panel.
+/// The width of a panel in vectors, for `n` columns; chosen so that the last panel is not much narrower.
 fn width(n: usize, lanes: usize) -> usize {
     let vectors = n.div_ceil(lanes);
     match (vectors % 4, vectors % 3) {
         (0 | 3, _) if vectors > 3 => 4,
         (_, 0 | 2) if vectors > 4 => 3,
-        _ => vectors.clamp(1, WIDEST),
+        _ => vectors.clamp(1, MAX_WIDTH),
     }
 }
 
-/// A packed `B` of `k × n` elements: panels of some vectors' columns, each `k` rows one after the other; columns beyond
-/// `n` are 0.
+/// A packed `B` of `k × n` elements: panels of a few vectors of columns, one after the other. A panel is row-major,
+/// with `k` rows, and columns beyond `n` are 0.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed<'a> {
     pub(super) data: &'a [f32],
@@ -43,13 +43,13 @@ pub(super) struct Packed<'a> {
     pub(super) n: usize,
 }
 
-/// Elements of a packed matrix.
+/// The number of elements of a packed matrix.
 fn packed_size(k: usize, n: usize) -> usize {
     k * n.next_multiple_of(lane_count())
 }
 
 impl<'a> Packed<'a> {
-    /// Packs element `(p, j)` from where the layout says.
+    /// Packs the matrix with this layout in `b`.
     pub(super) fn new(k: usize, n: usize, b: &[f32], layout: Layout, memory: &'a mut Vec<f32>) -> Self {
         let data = aligned(memory, packed_size(k, n));
         Arch::new().dispatch(Pack { k, n, b, layout, data });
@@ -57,7 +57,7 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Fills the panels.
+/// Packs a matrix into panels.
 struct Pack<'a> {
     k: usize,
     n: usize,
@@ -116,7 +116,7 @@ impl WithSimd for Pack<'_> {
     }
 }
 
-/// `to[p · stride + j] = line(j)[p]` for lines of `length` elements; four lines at once.
+/// `to[p · stride + j] = line(j)[p]` for lines of `length` elements, four lines at a time.
 #[inline(always)]
 fn transpose<'a>(lines: usize, length: usize, line: impl Fn(usize) -> &'a [f32], to: &mut [f32], stride: usize) {
     let mut j = 0;
@@ -132,7 +132,7 @@ fn transpose<'a>(lines: usize, length: usize, line: impl Fn(usize) -> &'a [f32],
     }
 }
 
-/// A matmul of `m` rows of `a`; row `i` of the result starts at `c[i · ldc]`.
+/// A matmul of `m` rows of `a` with a packed `b`; row `i` of the result starts at `c[i · ldc]`.
 pub(super) struct Product<'a> {
     pub(super) m: usize,
     pub(super) a: &'a [f32],
@@ -151,7 +151,7 @@ impl Product<'_> {
     }
 
     #[inline(always)]
-    fn panels<S: Simd, const T: bool>(&mut self, simd: S) {
+    fn panels<S: Simd, const TRANSPOSED: bool>(&mut self, simd: S) {
         let Packed { data, k, n } = self.b;
         let lanes = S::F32_LANES;
         let columns = width(n, lanes) * lanes;
@@ -160,16 +160,16 @@ impl Product<'_> {
             let vectors = used.div_ceil(lanes);
             let panel = S::as_simd_f32s(&data[j * k * columns..][..k * vectors * lanes]).0;
             match vectors {
-                1 => self.panel::<S, T, 1, 12>(simd, panel, first, used),
-                2 => self.panel::<S, T, 2, 12>(simd, panel, first, used),
-                3 => self.panel::<S, T, 3, 8>(simd, panel, first, used),
-                _ => self.panel::<S, T, 4, 6>(simd, panel, first, used),
+                1 => self.panel::<S, TRANSPOSED, 1, 12>(simd, panel, first, used),
+                2 => self.panel::<S, TRANSPOSED, 2, 12>(simd, panel, first, used),
+                3 => self.panel::<S, TRANSPOSED, 3, 8>(simd, panel, first, used),
+                _ => self.panel::<S, TRANSPOSED, 4, 6>(simd, panel, first, used),
             }
         }
     }
 
     #[inline(always)]
-    fn panel<S: Simd, const T: bool, const W: usize, const R: usize>(
+    fn panel<S: Simd, const TRANSPOSED: bool, const W: usize, const R: usize>(
         &mut self,
         simd: S,
         panel: &[S::f32s],
@@ -180,7 +180,7 @@ impl Product<'_> {
         macro_rules! rows {
             ($($size:expr)*) => {
                 $(while row + $size <= self.m {
-                    self.tile::<S, T, W, $size>(simd, panel, row, first, used);
+                    self.tile::<S, TRANSPOSED, W, $size>(simd, panel, row, first, used);
                     row += $size;
                 })*
             };
@@ -189,7 +189,7 @@ impl Product<'_> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const T: bool, const W: usize, const R: usize>(
+    fn tile<S: Simd, const TRANSPOSED: bool, const W: usize, const R: usize>(
         &mut self,
         simd: S,
         panel: &[S::f32s],
@@ -209,7 +209,7 @@ impl Product<'_> {
             }
         }
         match self.rows {
-            Rows::Dense { stride } if !T => {
+            Rows::Dense { stride } if !TRANSPOSED => {
                 let lines: [&[f32]; R] = std::array::from_fn(|r| &self.a[(row + r) * stride..][..k]);
                 for p in 0..k {
                     let b = panel[p];
@@ -221,7 +221,7 @@ impl Product<'_> {
                     }
                 }
             }
-            Rows::Transposed { stride } if T => {
+            Rows::Transposed { stride } if TRANSPOSED => {
                 for p in 0..k {
                     let b = panel[p];
                     let column = &self.a[row + p * stride..][..R];
@@ -233,7 +233,7 @@ impl Product<'_> {
                     }
                 }
             }
-            _ => unreachable!("T says which"),
+            _ => unreachable!("`TRANSPOSED` follows from `rows`"),
         }
         for r in 0..R {
             let line = &mut self.c[(row + r) * self.ldc + first..][..used];

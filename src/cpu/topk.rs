@@ -1,4 +1,4 @@
-//! The largest or smallest elements of rows.
+//! Top-k: the indices of the largest or smallest elements of each row, in order.
 
 use super::CpuContext;
 use super::threads::{MOST, parts, split};
@@ -13,17 +13,17 @@ pub(super) fn run(kernel: &TopKKernel, cx: &mut CpuContext<'_>) {
         DType::I32 => |word| word ^ (1 << 31),
     };
     let (k, columns) = (kernel.k, kernel.columns);
-    // Comparisons, of which a selection makes a few for each element.
+    // Comparisons: a selection takes a few per element.
     let work = 8 * kernel.rows * columns;
     cx.dense(|[x], indices, _| {
         split(indices, k, parts(work, MOST.min(kernel.rows)), work, &|first, indices: &mut [u32]| {
             let mut order: Vec<u64> = Vec::with_capacity(columns);
             for (row, indices) in x[first * columns..].chunks_exact(columns).zip(indices.chunks_exact_mut(k)) {
                 order.clear();
-                // The key first, the place second: both ascend.
-                let entries = row.iter().zip(0..).map(|(&word, place): (&u32, u64)| {
+                // The key is in the high bits, the index in the low ones, so that ties are broken by index.
+                let entries = row.iter().zip(0..).map(|(&word, index): (&u32, u64)| {
                     let key = if kernel.largest { !key(word) } else { key(word) };
-                    u64::from(key) << 32 | place
+                    u64::from(key) << 32 | index
                 });
                 order.extend(entries);
                 if k < columns {
@@ -36,12 +36,12 @@ pub(super) fn run(kernel: &TopKKernel, cx: &mut CpuContext<'_>) {
     });
 }
 
-/// An integer for a float's bits, in the same order: NaN above all, the two zeros equal.
+/// Maps the bits of a float to an integer that sorts in the same order: NaN is the largest, and −0 and 0 are equal.
 fn float_key(bits: u32) -> u32 {
-    let size = bits & (u32::MAX >> 1);
+    let magnitude = bits & (u32::MAX >> 1);
     match () {
-        () if size > 0x7f80_0000 => u32::MAX,
-        () if bits > size => (1 << 31) - size,
-        () => (1 << 31) + size,
+        () if magnitude > 0x7f80_0000 => u32::MAX,
+        () if bits > magnitude => (1 << 31) - magnitude,
+        () => (1 << 31) + magnitude,
     }
 }

@@ -1,4 +1,5 @@
-//! The 32-bit words of a buffer: as floats, from and to arrays, and vectors that are made as long as needed.
+//! Buffers as arrays of 32-bit words: views of them as `f32`, copies from and to [`Array`]s, and scratch vectors that
+//! grow on demand.
 
 use crate::array::Array;
 use crate::error::Result;
@@ -14,7 +15,7 @@ pub(super) fn words_of(array: &Array) -> Vec<u32> {
     words
 }
 
-/// Copies an array to where its elements start.
+/// Copies an array into a buffer, from element `offset` on.
 pub(super) fn copy_words(array: &Array, offset: usize, words: &mut [u32]) {
     let (bytes, start) = (array.bytes(), offset * array.tensor_type().dtype.size());
     bytemuck::cast_slice_mut(words)[start..][..bytes.len()].copy_from_slice(bytes);
@@ -25,7 +26,7 @@ pub(super) fn array_of(ty: &TensorType, words: &[u32], offset: usize) -> Result<
     Array::from_bytes(ty, &bytes[offset * ty.dtype.size()..][..ty.bytes()])
 }
 
-/// Makes a scratch vector `n` long and returns it as a slice. Its contents are whatever was there.
+/// The first `n` elements of a scratch vector, which grows if needed. Their contents are undefined.
 pub(super) fn sized<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut [T] {
     if vector.len() < n {
         vector.resize(n, T::default());
@@ -33,7 +34,7 @@ pub(super) fn sized<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut [T
     &mut vector[..n]
 }
 
-/// As [`sized`], from an address that a vector load does not cross a cache line at.
+/// Like [`sized`], but aligned to a cache line, so that vector loads do not cross one.
 pub(super) fn aligned<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut [T] {
     const LINE: usize = 64;
     let most = LINE / size_of::<T>();
@@ -42,12 +43,12 @@ pub(super) fn aligned<T: Copy + Default>(vector: &mut Vec<T>, n: usize) -> &mut 
     &mut words[skip..][..n]
 }
 
-/// Words as the floats they hold.
+/// Reinterprets words as `f32`.
 pub(super) fn floats(words: &[u32]) -> &[f32] {
     bytemuck::cast_slice(words)
 }
 
-/// Words as the floats they hold.
+/// Reinterprets words as `f32`.
 pub(super) fn floats_mut(words: &mut [u32]) -> &mut [f32] {
     bytemuck::cast_slice_mut(words)
 }

@@ -1,11 +1,11 @@
-//! Division, roots, exponentials and their kin, against f64.
+//! The accuracy of division, square roots, and transcendental functions.
 
-use super::patient::{Expression, Patient};
+use super::evaluator::{Evaluator, Expression};
 use super::report::{Finding, Verdict};
-use super::ulp::{Draws, LEAST_NORMAL, error, ulp};
+use super::ulp::{Draws, MIN_NORMAL, error, ulp};
 use crate::error::Result;
 
-/// Samples of each function, besides the edges.
+/// The number of random samples of each function.
 const SAMPLES: usize = 1 << 16;
 const ACCURACY: &str = "concrete-float-accuracy";
 
@@ -13,24 +13,24 @@ const ACCURACY: &str = "concrete-float-accuracy";
 struct Function {
     name: &'static str,
     expression: Expression,
-    /// Operands to try.
+    /// Draws random operands.
     draw: fn(&mut Draws) -> [f32; 2],
-    /// Operands to try besides.
+    /// Additional operands.
     edges: &'static [[f32; 2]],
     exact: fn(f64, f64) -> f64,
-    /// In words.
+    /// WGSL's guarantee as text.
     promise: &'static str,
-    /// The error allowed at these operands and this exact value; `None` where nothing is promised.
+    /// The absolute error bound for these operands and this exact value; `None` if WGSL specifies none.
     allowed: fn(f64, f64, f64) -> Option<f64>,
 }
 
-const HALF_TURN: f32 = std::f32::consts::PI;
+const PI: f32 = std::f32::consts::PI;
 const TINY: f32 = f32::MIN_POSITIVE;
-/// The next number above 2¹²⁶.
+/// The smallest `f32` above 2¹²⁶.
 const ABOVE: f32 = f32::from_bits(0x7e80_0001);
 
-/// The largest error that follows from a first step which is off by at most `off`: `next` gives the second step's value and
-/// the error it may add.
+/// The error bound of a function computed in two steps, where the result `first` of the first step has an error of at
+/// most `off`. `next` returns the value of the second step and its own error bound.
 fn inherited(first: f64, off: f64, exact: f64, next: impl Fn(f64) -> (f64, f64)) -> f64 {
     let ends = [first - off, first, first + off].map(next);
     ends.iter().map(|(value, more)| (value - exact).abs() + more).fold(0.0, f64::max)
@@ -45,7 +45,7 @@ fn exp_error(x: f64, exact: f64) -> f64 {
 }
 
 fn tanh_error(x: f64, exact: f64) -> f64 {
-    // sinh(x)/cosh(x), from exponentials with their errors, a sum each (halving is exact) and a division.
+    // sinh(x) / cosh(x): two exponentials, an addition each (halving is exact) and a division.
     let (e, f) = (x.exp(), (-x).exp());
     let off = exp_error(x, e) + exp_error(x, f);
     let (sinh, cosh) = (x.sinh(), x.cosh());
@@ -70,7 +70,7 @@ fn table() -> Vec<Function> {
             edges: &[[1.0, 3.0], [0.0, 7.0], [TINY, 1.0], [1.0, 8.0e37], [f32::MAX, f32::MAX], [3.0, TINY * 4.0]],
             exact: |x, y| x / y,
             promise: "2.5 ULP",
-            allowed: |_, y, e| (LEAST_NORMAL..=2f64.powi(126)).contains(&y.abs()).then(|| 2.5 * ulp(e)),
+            allowed: |_, y, e| (MIN_NORMAL..=2f64.powi(126)).contains(&y.abs()).then(|| 2.5 * ulp(e)),
         },
         Function {
             name: "x / y, |y| beyond 2^126",
@@ -85,7 +85,7 @@ fn table() -> Vec<Function> {
                 [-3.0e38, 1.701_412e38],
             ],
             exact: |x, y| x / y,
-            promise: "nothing",
+            promise: "unspecified",
             allowed: |_, _, _| None,
         },
         Function {
@@ -178,15 +178,15 @@ fn table() -> Vec<Function> {
             draw: |d| [far(d, 10.0, 1000.0), 0.0],
             edges: &[[87.0, 0.0], [-87.0, 0.0], [89.0, 0.0], [-89.0, 0.0], [45.0, 0.0], [1e30, 0.0]],
             exact: |x, _| x.tanh(),
-            promise: "the same; beyond ±87 nothing",
-            // There eˣ or cosh(x)'s reciprocal leaves the finite range.
+            promise: "the same; beyond ±87 unspecified",
+            // Beyond ±87, eˣ or the reciprocal of cosh(x) overflows or is denormal.
             allowed: |x, _, e| (x.abs() <= 87.0).then(|| tanh_error(x, e)),
         },
         Function {
             name: "sin(x), to ±π",
             expression: Expression { wgsl: "return sin(x);", graph: Some(|[x, _, _]| x.sin()) },
-            draw: |d| [d.between(-f64::from(HALF_TURN), f64::from(HALF_TURN)), 0.0],
-            edges: &[[0.0, 0.0], [1e-4, 0.0], [HALF_TURN, 0.0], [-HALF_TURN, 0.0], [HALF_TURN / 2.0, 0.0]],
+            draw: |d| [d.between(-f64::from(PI), f64::from(PI)), 0.0],
+            edges: &[[0.0, 0.0], [1e-4, 0.0], [PI, 0.0], [-PI, 0.0], [PI / 2.0, 0.0]],
             exact: |x, _| x.sin(),
             promise: "2⁻¹¹ absolute",
             allowed: |_, _, _| Some(2f64.powi(-11)),
@@ -194,17 +194,17 @@ fn table() -> Vec<Function> {
         Function {
             name: "sin(x), ±π to ±10⁵",
             expression: Expression { wgsl: "return sin(x);", graph: Some(|[x, _, _]| x.sin()) },
-            draw: |d| [far(d, f64::from(HALF_TURN), 1e5), 0.0],
+            draw: |d| [far(d, f64::from(PI), 1e5), 0.0],
             edges: &[[100.0, 0.0], [-1000.0, 0.0]],
             exact: |x, _| x.sin(),
-            promise: "nothing",
+            promise: "unspecified",
             allowed: |_, _, _| None,
         },
         Function {
             name: "cos(x), to ±π",
             expression: Expression { wgsl: "return cos(x);", graph: Some(|[x, _, _]| x.cos()) },
-            draw: |d| [d.between(-f64::from(HALF_TURN), f64::from(HALF_TURN)), 0.0],
-            edges: &[[0.0, 0.0], [1e-4, 0.0], [HALF_TURN, 0.0], [-HALF_TURN, 0.0], [HALF_TURN / 2.0, 0.0]],
+            draw: |d| [d.between(-f64::from(PI), f64::from(PI)), 0.0],
+            edges: &[[0.0, 0.0], [1e-4, 0.0], [PI, 0.0], [-PI, 0.0], [PI / 2.0, 0.0]],
             exact: |x, _| x.cos(),
             promise: "2⁻¹¹ absolute",
             allowed: |_, _, _| Some(2f64.powi(-11)),
@@ -212,10 +212,10 @@ fn table() -> Vec<Function> {
         Function {
             name: "cos(x), ±π to ±10⁵",
             expression: Expression { wgsl: "return cos(x);", graph: Some(|[x, _, _]| x.cos()) },
-            draw: |d| [far(d, f64::from(HALF_TURN), 1e5), 0.0],
+            draw: |d| [far(d, f64::from(PI), 1e5), 0.0],
             edges: &[[100.0, 0.0], [-1000.0, 0.0]],
             exact: |x, _| x.cos(),
-            promise: "nothing",
+            promise: "unspecified",
             allowed: |_, _, _| None,
         },
         Function {
@@ -230,20 +230,20 @@ fn table() -> Vec<Function> {
     ]
 }
 
-/// Positive, outside [0.5, 2].
+/// A random positive number outside [0.5, 2].
 fn beyond(draws: &mut Draws) -> f32 {
-    // Of the powers 2⁻¹²⁶ … 2⁻² and 2¹ … 2¹²⁶, the whole step above; 2 itself belongs to the inner range.
+    // Exponents from −126 to −2 and from 1 to 126; 2 itself belongs to the inner range.
     let x = if draws.word() & 1 == 0 { draws.scaled(-126, -2) } else { draws.scaled(1, 126) };
     if (0.5..=2.0).contains(&x) { 2.0000002 } else { x }
 }
 
-/// Of either sign, with sizes in a range.
+/// A random number of either sign with a magnitude in a range.
 fn far(draws: &mut Draws, low: f64, high: f64) -> f32 {
     let size = draws.between(low, high);
     if draws.word() & 1 == 0 { size } else { -size }
 }
 
-/// The largest of something, and the operands it was at.
+/// The maximum of an error, and the operands it occurred at.
 #[derive(Debug, Clone, Copy)]
 struct Worst {
     size: f64,
@@ -254,57 +254,57 @@ impl Worst {
     fn none() -> Self {
         Worst { size: 0.0, at: [0.0; 2] }
     }
-    fn see(&mut self, size: f64, at: [f32; 2]) {
+    fn update(&mut self, size: f64, at: [f32; 2]) {
         if size > self.size {
             *self = Worst { size, at };
         }
     }
 }
 
-/// What values come to, set against the exact ones.
+/// Compares values with the exact ones.
 fn judge(function: &Function, operands: &[[f32; 2]], got: &[f32]) -> Finding {
-    let (mut ulps, mut absolute, mut part) = (Worst::none(), Worst::none(), Worst::none());
-    let (mut rounded, mut count, mut lost, mut promised) = (0usize, 0usize, 0usize, 0usize);
+    let (mut ulps, mut absolute, mut of_bound) = (Worst::none(), Worst::none(), Worst::none());
+    let (mut rounded, mut count, mut non_finite, mut specified) = (0usize, 0usize, 0usize, 0usize);
     for (&at, &got) in operands.iter().zip(got) {
         let [x, y] = at.map(f64::from);
         let exact = (function.exact)(x, y);
-        // Beyond the finite range the result is indeterminate; a denormal result may be 0 instead.
-        if exact.abs() > f64::from(f32::MAX) || (exact.abs() < LEAST_NORMAL && got == 0.0) {
+        // A result that overflows is indeterminate, and a denormal result may be flushed to 0.
+        if exact.abs() > f64::from(f32::MAX) || (exact.abs() < MIN_NORMAL && got == 0.0) {
             continue;
         }
         count += 1;
         rounded += usize::from(got == exact as f32);
         let allowed = (function.allowed)(x, y, exact);
         let off = (f64::from(got) - exact).abs();
-        promised += usize::from(allowed.is_some());
+        specified += usize::from(allowed.is_some());
         if let Some(allowed) = allowed {
-            part.see(if got.is_finite() { off / allowed } else { f64::INFINITY }, at);
+            of_bound.update(if got.is_finite() { off / allowed } else { f64::INFINITY }, at);
         }
         if got.is_finite() {
-            ulps.see(error(got, exact), at);
-            absolute.see(off, at);
+            ulps.update(error(got, exact), at);
+            absolute.update(off, at);
         } else {
-            lost += 1;
+            non_finite += 1;
         }
     }
     let share = rounded as f64 / count.max(1) as f64;
     let binary = function.edges.iter().any(|[_, y]| *y != 0.0);
-    let place = |[x, y]: [f32; 2]| if binary { format!("({x:e}, {y:e})") } else { format!("{x:e}") };
-    // Where the promise is absolute, or there is none, ULPs say little: near a zero they are many.
-    let by_size = function.promise.contains("absolute") || function.promise.ends_with("nothing");
-    let mut found = if by_size {
-        format!("{:.2e} at {}", absolute.size, place(absolute.at))
+    let format_operands = |[x, y]: [f32; 2]| if binary { format!("({x:e}, {y:e})") } else { format!("{x:e}") };
+    // Where the bound is absolute, or there is none, show the absolute error: near zeros the error in ULP is large.
+    let show_absolute = function.promise.contains("absolute") || function.promise.ends_with("unspecified");
+    let mut found = if show_absolute {
+        format!("{:.2e} at {}", absolute.size, format_operands(absolute.at))
     } else {
-        format!("{} ULP at {}", count_of(ulps.size), place(ulps.at))
+        format!("{} ULP at {}", short(ulps.size), format_operands(ulps.at))
     };
-    found.push_str(&format!(", {:.1} % exact", 100.0 * share));
-    if lost > 0 {
-        found.push_str(&format!(", {lost} not finite"));
+    found.push_str(&format!(", {:.1} % correctly rounded", 100.0 * share));
+    if non_finite > 0 {
+        found.push_str(&format!(", {non_finite} not finite"));
     }
-    if part.size > 1.0 {
-        found.push_str(&format!("; {} of the bound at {}", count_of(part.size), place(part.at)));
+    if of_bound.size > 1.0 {
+        found.push_str(&format!("; {} times the bound at {}", short(of_bound.size), format_operands(of_bound.at)));
     }
-    let verdict = if promised == 0 { Verdict::Information } else { Verdict::of(part.size <= 1.0) };
+    let verdict = if specified == 0 { Verdict::Information } else { Verdict::of(of_bound.size <= 1.0) };
     Finding::new(function.name, found, [function.promise, ACCURACY], verdict)
         .value("samples", count as f64)
         .value("max_ulp", ulps.size)
@@ -314,12 +314,12 @@ fn judge(function: &Function, operands: &[[f32; 2]], got: &[f32]) -> Finding {
         .value("max_absolute_x", f64::from(absolute.at[0]))
         .value("max_absolute_y", f64::from(absolute.at[1]))
         .value("share_correctly_rounded", share)
-        .value("not_finite", lost as f64)
-        .value("of_bound", part.size)
+        .value("not_finite", non_finite as f64)
+        .value("of_bound", of_bound.size)
 }
 
-/// 0.50, 12.3, 1.2e6.
-fn count_of(size: f64) -> String {
+/// Formats a magnitude: 0.50, 12, 1.2e6.
+fn short(size: f64) -> String {
     match size {
         s if s < 10.0 => format!("{s:.2}"),
         s if s < 10_000.0 => format!("{s:.0}"),
@@ -327,14 +327,14 @@ fn count_of(size: f64) -> String {
     }
 }
 
-pub(super) fn examine(patient: &mut Patient) -> Result<Vec<Finding>> {
+pub(super) fn examine(evaluator: &mut Evaluator) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (index, function) in table().iter().enumerate() {
         let mut draws = Draws::new(100 + index as u32);
         let mut operands: Vec<[f32; 2]> = (0..SAMPLES).map(|_| (function.draw)(&mut draws)).collect();
         operands.extend(function.edges);
         let [x, y] = [0, 1].map(|k| operands.iter().map(|o| o[k]).collect::<Vec<f32>>());
-        if let Some(got) = patient.floats(&function.expression, &[&x, &y])? {
+        if let Some(got) = evaluator.floats(&function.expression, &[&x, &y])? {
             findings.push(judge(function, &operands, &got));
         }
     }
@@ -350,13 +350,13 @@ mod tests {
     }
 
     #[test]
-    fn values_beyond_the_bound_are_outside() {
+    fn values_beyond_the_bound_do_not_conform() {
         let function = named("exp2(x)");
         let operands = [[0.5, 0.0], [3.3, 0.0]];
         let right = operands.map(|[x, _]| f64::from(x).exp2() as f32);
         let good = judge(&function, &operands, &right);
         assert_eq!((good.verdict, good.values["share_correctly_rounded"]), (Verdict::Within, 1.0));
-        // 3 + 2 · 3.3 = 9.6 ULP are allowed.
+        // The bound is 3 + 2 · 3.3 = 9.6 ULP.
         let mut off = right;
         off[1] = f32::from_bits(off[1].to_bits() + 9);
         assert_eq!(judge(&function, &operands, &off).verdict, Verdict::Within);
@@ -367,19 +367,19 @@ mod tests {
     }
 
     #[test]
-    fn without_a_promise_nothing_is_outside() {
+    fn without_a_bound_everything_conforms() {
         let function = named("sin(x), ±π to ±10⁵");
         let finding = judge(&function, &[[100.0, 0.0]], &[0.9]);
         assert!(finding.verdict == Verdict::Information && finding.values["max_absolute"] > 1.0);
-        // Indeterminate beyond ±87, and promised below.
+        // Unspecified beyond ±87, specified below.
         let function = named("tanh(x), ±10 to ±1000");
         assert_eq!(judge(&function, &[[89.0, 0.0], [20.0, 0.0]], &[f32::NAN, 1.0]).verdict, Verdict::Within);
         assert_eq!(judge(&function, &[[20.0, 0.0]], &[f32::NAN]).verdict, Verdict::Outside);
     }
 
     #[test]
-    fn inherited_bounds_allow_what_the_expression_does() {
-        // In f32, with every step rounded to the nearest.
+    fn inherited_bounds_allow_the_expression_itself() {
+        // In f32, with every step rounded to nearest.
         let pow = |x: f32, y: f32| (y * x.log2()).exp2();
         let tanh = |x: f32| ((x.exp() - (-x).exp()) * 0.5) / ((x.exp() + (-x).exp()) * 0.5);
         let root = |x: f32| 1.0 / (1.0 / f64::from(x).sqrt()) as f32;

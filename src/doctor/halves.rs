@@ -1,4 +1,4 @@
-//! 16-bit floats: rounding and denormal numbers.
+//! 16-bit floats: rounding and denormals.
 
 use super::report::{Finding, Verdict};
 use super::ulp::Draws;
@@ -7,11 +7,11 @@ use crate::gpu::{Probe, ProbeBuffer, ProbeShader};
 use crate::wgsl::Shader;
 use half::f16;
 
-const ROUNDED: [&str; 2] = ["either neighbour", "concrete-float-accuracy"];
-const CONVERTED: [&str; 2] = ["either neighbour", "floating-point-conversion"];
-const FUSION: [&str; 2] = ["may be fused to x", "reassociation-and-fusion"];
+const ROUNDED: [&str; 2] = ["an adjacent value", "concrete-float-accuracy"];
+const CONVERTED: [&str; 2] = ["an adjacent value", "floating-point-conversion"];
+const FUSION: [&str; 2] = ["may be folded to x", "reassociation-and-fusion"];
 const FLUSH: [&str; 2] = ["may be flushed to 0", "differences-from-ieee754"];
-const STORED: [&str; 2] = ["as it was; denormals may be 0", "differences-from-ieee754"];
+const STORED: [&str; 2] = ["unchanged; denormals may be flushed", "differences-from-ieee754"];
 
 fn run(probe: &Probe, body: &'static str, x: &[f32], [a, b]: [&[f16]; 2]) -> Result<Vec<f16>> {
     let text = include_str!("../../shaders/doctor_halves.wgsl");
@@ -22,7 +22,7 @@ fn run(probe: &Probe, body: &'static str, x: &[f32], [a, b]: [&[f16]; 2]) -> Res
     Ok(buffers[3].to())
 }
 
-/// The next number, of a positive or negative finite one, in a direction.
+/// The next larger (`up`) or smaller `f16`.
 fn next(x: f16, up: bool) -> f16 {
     let bits = x.to_bits();
     if x == f16::ZERO {
@@ -31,7 +31,7 @@ fn next(x: f16, up: bool) -> f16 {
     f16::from_bits(if (bits & 0x8000 == 0) == up { bits + 1 } else { bits - 1 })
 }
 
-/// How values were rounded: to the nearest with ties to even, toward zero, or in some other allowed way.
+/// The rounding mode: to nearest with ties to even, toward zero, or another one that is allowed.
 fn rounding(property: &str, promise: [&str; 2], got: &[f16], exact: &[f64]) -> Finding {
     let (mut even, mut zero, mut wrong, mut inexact) = (0usize, 0usize, 0usize, 0usize);
     for (got, &exact) in got.iter().zip(exact) {
@@ -48,10 +48,10 @@ fn rounding(property: &str, promise: [&str; 2], got: &[f16], exact: &[f64]) -> F
         wrong += usize::from(*got != near && *got != other);
     }
     let found = match () {
-        () if wrong > 0 => format!("to neither neighbour in {wrong} of {}", got.len()),
-        () if even == inexact => "to the nearest, ties to even".to_string(),
-        () if zero == inexact => "toward 0".to_string(),
-        () => format!("to the nearest even in {:.2} %", 100.0 * even as f64 / inexact.max(1) as f64),
+        () if wrong > 0 => format!("wrong in {wrong} of {}", got.len()),
+        () if even == inexact => "to nearest, ties to even".to_string(),
+        () if zero == inexact => "toward zero".to_string(),
+        () => format!("to nearest even in {:.2} %", 100.0 * even as f64 / inexact.max(1) as f64),
     };
     let share = even as f64 / inexact.max(1) as f64;
     let finding = Finding::new(property, found, promise, Verdict::of(wrong == 0));
@@ -71,7 +71,7 @@ fn denormals(property: &str, promise: [&str; 2], got: &[f16], exact: &[f16]) -> 
     finding.value("kept", kept as f64).value("flushed", flushed as f64)
 }
 
-/// Numbers a quarter of the way from an `f16` to one of its neighbours, and what rounding to `f16` adds to each.
+/// Numbers a quarter of the spacing away from an `f16`, and the rounding error of each when converted to `f16`.
 fn between() -> (Vec<f32>, Vec<f16>) {
     let quarter = f16::EPSILON.to_f32() / 4.0;
     let numbers: Vec<f32> = (0..2048u16).map(|k| 1.0 + quarter * f32::from(2 * k + 1)).collect();
@@ -79,10 +79,10 @@ fn between() -> (Vec<f32>, Vec<f16>) {
     (numbers, errors)
 }
 
-/// Whether `f32(f16(x))` is rounded: `got` is what it differs from x by, `errors` what rounding to the nearest would make it.
+/// Whether `f32(f16(x))` rounds: `got` is its difference from x, `errors` that difference for rounding to nearest.
 fn pair(got: &[f16], errors: &[f16]) -> Finding {
     let folded = got.iter().filter(|got| **got == f16::ZERO).count();
-    // To the other neighbour it is three quarters of the way.
+    // The other adjacent `f16` is three quarters of the spacing away.
     let rounded = |(got, error): &(&f16, &f16)| *got == *error || got.to_f32() == -3.0 * error.to_f32();
     let rounded = got.iter().zip(errors).filter(rounded).count();
     let found = match (rounded, folded) {
@@ -97,7 +97,7 @@ fn pair(got: &[f16], errors: &[f16]) -> Finding {
 pub(super) fn examine(probe: &Probe) -> Result<Vec<Finding>> {
     let mut draws = Draws::new(20);
     let mut findings = Vec::new();
-    // Half of them are ties, which tell rounding modes apart: the bit below the last is set, and none below that.
+    // Half of the operands are ties, which distinguish rounding modes: of the dropped bits only the highest is set.
     let x: Vec<f32> = (0..1 << 14)
         .map(|_| {
             let bits = draws.signed(-14, 14).to_bits();
@@ -112,7 +112,7 @@ pub(super) fn examine(probe: &Probe) -> Result<Vec<Finding>> {
     let zeros = vec![f16::ZERO; off.len()];
     let got = run(probe, "return f16(f32(f16(x)) - x);", &off, [&zeros, &zeros])?;
     findings.push(pair(&got, &errors));
-    // An even number, as a binding's size is a multiple of four bytes.
+    // An even number of elements, as the size of a binding is a multiple of four bytes.
     let tiny: Vec<f16> = (1..0x400).chain([1]).map(f16::from_bits).collect();
     let wide: Vec<f32> = tiny.iter().map(|t| t.to_f32()).collect();
     let nothing = vec![f16::ZERO; tiny.len()];
@@ -137,7 +137,7 @@ pub(super) fn examine(probe: &Probe) -> Result<Vec<Finding>> {
     let got = run(probe, "return a * b;", &wide, [&large, &scale])?;
     findings.push(denormals("denormals, result of a * b", FLUSH, &got, &tiny));
 
-    // Every finite number through memory.
+    // Load and store every finite number.
     let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite()).collect();
     let (x, zeros) = (vec![0f32; all.len()], vec![f16::ZERO; all.len()]);
     let got = run(probe, "return a;", &x, [&all, &zeros])?;
@@ -150,18 +150,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounding_modes_are_told_apart() {
+    fn rounding_modes_are_distinguished() {
         let exact = [2049.0, 2051.0, -2049.0, 2048.5];
         let of = |values: [f32; 4]| rounding("", ROUNDED, &values.map(f16::from_f32), &exact);
-        assert_eq!(of([2048.0, 2052.0, -2048.0, 2048.0]).found, "to the nearest, ties to even");
-        assert_eq!(of([2048.0, 2050.0, -2048.0, 2048.0]).found, "toward 0");
+        assert_eq!(of([2048.0, 2052.0, -2048.0, 2048.0]).found, "to nearest, ties to even");
+        assert_eq!(of([2048.0, 2050.0, -2048.0, 2048.0]).found, "toward zero");
         assert_eq!(of([2050.0, 2052.0, -2050.0, 2048.0]).verdict, Verdict::Within);
         assert_eq!(of([2046.0, 2052.0, -2048.0, 2048.0]).verdict, Verdict::Outside);
         assert_eq!(rounding("", ROUNDED, &[f16::from_f32(1.5)], &[1.25]).verdict, Verdict::Outside);
     }
 
     #[test]
-    fn a_folded_pair_of_casts_is_told_from_a_rounded_one() {
+    fn a_folded_pair_of_casts_is_distinguished_from_a_rounded_one() {
         let (numbers, errors) = between();
         assert!(numbers.len() == errors.len() && errors.iter().all(|e| *e != f16::ZERO));
         assert_eq!(pair(&errors, &errors).found, "rounded");

@@ -1,9 +1,9 @@
-//! `wgrad doctor`: how a device computes, beside what WGSL promises.
+//! `wgrad doctor`: tests of a device's arithmetic against the guarantees of WGSL.
 //!
-//! A driver may round, flush, fuse and approximate in many ways, and each of them is allowed, or is not. Here short shaders
-//! ask for one property each, the host compares the answers with exact ones (f64), and each finding says what was found, what
-//! WGSL promises and where, and whether the one is within the other. On the CPU device the same questions go to wgrad's own
-//! operations, where there is one.
+//! Drivers round, flush denormals, fuse operations and approximate functions in different ways, and WGSL allows only
+//! some of them. Short shaders test one property each, and the host compares the results with exact values (f64). Each
+//! finding states the result, what WGSL guarantees and in which section, and whether the result conforms. On the CPU
+//! device the same tests run wgrad's corresponding operations, where there are any.
 //!
 //! ```
 //! use wgrad::Device;
@@ -17,12 +17,12 @@
 mod arithmetic;
 #[cfg(feature = "gpu")]
 mod conversion;
+mod evaluator;
 mod functions;
 #[cfg(feature = "gpu")]
 mod halves;
 #[cfg(feature = "gpu")]
 mod memory;
-mod patient;
 mod report;
 mod special;
 #[cfg(feature = "gpu")]
@@ -37,54 +37,54 @@ use crate::bench::{Machine, Roof, now};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::session::Session;
-use patient::Patient;
+use evaluator::Evaluator;
 
-/// How a subject is examined.
-enum Examination {
-    /// On every device.
-    Any(fn(&mut Patient) -> Result<Vec<Finding>>),
-    /// On GPUs.
+/// The test of a subject.
+enum Test {
+    /// Runs on every device.
+    Any(fn(&mut Evaluator) -> Result<Vec<Finding>>),
+    /// Runs on GPUs.
     #[cfg(feature = "gpu")]
     Gpu(fn(&crate::gpu::Probe) -> Result<Vec<Finding>>),
-    /// On GPUs with a feature, which is named.
+    /// Runs on GPUs with the named feature.
     #[cfg(feature = "gpu")]
     Feature(&'static str, fn(&crate::gpu::AdapterInfo) -> bool, fn(&crate::gpu::Probe) -> Result<Vec<Finding>>),
 }
 
-/// All subjects, in the order of the page. Rates, which need no shader of their own, come last: see [`examine`].
-const SUBJECTS: &[(&str, Examination)] = &[
-    ("arithmetic", Examination::Any(arithmetic::examine)),
-    ("functions", Examination::Any(functions::examine)),
-    ("not a number, not finite", Examination::Any(special::examine)),
+/// All subjects, in the order of the report, except throughput, which has no shader here: see [`examine`].
+const SUBJECTS: &[(&str, Test)] = &[
+    ("arithmetic", Test::Any(arithmetic::examine)),
+    ("functions", Test::Any(functions::examine)),
+    ("NaN and infinity", Test::Any(special::examine)),
     #[cfg(feature = "gpu")]
-    ("conversions and integers", Examination::Gpu(conversion::examine)),
+    ("conversions and integers", Test::Gpu(conversion::examine)),
     #[cfg(feature = "gpu")]
-    ("f16", Examination::Feature("SHADER_F16", |adapter| adapter.f16, halves::examine)),
+    ("f16", Test::Feature("SHADER_F16", |adapter| adapter.f16, halves::examine)),
     #[cfg(feature = "gpu")]
-    ("subgroups", Examination::Feature("SUBGROUP", |adapter| adapter.subgroups, subgroups::examine)),
+    ("subgroups", Test::Feature("SUBGROUP", |adapter| adapter.subgroups, subgroups::examine)),
     #[cfg(feature = "gpu")]
-    ("barriers", Examination::Gpu(memory::barriers)),
+    ("barriers", Test::Gpu(memory::barriers)),
     #[cfg(feature = "gpu")]
-    ("workgroup memory", Examination::Gpu(memory::zeros)),
+    ("workgroup memory", Test::Gpu(memory::zeros)),
     #[cfg(feature = "gpu")]
-    ("atomics", Examination::Gpu(memory::atomics)),
+    ("atomics", Test::Gpu(memory::atomics)),
     #[cfg(feature = "gpu")]
-    ("bounds", Examination::Gpu(memory::bounds)),
+    ("bounds", Test::Gpu(memory::bounds)),
     #[cfg(feature = "gpu")]
-    ("loops", Examination::Gpu(memory::loops)),
+    ("loops", Test::Gpu(memory::loops)),
     #[cfg(feature = "gpu")]
-    ("clocks and costs", Examination::Gpu(timing::examine)),
+    ("timestamps and overheads", Test::Gpu(timing::examine)),
 ];
 
-/// What a subject's examination gives; `None` where it makes no sense. One that fails is a finding, too.
-fn look(subject: &str, examination: &Examination, patient: &mut Patient) -> Option<Vec<Finding>> {
-    let findings = match examination {
-        Examination::Any(examine) => examine(patient),
+/// Runs the test of a subject; `None` if it does not apply to the device. A test that fails to run is a finding, too.
+fn run_test(subject: &str, test: &Test, evaluator: &mut Evaluator) -> Option<Vec<Finding>> {
+    let findings = match test {
+        Test::Any(examine) => examine(evaluator),
         #[cfg(feature = "gpu")]
-        Examination::Gpu(examine) => examine(patient.probe()?),
+        Test::Gpu(examine) => examine(evaluator.probe()?),
         #[cfg(feature = "gpu")]
-        Examination::Feature(feature, has, examine) => {
-            let probe = patient.probe()?;
+        Test::Feature(feature, has, examine) => {
+            let probe = evaluator.probe()?;
             if has(probe.adapter()) {
                 examine(probe)
             } else {
@@ -97,33 +97,33 @@ fn look(subject: &str, examination: &Examination, patient: &mut Patient) -> Opti
 }
 
 fn not_run(subject: &str, error: &Error) -> Finding {
-    // Drivers' messages have several lines, and a finding is one.
+    // Driver messages may have several lines; a finding has one.
     let message = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     Finding::new(subject, message, ["", ""], Verdict::NotRun)
 }
 
-/// Examines a device; `progress` is told each subject before it is looked at.
+/// Tests a device; `progress` is called with each subject before it is tested.
 ///
-/// An examination that fails is a finding with [`Verdict::NotRun`], and the others go on.
+/// A test that fails to run is a finding with [`Verdict::NotRun`]; the other tests still run.
 ///
 /// # Errors
-/// The device does not open, or is the reference, which is exact by definition.
+/// If the device cannot be opened, or is the reference, which is exact by definition.
 pub fn examine(device: &Device, mut progress: impl FnMut(&str)) -> Result<Report> {
     if *device == Device::reference() {
         return Err(Error::config(
             "device",
-            "the reference computes in f64 and is what others are set against; use cpu or gpu",
+            "the reference device is what other devices are compared with; use cpu or gpu",
         ));
     }
-    // Opened only to be described: the probe has a device of its own.
+    // Opened only for its description: the probe opens a device of its own.
     let machine = Machine::of(&Session::new(device.clone())?);
-    let mut patient = Patient::open(device)?;
+    let mut evaluator = Evaluator::open(device)?;
     let mut report = Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_string(),
         date: now(),
         machine,
-        adapter: adapter(&patient),
+        adapter: adapter(&evaluator),
         specification: SPECIFICATION.to_string(),
         findings: Vec::new(),
         roof: None,
@@ -131,35 +131,35 @@ pub fn examine(device: &Device, mut progress: impl FnMut(&str)) -> Result<Report
     let mut add = |subject: &str, findings: Vec<Finding>| {
         report.findings.extend(findings.into_iter().map(|f| Finding { subject: subject.to_string(), ..f }));
     };
-    for (subject, examination) in SUBJECTS {
+    for (subject, test) in SUBJECTS {
         progress(subject);
-        if let Some(findings) = look(subject, examination, &mut patient) {
+        if let Some(findings) = run_test(subject, test, &mut evaluator) {
             add(subject, findings);
         }
     }
-    drop(patient);
-    progress("rates");
+    drop(evaluator);
+    progress("throughput");
     match Roof::measure(device, timing::ROOF) {
         Ok(roof) => {
-            add("rates", timing::rates(&roof));
+            add("throughput", timing::rates(&roof));
             report.roof = Some(roof);
         }
-        Err(error) => add("rates", vec![not_run("rates", &error)]),
+        Err(error) => add("throughput", vec![not_run("throughput", &error)]),
     }
     Ok(report)
 }
 
-/// The adapter's fields by name.
+/// The fields of the adapter, by name.
 #[cfg(feature = "gpu")]
-fn adapter(patient: &Patient) -> std::collections::BTreeMap<String, serde_json::Value> {
-    match patient.probe().map(|probe| serde_json::to_value(probe.adapter())) {
+fn adapter(evaluator: &Evaluator) -> std::collections::BTreeMap<String, serde_json::Value> {
+    match evaluator.probe().map(|probe| serde_json::to_value(probe.adapter())) {
         Some(Ok(serde_json::Value::Object(fields))) => fields.into_iter().collect(),
         _ => Default::default(),
     }
 }
 
 #[cfg(not(feature = "gpu"))]
-fn adapter(_: &Patient) -> std::collections::BTreeMap<String, serde_json::Value> {
+fn adapter(_: &Evaluator) -> std::collections::BTreeMap<String, serde_json::Value> {
     Default::default()
 }
 
@@ -173,10 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_examination_is_a_finding() {
-        let mut patient = Patient::open(&Device::cpu()).unwrap();
-        let fails = Examination::Any(|_| Err(Error::Device("it broke".into())));
-        let findings = look("loops", &fails, &mut patient).unwrap();
+    fn a_test_that_fails_is_a_finding() {
+        let mut evaluator = Evaluator::open(&Device::cpu()).unwrap();
+        let fails = Test::Any(|_| Err(Error::Device("it broke".into())));
+        let findings = run_test("loops", &fails, &mut evaluator).unwrap();
         assert!(findings[0].verdict == Verdict::NotRun && findings[0].found.contains("it broke"));
     }
 }

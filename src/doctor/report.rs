@@ -1,4 +1,4 @@
-//! What was found, and whether WGSL allows it.
+//! The findings, and whether they conform to WGSL.
 
 use crate::bench::{Machine, Roof};
 use crate::error::{Error, Result};
@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// The version of the JSON document's layout.
+/// The version of the JSON format.
 pub const SCHEMA: u32 = 1;
 
-/// Where the sections of [`Finding::section`] are.
+/// The specification that [`Finding::section`] refers to.
 pub const SPECIFICATION: &str = "https://www.w3.org/TR/WGSL/";
 
-/// Whether something is as WGSL promises.
+/// Whether a finding conforms to WGSL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Within WGSL's promise.
+    /// The finding conforms to WGSL.
     Within,
-    /// Outside WGSL's promise: a defect of the driver, or of what stands between it and WGSL.
+    /// The finding does not conform to WGSL: a defect of the driver, or of the software between it and WGSL.
     Outside,
-    /// WGSL promises nothing.
+    /// WGSL does not specify the result.
     Information,
-    /// It could not be found out.
+    /// The test could not run.
     NotRun,
 }
 
 impl Verdict {
-    /// [`Verdict::Within`] if `kept`, else [`Verdict::Outside`].
-    pub fn of(kept: bool) -> Verdict {
-        if kept { Verdict::Within } else { Verdict::Outside }
+    /// [`Verdict::Within`] if `conforms`, otherwise [`Verdict::Outside`].
+    pub fn of(conforms: bool) -> Verdict {
+        if conforms { Verdict::Within } else { Verdict::Outside }
     }
-    /// For people.
+    /// The verdict as printed in the report.
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Within => "within",
@@ -45,25 +45,25 @@ impl Verdict {
 /// One property of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Its group, e.g. `functions`.
+    /// The group of the property, e.g. `functions`.
     pub subject: String,
-    /// What was looked at, e.g. `exp(x)`.
+    /// The property tested, e.g. `exp(x)`.
     pub property: String,
-    /// What was found.
+    /// The result.
     pub found: String,
-    /// What WGSL promises, in short.
+    /// What WGSL guarantees, in short.
     pub promise: String,
-    /// The section that says so: an anchor in [`SPECIFICATION`]; empty where no section speaks of it.
+    /// The section that specifies it, as an anchor in [`SPECIFICATION`]; empty if there is none.
     pub section: String,
-    /// Whether the one agrees with the other.
+    /// Whether the result conforms.
     pub verdict: Verdict,
-    /// The numbers behind `found`, by name; only finite ones.
+    /// The numbers behind `found`, by name. Non-finite numbers are omitted.
     #[serde(default)]
     pub values: BTreeMap<String, f64>,
 }
 
 impl Finding {
-    /// A finding of no group yet, without numbers.
+    /// A finding without a group and without numbers.
     pub fn new(property: impl ToString, found: impl ToString, [promise, section]: [&str; 2], verdict: Verdict) -> Self {
         Finding {
             subject: String::new(),
@@ -75,7 +75,7 @@ impl Finding {
             values: BTreeMap::new(),
         }
     }
-    /// The same with a number. JSON has no NaN and no infinity, so such are left out.
+    /// Adds a number. NaN and infinity are omitted, because JSON cannot represent them.
     pub fn value(mut self, name: &str, value: f64) -> Self {
         if value.is_finite() {
             self.values.insert(name.to_string(), value);
@@ -84,39 +84,39 @@ impl Finding {
     }
 }
 
-/// What is known of a device.
+/// The report on a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The layout's version: [`SCHEMA`].
+    /// The version of the format: [`SCHEMA`].
     pub schema: u32,
-    /// wgrad's version.
+    /// The version of wgrad.
     pub version: String,
-    /// When, in UTC.
+    /// The date and time, in UTC.
     pub date: String,
-    /// On what.
+    /// The device and its host.
     pub machine: Machine,
-    /// The adapter's backend, limits and features, by name; empty on the CPU.
+    /// The backend, limits and features of the adapter, by name; empty for the CPU.
     pub adapter: BTreeMap<String, serde_json::Value>,
-    /// Where the sections are.
+    /// The URL of the specification.
     pub specification: String,
     /// The findings, by group.
     pub findings: Vec<Finding>,
-    /// What the device is capable of; `None` if that could not be measured, which a finding then says.
+    /// The roofline of the device; `None` if it could not be measured, in which case a finding has the error.
     pub roof: Option<Roof>,
 }
 
 impl Report {
-    /// The findings with a verdict.
+    /// The findings with the given verdict.
     pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |f| f.verdict == verdict)
     }
 
-    /// As JSON.
+    /// The report as JSON.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string_pretty(self).map_err(|e| Error::Internal(format!("a report as JSON: {e}")))
     }
 
-    /// As a page for people.
+    /// The report as text.
     pub fn page(&self) -> String {
         let mut out = format!("wgrad {} doctor, {}\ndevice    {}\n", self.version, self.date, self.machine.label());
         let text = |name: &str| self.adapter.get(name).map(|v| v.to_string().trim_matches('"').to_string());
@@ -155,7 +155,7 @@ impl Report {
         let count = |verdict| self.with(verdict).count();
         let _ = write!(
             out,
-            "\n{} within WGSL's promise, {} outside, {} for information, {} could not run; sections (#) are those of {}",
+            "\n{} conform to WGSL, {} do not (OUTSIDE), {} for information, {} could not run; sections (#) are in {}",
             count(Verdict::Within),
             count(Verdict::Outside),
             count(Verdict::Information),

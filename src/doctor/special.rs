@@ -1,26 +1,26 @@
-//! What is not a number, or not finite. WGSL lets a compiler assume that there is none of it.
+//! NaN and infinity. WGSL lets a compiler assume that they do not occur.
 
-use super::patient::{Expression, Patient};
+use super::evaluator::{Evaluator, Expression};
 use super::report::{Finding, Verdict};
 use crate::error::Result;
 
-const ASSUMED: [&str; 2] = ["indeterminate", "differences-from-ieee754"];
+const UNSPECIFIED: [&str; 2] = ["indeterminate", "differences-from-ieee754"];
 const NAN: f32 = f32::NAN;
 const INF: f32 = f32::INFINITY;
 
-/// Questions: what it is called, the expression, and operands.
-struct Question {
+/// A test: its name, its expression and its operands.
+struct Test {
     name: &'static str,
     expression: Expression,
     operands: &'static [[f32; 3]],
-    /// What the answers mean: `truth` for predicates.
-    truth: bool,
+    /// Whether the results are booleans, as 0 or 1.
+    boolean: bool,
 }
 
-fn table() -> Vec<Question> {
+fn table() -> Vec<Test> {
     let row = |name, wgsl, graph, operands: &'static [[f32; 3]]| {
-        let truth = str::contains(wgsl, "select");
-        Question { name, expression: Expression { wgsl, graph }, operands, truth }
+        let boolean = str::contains(wgsl, "select");
+        Test { name, expression: Expression { wgsl, graph }, operands, boolean }
     };
     vec![
         row(
@@ -40,7 +40,7 @@ fn table() -> Vec<Question> {
         row("NaN >= 1, 1 >= NaN", NOT_LESS, Some(|[x, y, _]| x.ge(y)), &[[NAN, 1.0, 0.0], [1.0, NAN, 0.0]]),
         row("NaN == NaN", EQUAL, Some(|[x, y, _]| x.eq(y)), &[[NAN, NAN, 0.0]]),
         row("x != x for NaN, for 1", SELF, Some(|[x, _, _]| x.ne(x)), &[[NAN, 0.0, 0.0], [1.0, 0.0, 0.0]]),
-        row("bits of NaN, of 1 say NaN", BITS, None, &[[NAN, 0.0, 0.0], [1.0, 0.0, 0.0]]),
+        row("bits of NaN, of 1 test as NaN", BITS, None, &[[NAN, 0.0, 0.0], [1.0, 0.0, 0.0]]),
         row(
             "1 / 0, -1 / 0, 0 / 0",
             "return x / y;",
@@ -75,24 +75,24 @@ const EQUAL: &str = "return select(0.0, 1.0, x == y);";
 const SELF: &str = "return select(0.0, 1.0, x != x);";
 const BITS: &str = "return select(0.0, 1.0, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);";
 
-fn told(value: f32, truth: bool) -> String {
+fn format(value: f32, boolean: bool) -> String {
     match value {
-        1.0 if truth => "true".into(),
-        0.0 if truth => "false".into(),
+        1.0 if boolean => "true".into(),
+        0.0 if boolean => "false".into(),
         v if v.is_nan() => "NaN".into(),
         v => v.to_string(),
     }
 }
 
-pub(super) fn examine(patient: &mut Patient) -> Result<Vec<Finding>> {
+pub(super) fn examine(evaluator: &mut Evaluator) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for question in table() {
-        let [x, y, z] = [0, 1, 2].map(|k| question.operands.iter().map(|o| o[k]).collect::<Vec<f32>>());
-        let Some(got) = patient.floats(&question.expression, &[&x, &y, &z])? else { continue };
-        let answers: Vec<String> = got.iter().map(|v| told(*v, question.truth)).collect();
-        let mut finding = Finding::new(question.name, answers.join(", "), ASSUMED, Verdict::Information);
+    for test in table() {
+        let [x, y, z] = [0, 1, 2].map(|k| test.operands.iter().map(|o| o[k]).collect::<Vec<f32>>());
+        let Some(got) = evaluator.floats(&test.expression, &[&x, &y, &z])? else { continue };
+        let results: Vec<String> = got.iter().map(|v| format(*v, test.boolean)).collect();
+        let mut finding = Finding::new(test.name, results.join(", "), UNSPECIFIED, Verdict::Information);
         for (k, value) in got.iter().enumerate() {
-            // The bits: JSON has no NaN.
+            // As bits: JSON has no NaN.
             finding = finding.value(&format!("bits_{k}"), f64::from(value.to_bits()));
         }
         findings.push(finding);
@@ -105,9 +105,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_told_apart() {
-        assert_eq!(told(f32::NAN, false), "NaN");
-        assert_eq!(told(-f32::INFINITY, false), "-inf");
-        assert_eq!([told(1.0, true), told(0.0, true), told(1.0, false)], ["true", "false", "1"]);
+    fn results_are_formatted() {
+        assert_eq!(format(f32::NAN, false), "NaN");
+        assert_eq!(format(-f32::INFINITY, false), "-inf");
+        assert_eq!([format(1.0, true), format(0.0, true), format(1.0, false)], ["true", "false", "1"]);
     }
 }

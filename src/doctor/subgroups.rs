@@ -1,4 +1,4 @@
-//! Subgroups: how wide they are, and whether their threads tell each other the right values.
+//! Subgroups: their size, and the results of subgroup operations.
 
 use super::report::{Finding, Verdict};
 use super::ulp::Draws;
@@ -8,28 +8,29 @@ use std::collections::BTreeMap;
 
 const GROUPS: usize = 64;
 const THREADS: usize = 64;
-/// Words a thread writes.
+/// The number of words that each thread writes.
 const WORDS: usize = 8;
 const OPERATIONS: &str = "subgroup-builtin-functions";
 
-/// Of one subgroup, the threads by lane.
+/// The threads of a subgroup, by subgroup invocation id.
 type Lanes = BTreeMap<u32, usize>;
 
-/// Threads by workgroup and subgroup.
+/// The threads of each subgroup, by workgroup and subgroup id, and whether their invocation ids are unique and in
+/// range.
 fn members(out: &[u32]) -> (BTreeMap<(usize, u32), Lanes>, bool) {
     let mut members: BTreeMap<(usize, u32), Lanes> = BTreeMap::new();
-    let mut numbered = true;
+    let mut valid_ids = true;
     for (thread, words) in out.chunks_exact(WORDS).enumerate() {
         let lanes = members.entry((thread / THREADS, words[0])).or_default();
-        // Two threads of one number are no subgroup.
-        numbered &= lanes.insert(words[2], thread).is_none() && words[2] < words[1];
+        // Two threads of a subgroup must not have the same invocation id.
+        valid_ids &= lanes.insert(words[2], thread).is_none() && words[2] < words[1];
     }
-    (members, numbered)
+    (members, valid_ids)
 }
 
-/// What all of it comes to.
+/// The findings for the words and floats given to the threads, and their output.
 fn judge(words: &[u32], floats: &[f32], out: &[u32]) -> Vec<Finding> {
-    let (members, numbered) = members(out);
+    let (members, valid_ids) = members(out);
     let at = |thread: usize, k: usize| out[WORDS * thread + k];
     let mut wrong = [0usize; 4];
     let (mut in_order, mut as_tree, mut off) = (0usize, 0usize, 0usize);
@@ -47,43 +48,43 @@ fn judge(words: &[u32], floats: &[f32], out: &[u32]) -> Vec<Finding> {
             wrong[0] += usize::from(at(thread, 3) != sum);
             wrong[1] += usize::from(at(thread, 4) != before);
             wrong[2] += usize::from(lanes.get(&0).is_none_or(|first| at(thread, 5) != words[*first]));
-            // A lane that is not there has no value.
+            // An inactive lane has no value.
             wrong[3] += usize::from(lanes.get(&(lane ^ 1)).is_some_and(|other| at(thread, 6) != words[*other]));
             before = before.wrapping_add(words[thread]);
             let got = f32::from_bits(at(thread, 7));
             in_order += usize::from(got == line);
             as_tree += usize::from(got == tree);
-            // However the additions are ordered; each may go to either neighbour.
+            // An error bound for any order of the additions, each rounded in either direction.
             let bound = own.len() as f64 * f64::from(f32::EPSILON) * size;
             let near = (f64::from(got) - exact).abs() <= bound;
             off += usize::from(!near);
         }
     }
     let all = words.len();
-    let told = |wrong: usize| if wrong == 0 { "right".to_string() } else { format!("{wrong} of {all} wrong") };
+    let describe = |wrong: usize| if wrong == 0 { "correct".to_string() } else { format!("{wrong} of {all} wrong") };
     let finding = |property: &str, wrong: usize| {
-        Finding::new(property, told(wrong), ["exact on integers", OPERATIONS], Verdict::of(wrong == 0))
+        Finding::new(property, describe(wrong), ["exact on integers", OPERATIONS], Verdict::of(wrong == 0))
             .value("wrong", wrong as f64)
     };
     let order = match () {
         () if off > 0 => format!("{off} of {all} wrong"),
-        () if in_order == all && as_tree == all => "in order and as a tree: the same".to_string(),
-        () if in_order == all => "in the lanes' order".to_string(),
-        () if as_tree == all => "as a tree of neighbours".to_string(),
-        () => format!("another order: as in order in {in_order}, as a tree in {as_tree} of {all}"),
+        () if in_order == all && as_tree == all => "sequential and tree order have the same results".to_string(),
+        () if in_order == all => "sequential, by lane".to_string(),
+        () if as_tree == all => "pairwise tree".to_string(),
+        () => format!("other: as sequential in {in_order}, as a tree in {as_tree} of {all}"),
     };
     let shown = widths.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let largest = members.values().map(BTreeMap::len).max().unwrap_or_default();
-    let sound = numbered
+    let sound = valid_ids
         && members
             .values()
             .zip(members.keys())
             .all(|(lanes, _)| lanes.values().next().is_some_and(|t| lanes.len() <= at(*t, 1) as usize));
     vec![
         Finding::new(
-            "subgroup_size, threads found in one",
+            "subgroup_size, threads in a subgroup",
             format!("{shown}, {largest}"),
-            ["each thread has a number below the size", "subgroups"],
+            ["invocation ids are below the size", "subgroups"],
             Verdict::of(sound && widths.iter().all(|w| (1..=128).contains(w))),
         )
         .value("size", f64::from(widths.last().copied().unwrap_or_default()))
@@ -99,7 +100,7 @@ fn judge(words: &[u32], floats: &[f32], out: &[u32]) -> Vec<Finding> {
     ]
 }
 
-/// A sum by halves: neighbours first.
+/// A pairwise sum, neighbours first.
 fn pairwise(values: &[f32]) -> f32 {
     match values {
         [] => 0.0,
@@ -126,7 +127,7 @@ pub(super) fn examine(probe: &Probe) -> Result<Vec<Finding>> {
 mod tests {
     use super::*;
 
-    /// What right subgroups of four write.
+    /// The output of correct subgroups of four threads.
     fn right(words: &[u32], floats: &[f32]) -> Vec<u32> {
         let mut out = Vec::new();
         for (t, word) in words.iter().enumerate() {
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_outside() {
+    fn wrong_values_do_not_conform() {
         let words: Vec<u32> = (0..THREADS as u32).map(|k| k.wrapping_mul(2_654_435_761)).collect();
         let floats: Vec<f32> = (0..THREADS).map(|k| 0.1 + k as f32 * 1.37).collect();
         let out = right(&words, &floats);

@@ -1,23 +1,23 @@
-//! Errors in units of the last place, and the numbers to try.
+//! Errors in units in the last place (ULP), and random test operands.
 
 use crate::ops::random::philox;
 
-/// The least normal `f32`.
-pub(super) const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
+/// The smallest positive normal `f32`.
+pub(super) const MIN_NORMAL: f64 = f32::MIN_POSITIVE as f64;
 
-/// WGSL's ULP of `x` as an `f32`: the least distance of two different finite numbers, one not above and one not below `x`.
+/// The ULP of `x` for `f32`, as WGSL defines it: the minimum distance between two different finite numbers `a ≤ x ≤ b`.
 ///
-/// At a power of two that is the distance to the number below. Among the subnormal numbers it is 2⁻¹⁴⁹; beyond the largest
-/// number it is that number's distance to the one below.
+/// At a power of two it is the distance to the next smaller number. For denormals it is 2⁻¹⁴⁹. For numbers beyond the
+/// largest `f32` it is the ULP of that.
 pub fn ulp(x: f64) -> f64 {
     let size = x.abs();
     if size >= f64::from(f32::MAX) {
         return 2f64.powi(104);
     }
-    if size <= LEAST_NORMAL {
+    if size <= MIN_NORMAL {
         return 2f64.powi(-149);
     }
-    // A normal f64: its exponent is in its bits.
+    // `size` is a normal f64, so its exponent can be read from its bits.
     let exponent = ((size.to_bits() >> 52) as i32) - 1023;
     let power = 2f64.powi(exponent);
     // The distance below a power of two is half of that above.
@@ -25,12 +25,12 @@ pub fn ulp(x: f64) -> f64 {
     2f64.powi(exponent - 23).max(2f64.powi(-149))
 }
 
-/// The distance of `got` from `exact` in ULPs of `exact`; infinite if `got` is not finite.
+/// The error of `got` in ULPs of `exact`; infinite if `got` is not finite.
 pub fn error(got: f32, exact: f64) -> f64 {
     if got.is_finite() { (f64::from(got) - exact).abs() / ulp(exact) } else { f64::INFINITY }
 }
 
-/// Numbers to try: the same ones each time.
+/// A reproducible generator of random operands.
 #[derive(Debug)]
 pub(super) struct Draws {
     seed: u32,
@@ -48,20 +48,20 @@ impl Draws {
         self.next += 1;
         word
     }
-    /// In [0, 1).
+    /// Uniform in [0, 1).
     pub(super) fn unit(&mut self) -> f64 {
         f64::from(self.word()) / 2f64.powi(32)
     }
-    /// Evenly between two numbers.
+    /// Uniform between two numbers.
     pub(super) fn between(&mut self, low: f64, high: f64) -> f32 {
         (low + (high - low) * self.unit()) as f32
     }
-    /// Positive, with an exponent evenly between two and any significand.
+    /// Positive, with a uniformly distributed exponent and significand.
     pub(super) fn scaled(&mut self, low: i32, high: i32) -> f32 {
         let exponent = low + (self.unit() * f64::from(high - low + 1)) as i32;
         ((1.0 + self.unit()) * 2f64.powi(exponent.min(high))) as f32
     }
-    /// The same of either sign.
+    /// As [`Draws::scaled`], of either sign.
     pub(super) fn signed(&mut self, low: i32, high: i32) -> f32 {
         let size = self.scaled(low, high);
         if self.word() & 1 == 0 { size } else { -size }
@@ -76,14 +76,14 @@ mod tests {
     fn an_ulp_is_the_least_distance_around() {
         assert_eq!(ulp(1.5), 2f64.powi(-23));
         assert_eq!(ulp(-1.999), 2f64.powi(-23));
-        // Below a power of two the numbers are denser, and it belongs to both sides.
+        // Below a power of two the spacing is halved.
         assert_eq!(ulp(1.0), 2f64.powi(-24));
         assert_eq!(ulp(1.0 + 1e-12), 2f64.powi(-23));
         assert_eq!(ulp(1.0 - 1e-12), 2f64.powi(-24));
         assert_eq!(ulp(0.0), 2f64.powi(-149));
         assert_eq!(ulp(1e-40), 2f64.powi(-149));
-        assert_eq!(ulp(LEAST_NORMAL), 2f64.powi(-149));
-        assert_eq!(ulp(2.5 * LEAST_NORMAL), 2f64.powi(-148));
+        assert_eq!(ulp(MIN_NORMAL), 2f64.powi(-149));
+        assert_eq!(ulp(2.5 * MIN_NORMAL), 2f64.powi(-148));
         assert_eq!(ulp(1e300), 2f64.powi(104));
     }
 

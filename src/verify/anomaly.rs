@@ -1,7 +1,7 @@
-//! The first operation that gave a NaN or an infinity.
+//! The first operation that produced NaN or infinity.
 //!
-//! WGSL lets a shader compiler assume that there are neither, so a comparison in a shader proves nothing: values are read
-//! back and their bits looked at.
+//! WGSL lets a shader compiler assume that NaN and infinity do not occur, so a test in a shader is unreliable: values
+//! are read back and tested on the host.
 
 use super::Trial;
 use crate::array::Array;
@@ -11,57 +11,58 @@ use crate::ops::Op;
 use crate::session::Session;
 use serde::Serialize;
 
-/// Bytes of nodes' values read back from one program.
+/// The maximum bytes of values read back from one program.
 const CHUNK_BYTES: usize = 64 << 20;
-/// Nodes whose values one program gives.
+/// The maximum number of nodes read back from one program.
 const CHUNK_NODES: usize = 32;
 
-/// What a tensor holds, in short.
+/// Statistics of a tensor's values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// The node's number, as in the graph's text.
+    /// The index of the node, as in the text form of the graph.
     pub node: usize,
-    /// The name of a variable, an input or a named node, else the operation.
+    /// The name of the variable, input or named node; otherwise the operation.
     pub name: String,
-    /// Type: dtype and shape.
+    /// The type: dtype and shape.
     pub ty: String,
-    /// The least finite value, if there is one.
+    /// The smallest finite value, if any.
     pub min: Option<f64>,
-    /// The largest finite value, if there is one.
+    /// The largest finite value, if any.
     pub max: Option<f64>,
-    /// How many elements are NaN.
+    /// The number of NaN elements.
     pub nan: usize,
-    /// How many are infinite.
+    /// The number of infinite elements.
     pub infinite: usize,
-    /// What it is a part of, such as a layer.
+    /// The scope of the node, such as a layer.
     pub scope: Option<String>,
-    /// The line of the user's code that asked for it.
+    /// The line of user code that added the node.
     pub location: String,
 }
 
-/// The first operation of a run that made a NaN or an infinity of finite operands.
+/// The first operation of a run that produced NaN or infinity from finite operands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Anomaly {
-    /// The run's index.
+    /// The index of the run.
     pub step: u32,
-    /// The operation's result.
+    /// The result of the operation.
     pub output: Summary,
-    /// Its operation and attributes.
+    /// The operation and its attributes.
     pub op: String,
-    /// Its operands.
+    /// The operands.
     pub inputs: Vec<Summary>,
 }
 
-/// Whether an array holds a NaN or an infinity.
+/// Whether all elements of an array are finite.
 pub fn is_finite(array: &Array) -> bool {
     array.to_f64().iter().all(|x| x.is_finite())
 }
 
-/// Runs a graph on the session's device so that every value can be looked at, and finds the first operation that makes a
-/// NaN or an infinity of operands that have none. The graph's updates are not made; `trial` says from which state to run.
+/// Runs a graph on the session's device, reads back every intermediate value, and finds the first operation that
+/// produces NaN or infinity from finite operands. The graph's updates are not applied; `trial` gives the state to run
+/// from.
 ///
-/// Operations that are given an infinity, such as a mask's `-inf`, and pass it on are not at fault. `None` if there is no
-/// such operation: all values are finite, or a leaf's own are not.
+/// Operations that propagate NaN or infinity from an operand, such as the `-inf` of a mask, are not reported. `None` if
+/// there is no such operation: all values are finite, or a leaf itself is not.
 ///
 /// ```
 /// use wgrad::verify::{Trial, anomaly};
@@ -77,7 +78,7 @@ pub fn is_finite(array: &Array) -> bool {
 /// ```
 pub fn find(trial: &Trial<'_>, session: &mut Session) -> Result<Option<Anomaly>> {
     trial.graph.check()?;
-    // The same nodes with the same numbers, without the updates.
+    // The same nodes with the same indices, without the updates.
     let graph = Graph::new();
     for node in trial.graph.nodes().iter() {
         graph.push(node.op.clone(), node.inputs.clone(), node.ty.clone());
@@ -118,7 +119,7 @@ pub fn find(trial: &Trial<'_>, session: &mut Session) -> Result<Option<Anomaly>>
     Ok(None)
 }
 
-/// Some nodes' values on the device.
+/// Runs the graph on the device and reads back the given nodes.
 fn read(trial: &Trial<'_>, graph: &Graph, ids: &[NodeId], session: &mut Session) -> Result<Vec<Array>> {
     let used = graph.variables();
     let variables = trial.variables.iter().filter(|(v, _)| used.contains(v)).cloned().collect();
@@ -155,7 +156,7 @@ impl std::fmt::Display for Summary {
         write!(f, "%{} {} {}: ", self.node, self.name, self.ty)?;
         match self.min.zip(self.max) {
             Some((min, max)) => write!(f, "{min:e} to {max:e}")?,
-            None => write!(f, "nothing finite")?,
+            None => write!(f, "no finite values")?,
         }
         let scope = self.scope.as_ref().map(|scope| format!(" in {scope}")).unwrap_or_default();
         write!(f, ", {} NaN, {} infinite;{scope} at {}", self.nan, self.infinite, self.location)
@@ -164,7 +165,7 @@ impl std::fmt::Display for Summary {
 
 impl std::fmt::Display for Anomaly {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "step {}: {} gives\n  {}\nof", self.step, self.op, self.output)?;
+        write!(f, "step {}: {} results in\n  {}\nfrom", self.step, self.op, self.output)?;
         self.inputs.iter().try_for_each(|input| write!(f, "\n  {input}"))
     }
 }

@@ -1,4 +1,4 @@
-//! How far from the reference a correct device may be, for any graph.
+//! Error bounds for the values of any graph, by propagating errors through its nodes.
 
 use crate::dtype::DType;
 use crate::graph::{Graph, Node, NodeId};
@@ -7,12 +7,13 @@ use crate::ops::random::{Distribution, draw};
 use crate::reference::RefTensor;
 use std::collections::HashMap;
 
-/// The absolute error each element of each node may have on a device, indexed by node; empty where `values` is `None`.
+/// A bound on the absolute error of each element of each node on a device, indexed by node; empty where `values` is
+/// `None`.
 ///
-/// `values` are the reference's, from [`evaluate_all`](crate::reference::evaluate_all). `given` holds errors that
-/// nodes have to begin with, such as an input's own rounding. A node adds its own
-/// [error scale](crate::ops::Operation::error_scale) times its dtype's epsilon, and what its inputs' errors may add:
-/// the change of its value when they move.
+/// `values` are the reference's, from [`evaluate_all`](crate::reference::evaluate_all). `given` are initial errors of
+/// nodes, such as the rounding of an input. The error of a node is its own
+/// [error scale](crate::ops::Operation::error_scale) times the epsilon of its dtype, plus the errors propagated from
+/// its inputs: the change of its value when the inputs are perturbed by their errors.
 pub fn error_bounds(graph: &Graph, values: &[Option<RefTensor>], given: &HashMap<NodeId, Vec<f64>>) -> Vec<Vec<f64>> {
     let nodes = graph.nodes();
     let mut errors: Vec<Vec<f64>> = vec![Vec::new(); nodes.len()];
@@ -29,10 +30,10 @@ pub fn error_bounds(graph: &Graph, values: &[Option<RefTensor>], given: &HashMap
         let incoming: Vec<&[f64]> = node.inputs.iter().map(|id| &errors[id.index()][..]).collect();
         for k in 0..inputs.len() {
             if is_inexact(incoming[k]) {
-                add_carried(&mut error, node, &inputs, value, k, &incoming);
+                add_propagated(&mut error, node, &inputs, value, k, &incoming);
             }
         }
-        // The reference itself rounds, in f64.
+        // The reference's own rounding, in f64.
         for (e, v) in error.iter_mut().zip(&value.data).filter(|(e, v)| **e > 0.0 && v.is_finite()) {
             *e += 4.0 * f64::EPSILON * v.abs();
         }
@@ -45,17 +46,17 @@ fn is_inexact(errors: &[f64]) -> bool {
     errors.iter().any(|&e| e != 0.0)
 }
 
-/// `x` with each element moved by `by(index, error)`.
-fn moved(x: &RefTensor, errors: &[f64], by: impl Fn(usize, f64) -> f64) -> RefTensor {
+/// `x` with each element perturbed by `by(index, error)`.
+fn perturbed(x: &RefTensor, errors: &[f64], by: impl Fn(usize, f64) -> f64) -> RefTensor {
     let data = x.data.iter().zip(errors).enumerate().map(|(i, (x, &e))| x + by(i, e)).collect();
     RefTensor { data, ..x.clone() }
 }
 
-/// Adds to `error` what the errors of input `k` may change; `incoming` are the inputs' errors.
+/// Adds to `error` the errors propagated from input `k`; `incoming` are the errors of all inputs.
 ///
-/// The inputs move one after the other, the last one first: where input `k` moves, those after it may have moved already. So
-/// the terms of all inputs add up to what they change together, the product of two errors included.
-fn add_carried(
+/// The inputs are perturbed one after the other, the last one first: when input `k` is perturbed, those after it may
+/// already be. So the terms of all inputs add up to their joint effect, including products of two errors.
+fn add_propagated(
     error: &mut [f64],
     node: &Node,
     inputs: &[&RefTensor],
@@ -69,38 +70,38 @@ fn add_carried(
         definition.reference(&operands, &node.ty).data
     };
     if matches!(node.op, Op::Matmul(_) | Op::Conv(_)) {
-        // Linear in each operand: the terms' errors add up whatever the signs of the terms.
+        // Linear in each operand: the errors of the terms add up whatever their signs.
         let mut operands: Vec<RefTensor> = inputs.iter().map(|x| x.abs()).collect();
         operands[k].data = incoming[k].to_vec();
         for later in k + 1..inputs.len() {
-            operands[later] = moved(&operands[later], incoming[later], |_, e| e);
+            operands[later] = perturbed(&operands[later], incoming[later], |_, e| e);
         }
         error.iter_mut().zip(evaluate(&operands)).for_each(|(e, c)| *e += c);
         return;
     }
     let add = |error: &mut [f64], directions: &[&dyn Fn(usize, f64) -> f64], later: &[f64]| {
-        let mut furthest = vec![0f64; error.len()];
+        let mut largest = vec![0f64; error.len()];
         for sign in later {
             let mut operands: Vec<RefTensor> = inputs.iter().map(|&x| x.clone()).collect();
             for later in k + 1..inputs.len() {
-                operands[later] = moved(inputs[later], incoming[later], |_, e| sign * e);
+                operands[later] = perturbed(inputs[later], incoming[later], |_, e| sign * e);
             }
             let before = if *sign == 0.0 { value.data.clone() } else { evaluate(&operands) };
             for direction in directions {
-                operands[k] = moved(inputs[k], incoming[k], direction);
-                for ((far, new), old) in furthest.iter_mut().zip(evaluate(&operands)).zip(&before) {
-                    // An infinite value that stays infinite has not moved; a NaN stays.
+                operands[k] = perturbed(inputs[k], incoming[k], direction);
+                for ((most, new), old) in largest.iter_mut().zip(evaluate(&operands)).zip(&before) {
+                    // Infinity that stays infinity has not changed; NaN propagates.
                     let change = if new == *old { 0.0 } else { (new - old).abs() };
-                    *far = if change > *far || change.is_nan() { change } else { *far };
+                    *most = if change > *most || change.is_nan() { change } else { *most };
                 }
             }
         }
-        error.iter_mut().zip(furthest).for_each(|(e, f)| *e += f);
+        error.iter_mut().zip(largest).for_each(|(e, f)| *e += f);
     };
     let later: &[f64] = if incoming[k + 1..].iter().any(|e| is_inexact(e)) { &[0.0, 1.0, -1.0] } else { &[0.0] };
-    // Elements that depend on one element of the input, and sums, move furthest when all move the same way.
+    // Sums, and elements that depend on one input element, change most when all perturbations have the same sign.
     add(error, &[&|_, e| e, &|_, e| -e], later);
-    // What depends on differences (softmax) hardly moves then, so there the elements also move in signs of their own.
+    // Functions of differences (softmax) hardly change then, so their inputs are also perturbed with random signs.
     if matches!(node.op, Op::Softmax(_) | Op::CrossEntropy(_) | Op::Custom(_)) {
         for seed in 1..=4 {
             let bit = |i: usize| draw(Distribution::Bits, [seed, 17], 0, 0, i as u32) % 2.0;
@@ -115,7 +116,7 @@ mod tests {
     use crate::reference::{Environment, evaluate_all};
     use crate::tensor::Tensor;
 
-    /// The bounds of `build(x)` for `x` with errors `given`.
+    /// The bounds of `build(x)` for an `x` with the errors `given`.
     fn bounds(x: &[f64], given: &[f64], build: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) -> Vec<f64> {
         let graph = Graph::new();
         let input = graph.input("x", [x.len()], DType::F32);
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_passes_exact_operations_as_it_is() {
+    fn exact_operations_propagate_an_error_unchanged() {
         let bound = bounds(&[1.0, -2.0], &[1e-3, 0.0], |x| -(-(-x)).reshape([1, 2]).flip(1));
         assert_eq!(bound[0], 0.0);
         assert!((bound[1] - 1e-3).abs() < 1e-12, "{bound:?}");
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_product_of_two_errors_is_counted() {
-        // A sum that cancels, squared: all that is left of it is the square of its error.
+        // The square of a sum that cancels: only the square of its error is left.
         let squares: [fn(Tensor<'_>) -> Tensor<'_>; 3] = [
             |x| (x.slice(0, 0..1) + x.slice(0, 1..2)).square(),
             |x| (x.slice(0, 0..1) + x.slice(0, 1..2)) * (x.slice(0, 1..2) + x.slice(0, 0..1)),

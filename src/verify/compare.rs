@@ -1,20 +1,20 @@
-//! Values against the reference's, where the reference says what they must be.
+//! Comparison of a device's values with the reference's, within error bounds.
 
 use crate::dtype::DType;
 use serde::{Deserialize, Serialize};
 
-/// The element that comes furthest from the reference.
+/// The element with the largest error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Element {
-    /// Its row-major number.
+    /// Its linear index, row-major.
     pub index: usize,
-    /// The device's value. As text in reports: JSON has neither NaN nor infinities.
+    /// The device's value. A string in reports: JSON has neither NaN nor infinity.
     #[serde(with = "text")]
     pub got: f64,
-    /// The reference's.
+    /// The reference's value.
     #[serde(with = "text")]
     pub expected: f64,
-    /// How far apart they may be.
+    /// The error bound.
     #[serde(with = "text")]
     pub bound: f64,
 }
@@ -36,22 +36,23 @@ impl std::fmt::Display for Element {
     }
 }
 
-/// How close values came to the reference's.
+/// The result of comparing values with the reference's.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Comparison {
-    /// The largest error in units of its bound: 1 or less passes. `f64::MAX` where there is no number for it.
+    /// The largest error in units of its bound: 1 or less passes. `f64::MAX` for NaN, infinity or a wrong number of
+    /// elements.
     pub worst: f64,
-    /// Where that is; `None` if no element differs at all.
+    /// The element with that error; `None` if all elements are equal.
     pub at: Option<Element>,
-    /// How many elements the reference has a value and a bound for.
+    /// The number of elements compared: those with a finite bound whose reference value the dtype can represent.
     pub compared: usize,
-    /// How many there are.
+    /// The number of elements.
     pub elements: usize,
 }
 
 impl Comparison {
-    /// Compares values with the reference's. Where the reference overflows the dtype or is not a number, or the bound is
-    /// infinite, a device may give anything: WGSL promises nothing of infinities and NaN.
+    /// Compares values with the reference's. Elements whose reference value is NaN or overflows the dtype, or whose
+    /// bound is infinite, are not compared: WGSL does not specify results of infinity and NaN.
     pub fn of(got: &[f64], expected: &[f64], bounds: &[f64], dtype: DType) -> Comparison {
         let mut result = Comparison { elements: expected.len(), ..Comparison::default() };
         if got.len() != expected.len() || bounds.len() != expected.len() {
@@ -71,7 +72,7 @@ impl Comparison {
         result
     }
 
-    /// Whether every element that was compared is within its bound.
+    /// Whether the error of every element compared is within its bound.
     pub fn passed(&self) -> bool {
         self.worst <= 1.0
     }
@@ -86,7 +87,7 @@ pub(super) fn ratio(got: f64, expected: f64, bound: f64) -> f64 {
     if ratio.is_nan() { f64::MAX } else { ratio.min(f64::MAX) }
 }
 
-/// Whether a value is one a dtype can hold, rounding aside.
+/// Whether a value is within the finite range of a dtype, with a margin for rounding.
 pub(super) fn representable(value: f64, dtype: DType) -> bool {
     let largest = match dtype {
         DType::F32 => f64::from(f32::MAX),
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_reference_knows_is_compared() {
+    fn only_elements_with_a_reference_value_and_a_bound_are_compared() {
         let of = |got: &[f64], expected: &[f64], bounds: &[f64]| Comparison::of(got, expected, bounds, DType::F32);
         let all = of(&[1.0, f64::NAN, 7.0, 2.0], &[1.0, f64::INFINITY, 1e39, 2.5], &[0.0, 1.0, 1.0, 1.0]);
         assert!(all.passed() && all.compared == 2 && all.worst == 0.5, "{all:?}");

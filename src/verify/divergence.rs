@@ -1,7 +1,7 @@
-//! The first node of a graph that a device computes wrongly.
+//! The first node of a graph whose result is wrong on a device.
 //!
-//! One run from one state is compared, never several: a difference within the bounds grows from step to step, and says
-//! nothing after some.
+//! Only a single run from a given state is compared: over several steps, differences within the bounds grow until the
+//! comparison is meaningless.
 
 use super::bundle::Bundle;
 use super::{Comparison, Element, Expected, Trial};
@@ -15,66 +15,68 @@ use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use serde::Serialize;
 
-/// Bytes of operands of the nodes that are tried in one program.
+/// The maximum bytes of operands and results of the nodes tested in one program.
 const CHUNK_BYTES: usize = 32 << 20;
-/// Nodes tried in one program: their kernels are built side by side.
+/// The maximum number of nodes tested in one program; their kernels are compiled in parallel.
 const CHUNK_NODES: usize = 16;
 
-/// Opens a session on the device to look at, which makes these rewrites.
+/// Opens a session on the device under test, with the given rewrite passes.
 pub type Open<'a> = dyn FnMut(Passes) -> Result<Session> + 'a;
 
-/// Where a device first differs from the reference by more than its bound.
+/// The first node whose error on a device exceeds its bound.
 #[derive(Debug, Clone, Serialize)]
 pub struct Divergence {
-    /// The node's number, as in the graph's text.
+    /// The index of the node, as in the text form of the graph.
     pub node: usize,
-    /// Its operation.
+    /// The operation.
     pub op: String,
-    /// The operation's attributes.
+    /// The attributes of the operation.
     pub attributes: String,
-    /// The name the user gave it, or the variable it becomes.
+    /// The name given by the user, or the variable that the node updates.
     pub name: Option<String>,
-    /// What it is a part of, such as a layer.
+    /// The scope of the node, such as a layer.
     pub scope: Option<String>,
-    /// The line of the user's code that asked for it.
+    /// The line of user code that added the node.
     pub location: String,
-    /// Its type.
+    /// The type of the result.
     pub ty: String,
-    /// Its operands' types.
+    /// The types of the operands.
     pub inputs: Vec<String>,
-    /// The pass without which the program is right, if the node on its own is: the device computes the operation, but not
-    /// what the plan made of it.
+    /// The rewrite pass without which the program is correct, if every node is correct in isolation: the device
+    /// computes the operation correctly, but not the rewritten program.
     pub pass: Option<String>,
     /// The largest error in units of its bound.
     pub worst: f64,
-    /// Where that is.
+    /// The element with that error.
     pub at: Option<Element>,
-    /// The node alone, or what it needs if a pass is the cause, to be run again; `None` for a user's operation.
+    /// A bundle of the node alone or, if a pass is the cause, of the node with all that it depends on; `None` for
+    /// custom operations.
     #[serde(skip)]
     pub bundle: Option<Bundle>,
 }
 
-/// What the search came to.
+/// The result of the search.
 #[derive(Debug, Clone, Serialize)]
 pub struct Search {
     /// The largest error of an output or an update in the whole program, in units of its bound.
     pub worst: f64,
-    /// Which of them that was.
+    /// The name of that output or update.
     pub value: String,
-    /// Elements that were compared.
+    /// The number of elements compared.
     pub compared: usize,
-    /// Elements in all; a bound may be infinite where a comparison hangs on a rounding.
+    /// The total number of elements. Some are not compared: a bound is infinite where rounding may decide a comparison.
     pub elements: usize,
-    /// The first node that is wrong; `None` if the whole program is right.
+    /// The first wrong node; `None` if the whole program is correct.
     pub divergence: Option<Divergence>,
 }
 
-/// Runs a graph once on a device and on the reference (or on `against`, another device), and finds the first node that is wrong.
+/// Runs a graph once on a device and on the reference (or on another device, `against`), and finds the first wrong
+/// node.
 ///
-/// First the program as it is, with all rewrites. If its outputs and updates are within their bounds, that is all. If not,
-/// each node is run on its own, with what the reference says its operands are: errors do not add up, so the first one that
-/// fails is the culprit. If none fails, rewrites are left out one at a time to find the one that breaks the program, and
-/// the first value that comes out wrong with it.
+/// First the whole program runs with all rewrite passes. If its outputs and updates are within their bounds, the search
+/// ends. Otherwise each node runs in isolation, on the reference's values of its operands, so that errors do not
+/// accumulate: the first node that fails is the culprit. If none fails, the passes are disabled one at a time to find
+/// the one that breaks the program, and the first value that is wrong with it.
 ///
 /// ```
 /// use wgrad::verify::{Trial, divergence};
@@ -90,7 +92,7 @@ pub struct Search {
 /// ```
 ///
 /// # Errors
-/// Those of building the graph, of opening the device, and of a run.
+/// The errors of building the graph, of opening the device, and of a run.
 pub fn search(trial: &Trial<'_>, open: &mut Open<'_>, mut against: Option<&mut Session>) -> Result<Search> {
     let expected = trial.expected()?;
     let comparisons = compare(trial, &expected, &mut open(Passes::all())?, &mut against)?;
@@ -118,7 +120,7 @@ pub fn search(trial: &Trial<'_>, open: &mut Open<'_>, mut against: Option<&mut S
 
 type Against<'s> = Option<&'s mut Session>;
 
-/// Compares with the reference, or with the other device.
+/// Compares with the reference, or with the other device if there is one.
 fn compare(
     trial: &Trial<'_>,
     expected: &Expected,
@@ -131,7 +133,7 @@ fn compare(
     }
 }
 
-/// What an output or update is called.
+/// The name of an output or update.
 fn name(trial: &Trial<'_>, k: usize) -> String {
     match k.checked_sub(trial.outputs.len()) {
         None => trial.graph.name_of(trial.outputs[k]).unwrap_or_else(|| format!("output {k}")),
@@ -159,8 +161,8 @@ fn describe(trial: &Trial<'_>, id: NodeId, pass: Option<String>, comparison: &Co
     }
 }
 
-/// A node on its own, in a graph of such: its operands are inputs that hold the reference's values, rounded.
-fn alone<'g>(trial: &Trial<'_>, expected: &Expected, id: NodeId, part: &mut Trial<'g>) -> Result<Tensor<'g>> {
+/// Adds a node in isolation to the graph of `part`: its operands are inputs with the reference's rounded values.
+fn isolated<'g>(trial: &Trial<'_>, expected: &Expected, id: NodeId, part: &mut Trial<'g>) -> Result<Tensor<'g>> {
     let node = trial.graph.nodes()[id.index()].clone();
     let mut operands = Vec::new();
     for input in &node.inputs {
@@ -179,20 +181,20 @@ fn alone<'g>(trial: &Trial<'_>, expected: &Expected, id: NodeId, part: &mut Tria
     Ok(tensor)
 }
 
-/// The reference's value as a device could hold it: an overflow is the largest number.
+/// The reference's value, clamped to the range of its dtype.
 fn finite(value: &RefTensor) -> RefTensor {
     let largest = if value.dtype == crate::DType::F16 { half::f16::MAX.to_f64() } else { f64::from(f32::MAX) };
     let data = value.data.iter().map(|x| if value.dtype.is_float() { x.clamp(-largest, largest) } else { *x });
     RefTensor { data: data.collect(), ..value.clone() }
 }
 
-/// Whether a node computes something.
+/// Whether an operation computes something.
 fn computes(op: &Op) -> bool {
     use crate::ops::leaf::Leaf;
     !matches!(op, Op::Leaf(Leaf::Constant(_) | Leaf::Input { .. } | Leaf::Variable(_) | Leaf::Poison))
 }
 
-/// The first node that is wrong on its own.
+/// The first node that is wrong in isolation.
 fn first_node(
     trial: &Trial<'_>,
     expected: &Expected,
@@ -223,7 +225,7 @@ fn first_node(
         let graph = Graph::new();
         let mut part = Trial { step: trial.step, seed: trial.seed, ..Trial::new(&graph, &[]) };
         for (id, _) in chunk {
-            let tensor = alone(trial, expected, *id, &mut part)?;
+            let tensor = isolated(trial, expected, *id, &mut part)?;
             part.outputs.push(tensor.id());
         }
         let comparisons = compare(&part, &part.expected()?, &mut session, against)?;
@@ -232,7 +234,7 @@ fn first_node(
             let mut found = describe(trial, id, None, &comparisons[k]);
             let graph = Graph::new();
             let mut part = Trial { step: trial.step, seed: trial.seed, ..Trial::new(&graph, &[]) };
-            let tensor = alone(trial, expected, id, &mut part)?;
+            let tensor = isolated(trial, expected, id, &mut part)?;
             part.outputs.push(tensor.id());
             found.bundle = Bundle::record(&part, &title(&found), &mut session).ok();
             return Ok(Some(found));
@@ -249,7 +251,8 @@ fn title(found: &Divergence) -> String {
     }
 }
 
-/// Which pass breaks a program whose nodes are all right, and the first value that is wrong with it.
+/// Finds the pass that breaks a program whose nodes are all correct in isolation, and the first value that is wrong
+/// with it.
 fn first_with_passes(
     trial: &Trial<'_>,
     expected: &Expected,
@@ -257,7 +260,7 @@ fn first_with_passes(
     open: &mut Open<'_>,
     against: &mut Against<'_>,
 ) -> Result<Divergence> {
-    let mut pass = "the rewrites together, or the order of launches".to_string();
+    let mut pass = "a combination of rewrite passes, or the order of kernel launches".to_string();
     for name in Passes::NAMES {
         let Some(passes) = Passes::all().without(name) else { continue };
         let comparisons = compare(trial, expected, &mut open(passes)?, against)?;
@@ -273,7 +276,7 @@ fn first_with_passes(
         evaluated.map(NodeId::from_index).collect()
     };
     for id in candidates {
-        // Without the updates: a program of this value alone.
+        // A program with this value as its only output, without the updates.
         let graph = Graph::new();
         let part = prune(trial, &graph, id)?;
         let found = compare(&part, &part.expected()?, &mut session, against)?;
@@ -283,25 +286,25 @@ fn first_with_passes(
             return Ok(found);
         }
     }
-    // It takes the whole program.
+    // The failure needs the whole program.
     let mut found = describe(trial, trial.wanted()[wrong], Some(pass), comparison);
     found.bundle = Bundle::record(trial, &title(&found), &mut session).ok();
     Ok(found)
 }
 
-/// The part of a trial that one node needs, in a graph of its own.
+/// The part of a trial that one node depends on, in a graph of its own.
 pub(super) fn prune<'g>(trial: &Trial<'_>, graph: &'g Graph, id: NodeId) -> Result<Trial<'g>> {
     let needed = trial.graph.ancestors(&[id]);
-    let mut moved = vec![id; needed.len()];
+    let mut new_index = vec![id; needed.len()];
     for (index, node) in trial.graph.nodes().iter().enumerate().filter(|(index, _)| needed[*index]) {
-        let inputs = node.inputs.iter().map(|input| moved[input.index()]).collect();
-        moved[index] = graph.push(node.op.clone(), inputs, node.ty.clone()).id();
+        let inputs = node.inputs.iter().map(|input| new_index[input.index()]).collect();
+        new_index[index] = graph.push(node.op.clone(), inputs, node.ty.clone()).id();
     }
     graph.check()?;
     let (inputs, variables) = (trial.inputs.clone(), trial.variables.clone());
     let used = graph.variables();
     let variables = variables.into_iter().filter(|(v, _)| used.contains(v)).collect();
-    Ok(Trial { graph, outputs: vec![moved[id.index()]], inputs, variables, step: trial.step, seed: trial.seed })
+    Ok(Trial { graph, outputs: vec![new_index[id.index()]], inputs, variables, step: trial.step, seed: trial.seed })
 }
 
 impl std::fmt::Display for Divergence {
@@ -314,10 +317,10 @@ impl std::fmt::Display for Divergence {
             writeln!(f, "  in {scope}")?;
         }
         if let Some(pass) = &self.pass {
-            writeln!(f, "  each operation is right on its own; what breaks it: {pass}")?;
+            writeln!(f, "  each operation is correct in isolation; broken by: {pass}")?;
         }
-        let times = if self.worst >= f64::MAX { "no number".to_string() } else { format!("{:.3e}", self.worst) };
-        write!(f, "  {times} times what is allowed")?;
+        let error = if self.worst >= f64::MAX { "infinite".to_string() } else { format!("{:.3e}", self.worst) };
+        write!(f, "  error {error}, in units of its bound")?;
         self.at.as_ref().map_or(Ok(()), |at| write!(f, ": {at}"))
     }
 }

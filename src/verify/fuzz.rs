@@ -1,5 +1,5 @@
-//! Random programs: chains of calls over operands of random shapes, views and values. One that fails is made smaller for
-//! as long as it fails.
+//! Random programs: chains of operations on operands of random shapes, views and values. A failing program is shrunk
+//! for as long as it still fails.
 
 use super::bundle::Bundle;
 use super::cases::Outcome;
@@ -19,25 +19,25 @@ use crate::shape::{Axes, Shape};
 use crate::tensor::Tensor;
 use std::path::{Path, PathBuf};
 
-/// Elements of a value at most.
-const MOST_ELEMENTS: usize = 3000;
-/// Programs tried on the way to a small one.
+/// The maximum number of elements of a value.
+const MAX_ELEMENTS: usize = 3000;
+/// The maximum number of programs tried while shrinking.
 const SHRINKS: usize = 150;
 
-/// A stream of numbers that a seed decides.
-struct Numbers {
+/// A pseudorandom number generator, seeded.
+struct Rng {
     seed: u32,
     next: u32,
 }
 
-impl Numbers {
+impl Rng {
     fn below(&mut self, n: usize) -> usize {
         self.next += 1;
         draw(Distribution::Bits, [self.seed, 31], 0, 0, self.next) as usize % n.max(1)
     }
 }
 
-/// What to call, on which of the latest values, and a number for its attributes.
+/// An operation, its operands among the latest values, and a number that its attributes are derived from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Call {
     what: usize,
@@ -46,39 +46,34 @@ struct Call {
     k: usize,
 }
 
-/// A random program, as plain data.
+/// A random program.
 #[derive(Debug, Clone, PartialEq)]
 struct Program {
     inputs: Vec<Vec<usize>>,
     calls: Vec<Call>,
-    /// Whether the inputs hold small whole numbers.
+    /// Whether the values of the inputs are small integers.
     whole: bool,
     seed: u32,
 }
 
 impl Program {
     fn random(seed: u32) -> Self {
-        let mut numbers = Numbers { seed, next: 0 };
+        let mut rng = Rng { seed, next: 0 };
         const SIZES: [usize; 8] = [1, 2, 3, 4, 5, 7, 17, 33];
-        let shape = |numbers: &mut Numbers| {
-            let rank = 1 + numbers.below(3);
-            (0..rank).map(|_| SIZES[numbers.below(if rank == 1 { 8 } else { 6 })]).collect::<Vec<_>>()
+        let shape = |rng: &mut Rng| {
+            let rank = 1 + rng.below(3);
+            (0..rank).map(|_| SIZES[rng.below(if rank == 1 { 8 } else { 6 })]).collect::<Vec<_>>()
         };
-        let first = shape(&mut numbers);
+        let first = shape(&mut rng);
         // The second broadcasts against the first more often than not.
-        let second = match numbers.below(4) {
-            0 => shape(&mut numbers),
+        let second = match rng.below(4) {
+            0 => shape(&mut rng),
             1 => first.clone(),
-            n => first[n.min(first.len()) - 1..].iter().map(|&d| if numbers.below(3) == 0 { 1 } else { d }).collect(),
+            n => first[n.min(first.len()) - 1..].iter().map(|&d| if rng.below(3) == 0 { 1 } else { d }).collect(),
         };
-        let count = 1 + numbers.below(8);
-        let call = |numbers: &mut Numbers| Call {
-            what: numbers.below(CALLS),
-            a: numbers.below(4),
-            b: numbers.below(4),
-            k: numbers.below(60),
-        };
-        let calls = (0..count).map(|_| call(&mut numbers)).collect();
+        let count = 1 + rng.below(8);
+        let call = |rng: &mut Rng| Call { what: rng.below(CALLS), a: rng.below(4), b: rng.below(4), k: rng.below(60) };
+        let calls = (0..count).map(|_| call(&mut rng)).collect();
         Program { inputs: vec![first, second], calls, whole: false, seed }
     }
 
@@ -91,7 +86,7 @@ impl Program {
         Array::from_f64(shape.to_vec(), &data, DType::F32)
     }
 
-    /// Builds it; the last value is the output.
+    /// Builds the graph; the last value is the output.
     fn build<'g>(&self, graph: &'g Graph) -> Tensor<'g> {
         let inputs = self.inputs.iter().enumerate();
         let mut values: Vec<Tensor<'g>> =
@@ -115,7 +110,7 @@ impl Program {
         Ok(trial)
     }
 
-    /// Runs it. Errors of the device come back, those of the graph do not arise.
+    /// Runs the program and compares it with the reference. Errors are the device's: the graph is always valid.
     fn check(&self, session: &mut Session) -> Result<(Comparison, Shape)> {
         let graph = Graph::new();
         let trial = self.trial(&graph)?;
@@ -124,7 +119,7 @@ impl Program {
         Ok((comparison, shape))
     }
 
-    /// Programs a little simpler than this one, the simplest first.
+    /// Programs slightly simpler than this one, the simplest first.
     fn simpler(&self) -> Vec<Program> {
         let mut out = Vec::new();
         let n = self.calls.len();
@@ -139,7 +134,7 @@ impl Program {
         for (k, shape) in self.inputs.iter().enumerate() {
             for (axis, &size) in shape.iter().enumerate() {
                 for smaller in [1, size / 2, size - 1].into_iter().filter(|&s| s > 0 && s < size) {
-                    // An axis both operands have shrinks in both.
+                    // An axis common to both operands shrinks in both.
                     let mut both = self.inputs.clone();
                     both.iter_mut().flatten().filter(|d| **d == size).for_each(|d| *d = smaller);
                     let mut one = self.inputs.clone();
@@ -161,7 +156,7 @@ impl Program {
         out
     }
 
-    /// The smallest program found that fails too.
+    /// The smallest program found that still fails.
     fn shrink(self, session: &mut Session) -> Program {
         let (mut smallest, mut left) = (self, SHRINKS);
         'again: loop {
@@ -180,20 +175,21 @@ impl Program {
     }
 }
 
-/// How many kinds of calls [`grow`] knows.
+/// The number of kinds of calls of [`grow`].
 const CALLS: usize = 27;
 
-/// One more value from two earlier ones. Calls that do not fit become ones that do.
+/// Appends a value computed from two earlier ones. A call that is invalid for these operands is replaced by a valid
+/// one.
 fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     let (graph, shape, k) = (a.graph(), a.shape(), call.k);
     let rank = shape.rank();
     let axis = if rank == 0 { 0 } else { (k % rank) as isize };
     let last = rank.checked_sub(1).map_or(1, |axis| shape[axis]);
     let b = match shape.broadcast(&b.shape()) {
-        Some(both) if both.elements() <= MOST_ELEMENTS => b,
+        Some(both) if both.elements() <= MAX_ELEMENTS => b,
         _ => a,
     };
-    // Where an operation wants positive numbers, it gets them.
+    // Operations defined for positive numbers only get positive operands.
     let within = |x: Tensor<'g>, range: (f64, f64)| if range.0 > 0.0 { x.abs() + range.0 } else { x };
     let unary = |k: usize| {
         let floats: Vec<Unary> = Unary::ALL.iter().copied().filter(|op| op.row().domain.contains(DType::F32)).collect();
@@ -204,7 +200,7 @@ fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
         let bits = graph.iota([count], 0) * graph.scalar((k % 7 + 1) as f64, DType::U32);
         bits % graph.scalar(below.max(1) as f64, DType::U32)
     };
-    let room = shape.elements() * 2 <= MOST_ELEMENTS && rank < 5;
+    let room = shape.elements() * 2 <= MAX_ELEMENTS && rank < 5;
     match call.what {
         0..=4 => unary(k),
         5..=7 => {
@@ -223,8 +219,8 @@ fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
         12 if rank > 0 => a.mean(Axes::List(vec![axis])),
         13 if rank > 0 => a.softmax(axis),
         14 if rank > 0 => a.log_softmax(-1),
-        15 if rank >= 2 && shape[rank - 2] * shape.elements() <= MOST_ELEMENTS => a.matmul(a.transpose(-1, -2)),
-        16 if rank >= 2 && last * shape.elements() <= MOST_ELEMENTS => a.transpose(-1, -2).matmul(broadcast_like(b, a)),
+        15 if rank >= 2 && shape[rank - 2] * shape.elements() <= MAX_ELEMENTS => a.matmul(a.transpose(-1, -2)),
+        16 if rank >= 2 && last * shape.elements() <= MAX_ELEMENTS => a.transpose(-1, -2).matmul(broadcast_like(b, a)),
         17 if rank > 1 => a.transpose(axis, -1),
         18 if rank > 0 => a.flip(axis),
         19 if rank > 0 => a.slice_step(axis, 0..shape[axis as usize], 1 + k % 3),
@@ -244,27 +240,28 @@ fn grow<'g>(call: &Call, a: Tensor<'g>, b: Tensor<'g>) -> Tensor<'g> {
     }
 }
 
-/// `x` stretched to the shape of `other`; `other` itself where it does not stretch.
+/// `x` broadcast to the shape of `other`; `other` itself if the shapes are incompatible.
 fn broadcast_like<'g>(x: Tensor<'g>, other: Tensor<'g>) -> Tensor<'g> {
     let shape = other.shape();
     if x.shape().broadcast(&shape).as_ref() == Some(&shape) { x.broadcast_to(shape) } else { other }
 }
 
-/// What became of a random program.
+/// The result of running a random program.
 pub(super) enum Tried {
-    /// It could not be run.
+    /// The program could not be run.
     Error(Error),
-    /// Its value, or that of the smallest program found that fails too.
+    /// The program ran. If it fails, the outcome is that of the smallest failing program found.
     Compared {
         outcome: Outcome,
-        /// How to write the smallest program.
+        /// The text of the smallest failing program and its inputs.
         reproducer: Option<String>,
-        /// Where it was saved.
+        /// The folder of its bundle.
         bundle: Option<PathBuf>,
     },
 }
 
-/// Tries the program of `seed`, and makes it smaller if it fails; that one is saved in the folder `bundles`.
+/// Runs the random program of `seed`. A failing program is shrunk, and the smallest one is saved in the folder
+/// `bundles`.
 pub(super) fn run(session: &mut Session, seed: u32, bundles: Option<&Path>) -> Result<Tried> {
     let program = Program::random(seed);
     let (comparison, shape) = match program.check(session) {
@@ -304,7 +301,7 @@ mod tests {
             assert_eq!(program, Program::random(seed));
             let graph = Graph::new();
             let trial = program.trial(&graph).unwrap_or_else(|e| panic!("{program:?}: {e}"));
-            assert!(graph.tensor(trial.outputs[0]).shape().elements() <= 8 * MOST_ELEMENTS, "{program:?}");
+            assert!(graph.tensor(trial.outputs[0]).shape().elements() <= 8 * MAX_ELEMENTS, "{program:?}");
             ops.extend(graph.nodes().iter().map(|n| n.op.definition().name()));
         }
         for op in ["conv", "matmul", "cross_entropy", "scatter_add", "softmax", "sum", "pad", "tanh"] {

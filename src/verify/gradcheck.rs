@@ -1,4 +1,4 @@
-//! Gradients against central finite differences, in f64 on the reference.
+//! Gradients against central finite differences, in f64 on the reference device.
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -13,15 +13,15 @@ use std::collections::HashMap;
 /// Settings of [`gradcheck`]; the defaults are PyTorch's.
 #[derive(Debug, Clone, Copy)]
 pub struct GradcheckOptions {
-    /// The step of the difference.
+    /// The perturbation of an element.
     pub eps: f64,
     /// Absolute tolerance.
     pub atol: f64,
     /// Relative tolerance.
     pub rtol: f64,
-    /// The run's index, for graphs that use it.
+    /// The index of the run, for graphs that use it.
     pub step: u32,
-    /// The seed of random operations, which are the same in every evaluation.
+    /// The seed of random operations, which draw the same numbers in every evaluation.
     pub seed: u64,
 }
 
@@ -32,12 +32,12 @@ impl Default for GradcheckOptions {
 }
 
 /// Checks the gradients of `outputs` with respect to each of `leaves` against central differences, like
-/// `torch.autograd.gradcheck`, in f64 on the reference: what is checked is the rules, not a device.
+/// `torch.autograd.gradcheck`, in f64 on the reference device: this checks gradient rules, not another device.
 ///
-/// `leaves` are inputs or variables of `graph`, each with the value to check at. Leaves of integers are only given values.
-/// Outputs of any shape may be given; each is weighted element by element with numbers that differ (so that no two
-/// elements' errors cancel), and integer outputs are left out. Adds nodes to the graph. Returns the largest error in units
-/// of its tolerance `atol + rtol·|difference|`.
+/// `leaves` are inputs or variables of `graph`, each with the value to check at. Integer leaves need values too, but
+/// are not differentiated. Outputs may have any shape: their elements are summed with different weights, so that errors
+/// of different elements do not cancel. Integer outputs are ignored. Adds nodes to the graph. Returns the largest error
+/// in units of its tolerance `atol + rtol·|difference|`.
 ///
 /// ```
 /// use wgrad::reference::RefTensor;
@@ -56,8 +56,8 @@ impl Default for GradcheckOptions {
 /// ```
 ///
 /// # Errors
-/// Those recorded while building the graph; [`Error::Value`] naming the first leaf and element that is off, a tensor that is
-/// no input or variable, a value of another shape, or an input without one.
+/// The errors recorded while building the graph; [`Error::Value`] naming the first leaf and element whose gradient is
+/// wrong, a leaf that is not an input or a variable, a value of the wrong shape, or an input without a value.
 pub fn gradcheck(
     graph: &Graph,
     outputs: &[Tensor<'_>],
@@ -72,10 +72,10 @@ pub fn gradcheck(
     point.compare(objective, &gradients, &wrt, leaves)
 }
 
-/// As [`gradcheck`], for the gradients of the gradients: like `torch.autograd.gradgradcheck`.
+/// As [`gradcheck`], for second-order gradients, like `torch.autograd.gradgradcheck`.
 ///
 /// # Errors
-/// Those of [`gradcheck`].
+/// The errors of [`gradcheck`].
 pub fn gradgradcheck(
     graph: &Graph,
     outputs: &[Tensor<'_>],
@@ -88,7 +88,7 @@ pub fn gradgradcheck(
     gradcheck(graph, &objective.grad(&tensors), leaves, options)
 }
 
-/// Whether all tensors belong to the graph, which is well formed.
+/// Checks that the graph has no recorded error and that all tensors belong to it.
 fn check_graph(graph: &Graph, outputs: &[Tensor<'_>], leaves: &[(Tensor<'_>, RefTensor)]) -> Result<()> {
     graph.check()?;
     if outputs.iter().chain(leaves.iter().map(|(t, _)| t)).all(|t| std::ptr::eq(t.graph(), graph)) {
@@ -97,7 +97,7 @@ fn check_graph(graph: &Graph, outputs: &[Tensor<'_>], leaves: &[(Tensor<'_>, Ref
     Err(Error::value("gradcheck", "an output or a leaf belongs to another graph"))
 }
 
-/// `Σ weights · output` over all float outputs, and which leaves are floats.
+/// `Σ weights · output` over all float outputs, and the indices of the float leaves.
 fn objective<'g>(
     graph: &'g Graph,
     outputs: &[Tensor<'_>],
@@ -117,7 +117,7 @@ fn objective<'g>(
     Ok((objective, (0..leaves.len()).filter(|&k| leaves[k].0.dtype().is_float()).collect()))
 }
 
-/// Where to differentiate.
+/// The point at which to differentiate.
 struct Point<'a> {
     graph: &'a Graph,
     inputs: HashMap<String, RefTensor>,
@@ -125,7 +125,7 @@ struct Point<'a> {
     options: GradcheckOptions,
 }
 
-/// What a leaf is called.
+/// Identifies a leaf.
 enum Key {
     Input(String),
     Variable(u64, String),
@@ -150,7 +150,7 @@ impl<'a> Point<'a> {
         let (mut inputs, mut variables) = (HashMap::new(), HashMap::new());
         for (leaf, value) in leaves {
             if value.shape != leaf.shape() || value.data.len() != leaf.shape().elements() {
-                let message = format!("{leaf:?} is given a value of shape {}", value.shape);
+                let message = format!("the value for {leaf:?} has shape {}", value.shape);
                 return Err(Error::value("gradcheck", message));
             }
             match Key::of(graph, *leaf)? {
@@ -210,7 +210,7 @@ impl<'a> Point<'a> {
                         Key::Variable(_, name) => ("variable", name),
                     };
                     let message = format!(
-                        "element {i} of {}, at {x}: the gradient is {}, finite differences give {numeric}",
+                        "element {i} of {}, at {x}: the gradient is {}, but finite differences give {numeric}",
                         value.shape, analytic.data[i]
                     );
                     return Err(Error::value(format!("gradcheck of {kind} `{name}`"), message));
@@ -221,8 +221,8 @@ impl<'a> Point<'a> {
     }
 }
 
-/// Checks a sample's gradient with the operation in the middle of a graph: each float input comes out of a smooth
-/// function, and the output goes through another, so the operation sees a non-unit upstream gradient.
+/// Checks the gradient of a sample in the middle of a graph: a smooth function is applied to each float input and to
+/// the output, so that the upstream gradient of the operation is not 1.
 pub fn gradcheck_sample(sample: &Sample, seed: u32) -> Result<f64> {
     let graph = Graph::new();
     let inputs: Vec<(Tensor<'_>, RefTensor)> = sample
@@ -235,7 +235,7 @@ pub fn gradcheck_sample(sample: &Sample, seed: u32) -> Result<f64> {
         inputs.iter().map(|(t, _)| if t.dtype().is_float() { *t * 0.75 + 0.125 * t.sin() } else { *t }).collect();
     let output = (sample.build)(&graph, &before);
     let output = if output.dtype().is_float() { output } else { output.cast(crate::DType::F32) };
-    // Bounded, so that large outputs do not swamp the differences.
+    // A slowly growing function, so that large outputs do not swamp the differences.
     let after = (output * 0.5).sin() + output * 0.25;
     gradcheck(&graph, &[after], &inputs, GradcheckOptions::default())
 }

@@ -1,5 +1,5 @@
-//! Every specialised shader that operations and their gradients ask for, on any device: the list that `wgrad kernels`
-//! prints and the portability tests translate. Needs no GPU.
+//! Every specialised shader that operations and their gradients use on a kind of device: the list that `wgrad kernels`
+//! prints and the portability tests translate. No GPU is needed.
 
 use super::cases::Case;
 use crate::dtype::DType;
@@ -10,14 +10,14 @@ use crate::plan::{Target, lower};
 use crate::wgsl::{self, Dispatch, GpuTarget, Shader};
 use std::collections::HashMap;
 
-/// A shader as a device of some kind would run it, with the first launch that asks for it.
+/// A specialised shader for a kind of device, with the first dispatch that uses it.
 #[derive(Debug, Clone)]
 pub struct Specialisation {
-    /// What asks for it: samples, as `matmul 64x64x64`, or what else was planned. In the order found.
+    /// The samples or other graphs that use the shader, such as `matmul 64x64x64`, in the order found.
     pub asked_by: Vec<String>,
-    /// What the launch computes, for people; may be empty.
+    /// A description of the kernel launch; may be empty.
     pub describe: String,
-    /// The launch: its shader, parameters, bindings and workgroups.
+    /// The dispatch: its shader, parameters, bindings and workgroup count.
     pub dispatch: Dispatch,
 }
 
@@ -26,13 +26,13 @@ impl Specialisation {
     pub fn shader(&self) -> &Shader {
         &self.dispatch.shader
     }
-    /// The kernel's name: that of its shader's file.
+    /// The name of the kernel: that of its shader file.
     pub fn name(&self) -> &'static str {
         self.dispatch.shader.name
     }
 }
 
-/// Specialisations, each once.
+/// A set of specialisations without duplicates.
 #[derive(Debug, Default)]
 pub struct Kernels {
     found: Vec<Specialisation>,
@@ -40,8 +40,8 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Those of all samples, forward and backward, on devices of this kind. Samples on 16-bit floats are left out where the
-    /// target has none.
+    /// The specialisations of the given samples, forward and backward, on devices of this kind. Samples with 16-bit
+    /// floats are skipped if the target does not support them.
     ///
     /// ```
     /// use wgrad::ops::samples;
@@ -54,7 +54,7 @@ impl Kernels {
     /// ```
     ///
     /// # Errors
-    /// Of planning: none are known.
+    /// The errors of planning; none are known.
     pub fn of_samples(samples: &[Sample], target: &GpuTarget) -> Result<Kernels> {
         let mut kernels = Kernels::default();
         for sample in samples {
@@ -72,7 +72,7 @@ impl Kernels {
         Ok(kernels)
     }
 
-    /// Adds those of a graph's plan.
+    /// Adds the specialisations that the plan of a graph uses.
     ///
     /// # Errors
     /// If the graph cannot be planned for such a device.
@@ -87,16 +87,16 @@ impl Kernels {
                     let describe = launch.kernel.describe();
                     self.found.push(Specialisation { asked_by: Vec::new(), describe, dispatch });
                 }
-                let asked = &mut self.found[at].asked_by;
-                if asked.last().is_none_or(|last| last != asked_by) {
-                    asked.push(asked_by.to_string());
+                let users = &mut self.found[at].asked_by;
+                if users.last().is_none_or(|last| last != asked_by) {
+                    users.push(asked_by.to_string());
                 }
             }
         }
         Ok(())
     }
 
-    /// All of them, in the order found.
+    /// All specialisations, in the order found.
     pub fn iter(&self) -> impl Iterator<Item = &Specialisation> {
         self.found.iter()
     }

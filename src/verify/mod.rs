@@ -1,17 +1,17 @@
-//! Cross-checking: a device against the f64 reference, gradients against finite differences, and both against PyTorch's
-//! values ([`goldens`]).
+//! Verification: a device against the f64 reference, gradients against finite differences, and both against values
+//! computed by PyTorch ([`goldens`]).
 //!
-//! A device's value `v` for a reference value `r` passes if `|v − r| ≤ ε·scale + tiny`, where `scale` is the error scale the
-//! operation states for a correct implementation ([`Operation::error_scale`](crate::ops::Operation::error_scale)): it
-//! grows with the terms that were summed and with the functions' WGSL accuracy, so no fixed tolerance is used.
+//! A device's value `v` for a reference value `r` passes if `|v − r| ≤ ε·scale + tiny`. `scale` is the operation's
+//! error scale ([`Operation::error_scale`](crate::ops::Operation::error_scale)): it grows with the number of terms of
+//! sums and with the error that WGSL allows for functions, so there is no fixed tolerance.
 //!
-//! - [`check`]: every kernel and its gradients, at the edges too, and random programs;
-//! - [`divergence`]: the first node of a user's graph that a device computes wrongly;
-//! - [`anomaly`]: the first operation that gave a NaN or an infinity;
-//! - [`bundle`]: a failing case as files, to be run again elsewhere;
-//! - [`goldens`]: folders of values that PyTorch computed;
-//! - [`kernels`]: every specialised shader that the samples ask for;
-//! - [`gradcheck`](fn@gradcheck): a graph's gradients against finite differences.
+//! - [`check`]: every kernel and its gradients, including edge cases, and random programs;
+//! - [`divergence`]: the first node of a user's graph whose result is wrong on a device;
+//! - [`anomaly`]: the first operation that produced NaN or infinity;
+//! - [`bundle`]: a failing case as files, to be replayed elsewhere;
+//! - [`goldens`]: folders of golden values computed by PyTorch;
+//! - [`kernels`]: every specialised shader that the samples use;
+//! - [`gradcheck`](fn@gradcheck): the gradients of a graph against finite differences.
 
 pub mod anomaly;
 mod bounds;
@@ -34,8 +34,8 @@ pub use gradcheck::{GradcheckOptions, gradcheck, gradcheck_sample, gradgradcheck
 pub use parity::{Parity, parity};
 pub use trial::{Expected, Trial};
 
-/// The cases of every operation and of [`nn::functional`](crate::nn::functional): what parity, gradcheck, `wgrad check` and the
-/// list of kernels go through.
+/// The samples of every operation and of [`nn::functional`](crate::nn::functional), on which parity, gradcheck,
+/// `wgrad check` and the list of kernels are based.
 pub fn samples() -> Vec<crate::ops::samples::Sample> {
     crate::ops::samples::all().into_iter().chain(crate::nn::functional::samples()).collect()
 }

@@ -1,4 +1,4 @@
-//! One operation on a device against its f64 meaning.
+//! One operation on a device against the f64 reference.
 
 use super::{Expected, Trial};
 use crate::error::Result;
@@ -7,12 +7,12 @@ use crate::ops::samples::Sample;
 use crate::session::Session;
 use crate::tensor::Tensor;
 
-/// How close a device came to the reference on one sample.
+/// The error of a device on one sample, relative to the reference.
 #[derive(Debug, Clone)]
 pub struct Parity {
-    /// The largest error, in units of what is allowed: 1 or less passes.
+    /// The largest error in units of its bound: 1 or less passes.
     pub worst: f64,
-    /// Where: the element's linear index, the device's value and the reference's.
+    /// The element with that error: its linear index, the device's value and the reference's.
     pub at: Option<(usize, f64, f64)>,
 }
 
@@ -37,8 +37,8 @@ impl Parity {
 
 /// Runs `sample` on the session's device and compares the result with the reference, element by element.
 ///
-/// The bound of a sample that holds several operations adds up what each may contribute: the error scale of every
-/// node, carried to the result by the size of the result's slope in that node's value.
+/// The bound of a sample of several operations adds up the errors of all nodes, each propagated to the result
+/// ([`error_bounds`](super::error_bounds)).
 pub fn parity(session: &mut Session, sample: &Sample, seed: u32) -> Result<Parity> {
     let values = sample.values(seed);
     let graph = Graph::new();

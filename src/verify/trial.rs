@@ -9,44 +9,45 @@ use crate::session::{Program, Session};
 use crate::variable::Variable;
 use std::collections::HashMap;
 
-/// A graph with what its leaves hold: all that one run needs.
+/// A graph with the values of its leaves: everything that one run needs.
 #[derive(Clone)]
 pub struct Trial<'g> {
     /// The graph.
     pub graph: &'g Graph,
-    /// What to look at, beside the graph's updates.
+    /// The outputs to compare, in addition to the graph's updates.
     pub outputs: Vec<NodeId>,
-    /// The inputs' values; those a program does not need are left out.
+    /// The values of the inputs, by name; those that a program does not use are ignored.
     pub inputs: Vec<(String, Array)>,
-    /// Variables' values before the run, where they are not the initial ones.
+    /// The values of variables before the run, where they differ from the initial ones.
     pub variables: Vec<(Variable, Array)>,
-    /// The run's index.
+    /// The index of the run.
     pub step: u32,
     /// The seed of the random operations.
     pub seed: u64,
 }
 
-/// What the reference gives for a [`Trial`], and how far from it a device may be.
+/// The reference's values of a [`Trial`], with error bounds for a device.
 pub struct Expected {
-    /// Each node's value; `None` for those nothing needs.
+    /// The value of each node; `None` for nodes that no output or update depends on.
     pub values: Vec<Option<RefTensor>>,
-    /// Each node's bounds.
+    /// The error bounds of each node, one per element.
     pub bounds: Vec<Vec<f64>>,
 }
 
 impl<'g> Trial<'g> {
-    /// A trial of a graph that needs nothing but its own constants and variables' initial values.
+    /// A trial of a graph without inputs, whose variables have their initial values.
     pub fn new(graph: &'g Graph, outputs: &[NodeId]) -> Self {
         let (inputs, variables) = (Vec::new(), Vec::new());
         Trial { graph, outputs: outputs.to_vec(), inputs, variables, step: 0, seed: 0 }
     }
 
-    /// The nodes whose values are looked at: the outputs, then the updates.
+    /// The nodes to compare: the outputs, then the updates.
     pub fn wanted(&self) -> Vec<NodeId> {
         self.outputs.iter().copied().chain(self.graph.updates().iter().map(|(_, id)| *id)).collect()
     }
 
-    /// The reference's values of every node `wanted` needs, with inputs changed by `change`.
+    /// The reference's values of every node that `wanted` depends on, with `change` applied to the inputs that `only`
+    /// selects.
     pub(super) fn evaluate(&self, change: impl Fn(f64) -> f64, only: impl Fn(usize) -> bool) -> Result<Expected> {
         let value = |(k, array): (usize, &Array)| {
             let mut value = RefTensor::from_array(array);
@@ -64,13 +65,13 @@ impl<'g> Trial<'g> {
         Ok(Expected { values, bounds })
     }
 
-    /// What the reference gives.
+    /// The reference's values and their error bounds.
     pub fn expected(&self) -> Result<Expected> {
         self.graph.check()?;
         self.evaluate(|x| x, |_| false)
     }
 
-    /// What the session's device gives: the outputs, then the updated variables' values.
+    /// Runs the graph on the session's device. Returns the outputs, then the values of the updated variables.
     pub fn run(&self, session: &mut Session) -> Result<Vec<Array>> {
         let program = self.compile(session)?;
         self.run_program(session, &program)
@@ -84,7 +85,7 @@ impl<'g> Trial<'g> {
 
     /// As [`Trial::run`], with the program that [`Trial::compile`] gave.
     pub fn run_program(&self, session: &mut Session, program: &Program) -> Result<Vec<Array>> {
-        // All of them: an earlier run may have updated some.
+        // Every variable is written: an earlier run may have updated it.
         for variable in self.graph.variables() {
             let given = self.variables.iter().find(|(given, _)| *given == variable);
             session.write(&variable, given.map_or(variable.initial(), |(_, value)| value))?;
@@ -104,7 +105,8 @@ impl<'g> Trial<'g> {
         Ok(got)
     }
 
-    /// As [`Trial::compare`], with another device's values in place of the reference's: both may be off by the bound.
+    /// As [`Trial::compare`], against another device instead of the reference. The bounds are doubled, because both
+    /// devices have errors.
     pub fn compare_with(
         &self,
         session: &mut Session,
@@ -120,7 +122,7 @@ impl<'g> Trial<'g> {
         Ok(each.map(compare).collect())
     }
 
-    /// Runs it on the session's device and compares every wanted value with the reference's.
+    /// Runs the graph on the session's device and compares every output and update with the reference.
     pub fn compare(&self, session: &mut Session, expected: &Expected) -> Result<Vec<Comparison>> {
         let got = self.run(session)?;
         Ok(self.wanted().iter().zip(&got).map(|(id, got)| expected.compare(*id, &got.to_f64())).collect())
@@ -128,7 +130,7 @@ impl<'g> Trial<'g> {
 }
 
 impl Expected {
-    /// Compares a node's values with the reference's.
+    /// Compares the values of a node with the reference's.
     pub fn compare(&self, id: NodeId, got: &[f64]) -> Comparison {
         match &self.values[id.index()] {
             Some(value) => Comparison::of(got, &value.data, &self.bounds[id.index()], value.dtype),

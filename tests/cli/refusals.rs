@@ -135,6 +135,6 @@ fn a_run_that_diverges_keeps_what_it_had() {
     let after: Vec<_> = FILES.map(|file| fs::read(place.path("run").join(file)).unwrap()).into();
     assert!(before == after);
     let done = place.wgrad(&format!("train tiny.toml --device {DEVICE} --out run"));
-    assert!(done.code == 0 && done.stderr.contains("replaces"), "{}", done.stderr);
+    assert!(done.code == 0 && done.stderr.contains("will be replaced"), "{}", done.stderr);
     assert!(fs::read_to_string(place.path("run/config.toml")).unwrap().contains("epochs = 2"));
 }

@@ -1,15 +1,15 @@
-//! One-dimensional convolutions with few channels, without a patch matrix: channels are vector lanes.
+//! Direct 1-d convolutions, without a patch matrix, for few channels: vector lanes are channels.
 //!
-//! - forward and input gradient are passes over positions ([`positions`]),
-//! - the weight gradient sums over positions ([`weight`]).
+//! - [`positions`]: the forward pass and the input gradient, vectorised over the output's channels,
+//! - [`weight`]: the weight gradient, a sum over positions.
 //!
-//! Between convolutions values lie channels-last where the planner saw that it can be, and then nothing is moved between lines
-//! and lanes. Sums are taken in a fixed order, the same for both orders.
+//! Where the planner can, it stores values between convolutions channels-last, so that no transposes are needed. Sums
+//! are computed in a fixed order, which is the same for both memory formats.
 
 mod positions;
 mod weight;
 
-use super::after::After;
+use super::after::Epilogue;
 use super::simd::lane_count;
 use super::threads::{MOST, parts, split, with_panels};
 use super::words::sized;
@@ -18,54 +18,59 @@ use crate::ops::conv::ConvGeometry;
 use crate::shape::View;
 use pulp::{Arch, Simd, WithSimd};
 
-/// Vectors that the channels of a position fill at most where they lie side by side.
-const MOST_VECTORS: usize = 2;
+/// The maximum number of vectors per position for which there is channels-last code.
+const MAX_VECTORS: usize = 2;
 
-/// How the elements of a sample lie.
+/// The memory format of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// A line of positions for each channel.
-    Lines,
-    /// The channels of each position side by side, in this many whole vectors; those beyond the last channel are 0.
+pub(super) enum MemoryFormat {
+    /// Channels first, contiguous: a line of positions for each channel.
+    ChannelsFirst,
+    /// Channels last, padded with zeros to this many whole vectors per position.
     ChannelsLast(usize),
 }
 
-impl Order {
-    /// That of an operand.
-    pub(super) fn of(view: &View) -> Order {
-        if view.is_dense() { Order::Lines } else { Order::ChannelsLast(view.strides[2] as usize / lane_count()) }
+impl MemoryFormat {
+    /// The memory format of an operand.
+    pub(super) fn of(view: &View) -> MemoryFormat {
+        if view.is_dense() {
+            MemoryFormat::ChannelsFirst
+        } else {
+            MemoryFormat::ChannelsLast(view.strides[2] as usize / lane_count())
+        }
     }
-    /// Whether there is code for it.
-    pub(super) fn is_known(channels: usize) -> bool {
-        channels.div_ceil(lane_count()) <= MOST_VECTORS
+    /// Whether channels-last is supported for this many channels.
+    pub(super) fn is_supported(channels: usize) -> bool {
+        channels.div_ceil(lane_count()) <= MAX_VECTORS
     }
-    /// Elements of a sample.
+    /// The number of elements of a sample, padding channels included.
     pub(super) fn size(self, channels: usize, length: usize) -> usize {
         match self {
-            Order::Lines => channels * length,
-            Order::ChannelsLast(vectors) => vectors * lane_count() * length,
+            MemoryFormat::ChannelsFirst => channels * length,
+            MemoryFormat::ChannelsLast(vectors) => vectors * lane_count() * length,
         }
     }
 }
 
-/// The operands' orders. A kernel's weight and its gradient are always as they are written.
+/// The operands' memory formats. Weights and their gradients are always contiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Orders {
-    pub(super) a: Order,
-    pub(super) b: Order,
-    pub(super) out: Order,
+pub(super) struct Formats {
+    pub(super) a: MemoryFormat,
+    pub(super) b: MemoryFormat,
+    pub(super) out: MemoryFormat,
 }
 
-impl Orders {
-    /// Those of a launch's operands.
+impl Formats {
+    /// The memory formats of a launch's operands.
     pub(super) fn of([a, b, out]: [&View; 3]) -> Self {
-        Orders { a: Order::of(a), b: Order::of(b), out: Order::of(out) }
+        Formats { a: MemoryFormat::of(a), b: MemoryFormat::of(b), out: MemoryFormat::of(out) }
     }
-    /// As operations define them.
-    pub(super) const LINES: Orders = Orders { a: Order::Lines, b: Order::Lines, out: Order::Lines };
+    /// All operands channels-first, as operations define them.
+    pub(super) const CHANNELS_FIRST: Formats =
+        Formats { a: MemoryFormat::ChannelsFirst, b: MemoryFormat::ChannelsFirst, out: MemoryFormat::ChannelsFirst };
 }
 
-/// Whether this form fits and fills enough of the lanes.
+/// Whether this algorithm supports the pass, and channels fill enough of the lanes.
 pub(super) fn suits(pass: ConvPass, g: &ConvGeometry) -> bool {
     let line = g.input[0] == 1 && g.kernel[0] == 1 && g.output[0] == 1 && g.padding[0] == 0;
     let (kernel, stride) = (g.kernel[1], g.stride[1]);
@@ -83,29 +88,36 @@ pub(super) fn suits(pass: ConvPass, g: &ConvGeometry) -> bool {
 pub(super) struct Conv<'a> {
     pub(super) pass: ConvPass,
     pub(super) g: &'a ConvGeometry,
-    pub(super) orders: Orders,
+    pub(super) formats: Formats,
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
 }
 
-/// Runs the pass, where [`suits`] holds: samples, or partial sums over samples, on several threads. With a weight gradient
-/// go the sums of `b` for each output channel, if `totals` is not empty.
-pub(super) fn run(conv: Conv<'_>, out: &mut [f32], panels: &mut [Vec<f32>; 3], after: After<'_>, totals: &mut [f32]) {
-    let Conv { pass, g, orders, a, b } = conv;
+/// Runs the pass, which must satisfy [`suits`]. Threads process samples, or compute partial sums over samples. With a
+/// weight gradient, `totals` gets the sums of `b` for each output channel, unless it is empty.
+pub(super) fn run(
+    conv: Conv<'_>,
+    out: &mut [f32],
+    panels: &mut [Vec<f32>; 3],
+    epilogue: Epilogue<'_>,
+    totals: &mut [f32],
+) {
+    let Conv { pass, g, formats, a, b } = conv;
     let (x, y) = ((g.in_channels, g.input[1]), (g.out_channels, g.output[1]));
-    let size = |order: Order, (channels, length)| order.size(channels, length);
-    let products = 2 * g.batch * g.in_channels.max(lane_count()) * g.out_channels * g.kernel[1] * g.output[1];
-    // Elements of lines are moved to lanes or back besides.
-    let moved = if orders == Orders::LINES { g.batch * (x.0 * x.1 + y.0 * y.1) } else { 0 };
-    let work = products + 16 * moved;
+    let size = |format: MemoryFormat, (channels, length)| format.size(channels, length);
+    let flops = 2 * g.batch * g.in_channels.max(lane_count()) * g.out_channels * g.kernel[1] * g.output[1];
+    // Channels-first operands are transposed, which takes time too.
+    let transposed = if formats == Formats::CHANNELS_FIRST { g.batch * (x.0 * x.1 + y.0 * y.1) } else { 0 };
+    let work = flops + 16 * transposed;
     if pass == ConvPass::WeightGrad {
-        let (x, y) = (size(orders.a, x), size(orders.b, y));
-        // A part's sums must be cleared, turned and added too. As many whatever the operands' order, for the same bits.
-        let parts = parts(products / 2, g.batch.min(MOST));
+        let (x, y) = (size(formats.a, x), size(formats.b, y));
+        // Half as many parts as the FLOPs alone suggest, since each part's sums are also cleared, transposed and added
+        // up. The number does not depend on the memory formats, so that results are bitwise identical for all of them.
+        let parts = parts(flops / 2, g.batch.min(MOST));
         let part = |first: usize, end: usize, sums: &mut [f32], totals: &mut [f32], panels: &mut [Vec<f32>; 3]| {
             let g = ConvGeometry { batch: end - first, ..*g };
             let conv = Conv { g: &g, a: &a[first * x..end * x], b: &b[first * y..end * y], ..conv };
-            Arch::new().dispatch(Run { conv, out: sums, panels, after: After::Nothing, start: 0, totals });
+            Arch::new().dispatch(Run { conv, out: sums, panels, epilogue: Epilogue::None, start: 0, totals });
         };
         if parts == 1 {
             part(0, g.batch, out, totals, panels);
@@ -126,18 +138,18 @@ pub(super) fn run(conv: Conv<'_>, out: &mut [f32], panels: &mut [Vec<f32>; 3], a
                 out.iter_mut().chain(&mut *totals).zip(sums).for_each(|(to, &x)| *to += x);
             }
         }
-        after.finish(0, out);
+        epilogue.finish(0, out);
         return;
     }
     let (from, to) = if pass == ConvPass::Forward { (x, y) } else { (y, x) };
-    let (from, to) = (size(orders.a, from), size(orders.out, to));
-    // Two samples at once.
+    let (from, to) = (size(formats.a, from), size(formats.out, to));
+    // Samples are processed in pairs.
     split(out, 2 * to, parts(work, (g.batch / 2).min(MOST)), work, &|first, block| {
         let (start, batch) = (2 * first, block.len() / to);
         let g = ConvGeometry { batch, ..*g };
         let conv = Conv { g: &g, a: &a[start * from..][..batch * from], ..conv };
         let start = start * to;
-        with_panels(|panels| Arch::new().dispatch(Run { conv, out: block, panels, after, start, totals: &mut [] }));
+        with_panels(|panels| Arch::new().dispatch(Run { conv, out: block, panels, epilogue, start, totals: &mut [] }));
     });
 }
 
@@ -145,8 +157,8 @@ struct Run<'a> {
     conv: Conv<'a>,
     out: &'a mut [f32],
     panels: &'a mut [Vec<f32>; 3],
-    /// What is done to the output, which starts at this element of the whole result.
-    after: After<'a>,
+    /// The epilogue, and the offset of `out` in the whole result.
+    epilogue: Epilogue<'a>,
     start: usize,
     totals: &'a mut [f32],
 }
@@ -155,13 +167,13 @@ impl WithSimd for Run<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Run { conv, out, panels, after, start, totals } = self;
+        let Run { conv, out, panels, epilogue, start, totals } = self;
         if S::F32_LANES == 1 {
-            unreachable!("`suits` wants vectors");
+            unreachable!("`suits` requires vector instructions");
         }
         match conv.pass {
             ConvPass::WeightGrad => weight::run(simd, conv, out, panels, totals),
-            _ => positions::run(simd, conv, out, panels, (after, start)),
+            _ => positions::run(simd, conv, out, panels, (epilogue, start)),
         }
     }
 }
@@ -178,9 +190,9 @@ mod tests {
         (0..n).map(|i| (i as f32 * 0.7 + seed).sin()).collect()
     }
 
-    /// Element `(n, c, p)` of lines goes to where `order` has it; the room between is 0.
-    fn reorder(lines: &[f32], order: Order, [batch, channels, length]: [usize; 3]) -> Vec<f32> {
-        let Order::ChannelsLast(vectors) = order else { return lines.to_vec() };
+    /// Converts from channels-first to this memory format; padding channels are 0.
+    fn convert(lines: &[f32], format: MemoryFormat, [batch, channels, length]: [usize; 3]) -> Vec<f32> {
+        let MemoryFormat::ChannelsLast(vectors) = format else { return lines.to_vec() };
         let pitch = vectors * lane_count();
         let mut to = vec![0.0; batch * length * pitch];
         for (i, &x) in lines.iter().enumerate() {
@@ -190,12 +202,13 @@ mod tests {
         to
     }
 
-    /// The same bits whatever the order of the operands, with a bias, a mask and nothing to do afterwards, on one thread or
-    /// more; and 0 in the room after the last channel.
+    /// Results are bitwise identical for all memory formats of the operands, with each epilogue, on one thread or more;
+    /// and padding channels are 0.
     #[test]
-    fn the_order_of_operands_changes_no_bit() {
+    fn memory_formats_do_not_change_a_bit() {
         let lanes = lane_count();
-        let orders = |channels: usize| [Order::Lines, Order::ChannelsLast(channels.div_ceil(lanes))];
+        let formats =
+            |channels: usize| [MemoryFormat::ChannelsFirst, MemoryFormat::ChannelsLast(channels.div_ceil(lanes))];
         let mut checked = 0;
         for (inputs, outputs) in [(1, 15), (15, 15), (5, 8), (16, 24), (31, 9)] {
             for (length, kernel, stride, padding) in [
@@ -216,8 +229,8 @@ mod tests {
                 let (x, w) = (values(x.elements(), 0.1), values(w.elements(), 0.2));
                 let y = values(ys.iter().product(), 0.3);
                 for pass in [ConvPass::Forward, ConvPass::InputGrad, ConvPass::WeightGrad] {
-                    let known = Order::is_known(inputs) && Order::is_known(outputs);
-                    if !suits(pass, &g) || !known {
+                    let supported = MemoryFormat::is_supported(inputs) && MemoryFormat::is_supported(outputs);
+                    if !suits(pass, &g) || !supported {
                         continue;
                     }
                     let sums = pass == ConvPass::WeightGrad;
@@ -228,33 +241,42 @@ mod tests {
                     };
                     let bias = values(out_shape[1], 0.4);
                     let mask = values(out_shape.iter().product(), 0.5);
-                    for after in 0..if sums { 1 } else { 4 } {
-                        let run = |orders: Orders| {
-                            let (a, b) = (reorder(a, orders.a, a_shape), reorder(b, orders.b, b_shape));
-                            let mask = reorder(&mask, orders.out, out_shape);
+                    for epilogue in 0..if sums { 1 } else { 4 } {
+                        let run = |formats: Formats| {
+                            let (a, b) = (convert(a, formats.a, a_shape), convert(b, formats.b, b_shape));
+                            let mask = convert(&mask, formats.out, out_shape);
                             let each = out_shape[2];
-                            let after = match after {
-                                0 => After::Nothing,
-                                1 => After::Mask(&mask),
-                                _ => After::Bias(Bias { values: &bias, each, relu: after == 2 }),
+                            let epilogue = match epilogue {
+                                0 => Epilogue::None,
+                                1 => Epilogue::Mask(&mask),
+                                _ => Epilogue::Bias(Bias { values: &bias, each, relu: epilogue == 2 }),
                             };
-                            let size = out_shape[0] * orders.out.size(out_shape[1], out_shape[2]);
-                            // Stale memory must not show.
+                            let size = out_shape[0] * formats.out.size(out_shape[1], out_shape[2]);
+                            // Stale memory must not affect results.
                             let (mut out, mut panels) = (vec![f32::NAN; size], [(); 3].map(|()| vec![f32::NAN; 500]));
                             let mut totals = vec![f32::NAN; if sums { outputs } else { 0 }];
-                            run(Conv { pass, g: &g, orders, a: &a, b: &b }, &mut out, &mut panels, after, &mut totals);
+                            run(
+                                Conv { pass, g: &g, formats, a: &a, b: &b },
+                                &mut out,
+                                &mut panels,
+                                epilogue,
+                                &mut totals,
+                            );
                             (out, totals)
                         };
-                        let (lines, totals) = run(Orders::LINES);
-                        for a in orders(a_shape[1]) {
-                            for other in orders(if sums { b_shape[1] } else { out_shape[1] }) {
-                                let orders = match sums {
-                                    true => Orders { a, b: other, out: Order::Lines },
-                                    false => Orders { a, b: Order::Lines, out: other },
+                        let (lines, totals) = run(Formats::CHANNELS_FIRST);
+                        for a in formats(a_shape[1]) {
+                            for other in formats(if sums { b_shape[1] } else { out_shape[1] }) {
+                                let formats = match sums {
+                                    true => Formats { a, b: other, out: MemoryFormat::ChannelsFirst },
+                                    false => Formats { a, b: MemoryFormat::ChannelsFirst, out: other },
                                 };
-                                let wanted = (reorder(&lines, orders.out, out_shape), totals.clone());
-                                assert!(run(orders) == wanted, "{pass:?} {g:?} {orders:?} {after}");
-                                assert!(region(|| run(orders)) == wanted, "{pass:?} {g:?} {orders:?} {after}: threads");
+                                let wanted = (convert(&lines, formats.out, out_shape), totals.clone());
+                                assert!(run(formats) == wanted, "{pass:?} {g:?} {formats:?} {epilogue}");
+                                assert!(
+                                    region(|| run(formats)) == wanted,
+                                    "{pass:?} {g:?} {formats:?} {epilogue}: threads"
+                                );
                                 checked += 1;
                             }
                         }
@@ -262,7 +284,7 @@ mod tests {
                 }
             }
         }
-        // Without vector instructions this form is not used.
+        // Without vector instructions this algorithm is not used.
         assert!(checked > 100 || lanes == 1, "{checked}");
     }
 }

@@ -1,70 +1,72 @@
-//! Passes over positions.
+//! The forward pass and the input gradient.
 //!
-//! - forward: `y[n, p, :] = Σ x[n, c, p·stride + q] · w[c, q, :]`, lanes are output channels. A tile of positions keeps
-//!   its sums in registers; each of its terms is one fused multiply-add with an element of `x` that all lanes share.
-//! - input gradient: input positions of one residue modulo the stride form a forward pass of stride 1 over `dy`, with
-//!   those kernel positions that meet them, in reverse; lanes are input channels.
+//! - forward: `y[n, p, :] = Σ x[n, c, p·stride + q] · w[c, q, :]`; lanes are output channels. The sums of a tile of
+//!   positions are accumulated in registers, by fused multiply-adds of an element of `x`, broadcast to all lanes, and a
+//!   vector of weights.
+//! - input gradient: the input positions with the same residue modulo the stride are computed by a forward pass of
+//!   stride 1 over `dy`, with the kernel positions that read them, in reverse order; lanes are input channels.
 
-// Indices into several registers at once.
+// Loops index several register arrays at once.
 #![allow(clippy::needless_range_loop)]
 
-use super::{Conv, Order};
-use crate::cpu::after::After;
+use super::{Conv, MemoryFormat};
+use crate::cpu::after::Epilogue;
 use crate::cpu::lanes::{COPY, from_lanes, lines_to_lanes, pad_rows};
 use crate::cpu::words::aligned;
 use crate::kernels::conv::ConvPass;
 use pulp::Simd;
 
-/// Positions of the largest tile.
+/// The number of positions of the largest tile.
 const TILE: usize = 12;
 
-/// A pass over positions: sums, over a sample's channels and taps, of elements times vectors of weights.
+/// A pass: for each position, a sum over input channels and taps of an element times a vector of weights.
 struct Positions<'a, S: Simd> {
     simd: S,
-    /// All samples.
+    /// The input of all samples.
     x: &'a [f32],
-    order: Order,
-    /// Channels of a sample, and positions of each.
+    format: MemoryFormat,
+    /// Input channels, and positions of each.
     inputs: usize,
     length: usize,
-    /// Zeros before and after the positions.
+    /// Zeros before and after the positions of the input.
     padding: [usize; 2],
     /// Output channels, and positions of each.
     channels: usize,
     out_length: usize,
-    out_order: Order,
-    /// What is done to the output, and which of the whole result's elements is its first.
-    after: (After<'a>, usize),
+    out_format: MemoryFormat,
+    /// The epilogue, and the offset of the output in the whole result.
+    epilogue: (Epilogue<'a>, usize),
 }
 
-/// Those output positions that share their taps.
+/// Output positions that have the same taps.
 #[derive(Clone, Copy)]
 struct Part<'a, S: Simd> {
-    /// `[block of lanes][channel][tap]`.
+    /// Vectors of weights: `[block of lanes][input channel][tap]`.
     weights: &'a [S::f32s],
-    /// From a position's first element to that which channel and tap meet.
+    /// For each input channel and tap, the offset of the element it reads from a position's first element.
     offsets: &'a [u32],
-    /// The padded input position of the first one.
+    /// The padded input position that the first output position starts at.
     start: usize,
-    /// The first one, and how far apart they are.
+    /// The first output position, and the distance between them.
     first: usize,
     step: usize,
     positions: usize,
 }
 
-/// What is left of the memory for weights and offsets.
+/// Allocates weights and offsets of parts from scratch memory; holds what is still free.
 struct Memory<'a, S: Simd> {
     simd: S,
     weights: &'a mut [S::f32s],
     offsets: &'a mut [u32],
     channels: usize,
     inputs: usize,
-    /// Elements between positions, and between channels.
+    /// The strides between positions and between channels.
     pitch: [usize; 2],
 }
 
 impl<'a, S: Simd> Memory<'a, S> {
-    /// Weights and offsets of a part with so many taps, where `w[at(lane's channel, channel, tap)]` is a weight.
+    /// Packs the weights of a part with this many taps, and computes its offsets. The index of a weight in `w` is
+    /// `at(output channel, input channel, tap)`.
     #[inline(always)]
     fn take(
         &mut self,
@@ -87,7 +89,7 @@ impl<'a, S: Simd> Memory<'a, S> {
             let used = (self.channels - first).min(lanes);
             let start = at(first, 0, 0);
             if at(first, self.inputs, 0) == start + terms && at(first + 1, 0, 0) == start + terms && lanes < 2 * terms {
-                // A lane's weights are a line.
+                // The weights of each lane are contiguous, so a transpose packs them.
                 lines_to_lanes(self.simd, &w[start..], terms, used, weights, 1, terms);
                 continue;
             }
@@ -105,19 +107,19 @@ impl<'a, S: Simd> Memory<'a, S> {
     }
 }
 
-/// Where a block's sums go: one vector for each position of one or two samples.
+/// The destination of a block of lanes: one vector per position, for one or two samples.
 struct Rows<'a, S: Simd> {
     rows: &'a mut [S::f32s],
-    /// Vectors between positions, between samples, and before the first.
+    /// In vectors: the stride between positions, the stride between samples, and the offset of the first.
     pitch: usize,
     sample: usize,
     first: usize,
 }
 
 impl<S: Simd> Positions<'_, S> {
-    /// All samples. Neighbouring output positions are `stride` input positions apart.
+    /// Processes all samples, with `stride` input positions between adjacent output positions.
     #[inline(always)]
-    fn by_order(
+    fn by_format(
         &self,
         stride: usize,
         parts: &[Part<'_, S>],
@@ -125,18 +127,19 @@ impl<S: Simd> Positions<'_, S> {
         padded: &mut Vec<f32>,
         rows: &mut Vec<f32>,
     ) {
-        // The inner loops know stride and order.
-        match (stride, self.order) {
-            (1, Order::Lines) => self.samples::<1, 0>(parts, out, padded, rows),
-            (1, Order::ChannelsLast(1)) => self.samples::<1, 1>(parts, out, padded, rows),
+        // The inner loops are specialised for stride and memory format.
+        match (stride, self.format) {
+            (1, MemoryFormat::ChannelsFirst) => self.samples::<1, 0>(parts, out, padded, rows),
+            (1, MemoryFormat::ChannelsLast(1)) => self.samples::<1, 1>(parts, out, padded, rows),
             (1, _) => self.samples::<1, 2>(parts, out, padded, rows),
-            (_, Order::Lines) => self.samples::<2, 0>(parts, out, padded, rows),
-            (_, Order::ChannelsLast(1)) => self.samples::<2, 1>(parts, out, padded, rows),
+            (_, MemoryFormat::ChannelsFirst) => self.samples::<2, 0>(parts, out, padded, rows),
+            (_, MemoryFormat::ChannelsLast(1)) => self.samples::<2, 1>(parts, out, padded, rows),
             (_, _) => self.samples::<2, 2>(parts, out, padded, rows),
         }
     }
 
-    /// Two samples at once. Their positions lie `X` vectors apart, or are neighbours in lines if that is 0.
+    /// Processes samples in pairs. `X` is the number of vectors per position of the input if it is channels-last, and 0
+    /// if it is channels-first.
     #[inline(always)]
     fn samples<const STRIDE: usize, const X: usize>(
         &self,
@@ -148,11 +151,12 @@ impl<S: Simd> Positions<'_, S> {
         let lanes = S::F32_LANES;
         let [before, after] = self.padding;
         let length = before + self.length + after;
-        let (size, padded_size) = (self.order.size(self.inputs, self.length), self.order.size(self.inputs, length));
+        let (size, padded_size) = (self.format.size(self.inputs, self.length), self.format.size(self.inputs, length));
         let padded = aligned(padded, 2 * padded_size + COPY);
-        let out_size = self.out_order.size(self.channels, self.out_length);
-        let rows = aligned(rows, if self.out_order == Order::Lines { 2 * self.out_length * lanes } else { 0 });
-        let (finish, start) = self.after;
+        let out_size = self.out_format.size(self.channels, self.out_length);
+        let rows =
+            aligned(rows, if self.out_format == MemoryFormat::ChannelsFirst { 2 * self.out_length * lanes } else { 0 });
+        let (finish, start) = self.epilogue;
         let bias = finish.by_channel(self.channels, self.out_length);
         for (pair, (x, out)) in self.x.chunks(2 * size).zip(out.chunks_mut(2 * out_size)).enumerate() {
             let x = if before + after == 0 {
@@ -168,9 +172,9 @@ impl<S: Simd> Positions<'_, S> {
             for block in 0..self.channels.div_ceil(lanes) {
                 let first = block * lanes;
                 let used = (self.channels - first).min(lanes);
-                let (target, pitch, column) = match self.out_order {
-                    Order::Lines => (&mut *rows, 1, 0),
-                    Order::ChannelsLast(vectors) => (&mut *out, vectors, block),
+                let (target, pitch, column) = match self.out_format {
+                    MemoryFormat::ChannelsFirst => (&mut *rows, 1, 0),
+                    MemoryFormat::ChannelsLast(vectors) => (&mut *out, vectors, block),
                 };
                 let target = S::as_mut_simd_f32s(target).0;
                 let mut to = Rows::<S> { rows: target, pitch, sample: self.out_length * pitch, first: column };
@@ -178,11 +182,11 @@ impl<S: Simd> Positions<'_, S> {
                     self.part::<STRIDE, X>(part, block, x, two, &mut to);
                 }
                 if let Some(bias) = bias {
-                    // Channels are lanes here: one vector serves all positions.
+                    // Lanes are channels here, so the bias is the same vector for all positions.
                     let values = self.simd.partial_load_f32s(&bias.values[first..first + used]);
                     self.bias(values, bias.relu, to.rows[column..].iter_mut().step_by(pitch));
                 }
-                if self.out_order == Order::Lines {
+                if self.out_format == MemoryFormat::ChannelsFirst {
                     let rows = S::as_simd_f32s(rows).0;
                     for (rows, out) in rows.chunks_exact(self.out_length).zip(out.chunks_exact_mut(out_size)) {
                         let out = &mut out[first * self.out_length..][..used * self.out_length];
@@ -208,7 +212,7 @@ impl<S: Simd> Positions<'_, S> {
         }
     }
 
-    /// One or two samples' positions of a part, in tiles.
+    /// Computes the positions of a part for one or two samples, tile by tile.
     #[inline(always)]
     fn part<const STRIDE: usize, const X: usize>(
         &self,
@@ -231,18 +235,19 @@ impl<S: Simd> Positions<'_, S> {
             macro_rules! sizes {
                 ($($n:literal)*) => {
                     match n {
-                        // As many independent sums as there are registers for.
+                        // As many independent accumulators as there are registers for.
                         $($n if two && (S::F32_LANES >= 16 || 2 * $n <= TILE) => {
-                            let sums = self.tile::<STRIDE, X, $n, 2>([&x[from..], &x[next + from..]], weights, part.offsets);
-                            to.put(&sums[0], 0, at, part.step);
-                            to.put(&sums[1], 1, at, part.step);
+                            let samples = [&x[from..], &x[next + from..]];
+                            let sums = self.tile::<STRIDE, X, $n, 2>(samples, weights, part.offsets);
+                            to.store(&sums[0], 0, at, part.step);
+                            to.store(&sums[1], 1, at, part.step);
                         })*
                         $($n => {
                             let sums = self.tile::<STRIDE, X, $n, 1>([&x[from..]], weights, part.offsets);
-                            to.put(&sums[0], 0, at, part.step);
+                            to.store(&sums[0], 0, at, part.step);
                             if two && S::F32_LANES < 16 {
                                 let sums = self.tile::<STRIDE, X, $n, 1>([&x[next + from..]], weights, part.offsets);
-                                to.put(&sums[0], 1, at, part.step);
+                                to.store(&sums[0], 1, at, part.step);
                             }
                         })*
                         _ => unreachable!("a tile of {n}"),
@@ -254,7 +259,7 @@ impl<S: Simd> Positions<'_, S> {
         }
     }
 
-    /// `N` samples' sums at `T` positions.
+    /// The sums of `N` samples at `T` positions.
     #[inline(always)]
     fn tile<const STRIDE: usize, const X: usize, const T: usize, const N: usize>(
         &self,
@@ -266,7 +271,7 @@ impl<S: Simd> Positions<'_, S> {
         let pitch = if X == 0 { 1 } else { X * S::F32_LANES };
         let mut sums = [[simd.splat_f32s(0.0); T]; N];
         for (&w, &at) in weights.iter().zip(offsets) {
-            // Loops, not `array::from_fn`: what is not inlined is not compiled for these vectors.
+            // Loops, not `array::from_fn`: code that is not inlined is not compiled for these vector instructions.
             let (at, mut from) = (at as usize, samples);
             for k in 0..N {
                 from[k] = &samples[k][at..at + (T - 1) * STRIDE * pitch + 1];
@@ -282,9 +287,9 @@ impl<S: Simd> Positions<'_, S> {
 }
 
 impl<S: Simd> Rows<'_, S> {
-    /// Stores a tile's sums, whose positions are `step` apart.
+    /// Stores the sums of a tile, with `step` positions between them.
     #[inline(always)]
-    fn put<const T: usize>(&mut self, sums: &[S::f32s; T], sample: usize, position: usize, step: usize) {
+    fn store<const T: usize>(&mut self, sums: &[S::f32s; T], sample: usize, position: usize, step: usize) {
         let first = sample * self.sample + position * self.pitch + self.first;
         let step = step * self.pitch;
         let rows = &mut self.rows[first..][..(T - 1) * step + 1];
@@ -294,7 +299,7 @@ impl<S: Simd> Rows<'_, S> {
     }
 }
 
-/// Copies samples of `size` elements into samples of `to` elements, from element `before` on, with 0 around them.
+/// Pads samples of `size` elements with zeros to samples of `to` elements, `before` of the zeros in front.
 #[inline(always)]
 fn pad_positions(from: &[f32], size: usize, padded: &mut [f32], to: usize, before: usize) {
     for (from, padded) in from.chunks_exact(size).zip(padded.chunks_exact_mut(to)) {
@@ -304,14 +309,14 @@ fn pad_positions(from: &[f32], size: usize, padded: &mut [f32], to: usize, befor
     }
 }
 
-/// A forward pass or an input gradient.
+/// Runs a forward pass or an input gradient.
 #[inline(always)]
 pub(super) fn run<S: Simd>(
     simd: S,
-    Conv { pass, g, orders, a: x, b: w }: Conv<'_>,
+    Conv { pass, g, formats, a: x, b: w }: Conv<'_>,
     out: &mut [f32],
     [packed, padded, rows]: &mut [Vec<f32>; 3],
-    after: (After<'_>, usize),
+    epilogue: (Epilogue<'_>, usize),
 ) {
     let forward = pass == ConvPass::Forward;
     let (x_end, y_end) = ((g.in_channels, g.input[1]), (g.out_channels, g.output[1]));
@@ -320,7 +325,7 @@ pub(super) fn run<S: Simd>(
     let padding = if forward {
         [padding; 2]
     } else {
-        // Position `u + before` of the padded `dy` is `dy[u]`; `last` is the largest `u` that an input position meets.
+        // Position `u + before` of the padded `dy` is `dy[u]`; `last` is the largest `u` that an input position needs.
         let (before, last) = (kernel.div_ceil(stride) - 1, (out_length - 1 + padding) / stride);
         [before, (last + 1).saturating_sub(length)]
     };
@@ -333,9 +338,9 @@ pub(super) fn run<S: Simd>(
         offsets: bytemuck::cast_slice_mut(offsets),
         channels,
         inputs,
-        pitch: match orders.a {
-            Order::Lines => [1, padding[0] + length + padding[1]],
-            Order::ChannelsLast(vectors) => [vectors * S::F32_LANES, 1],
+        pitch: match formats.a {
+            MemoryFormat::ChannelsFirst => [1, padding[0] + length + padding[1]],
+            MemoryFormat::ChannelsLast(vectors) => [vectors * S::F32_LANES, 1],
         },
     };
     let parts = if forward {
@@ -344,13 +349,13 @@ pub(super) fn run<S: Simd>(
         [whole, Part { positions: 0, ..whole }]
     } else {
         let most = kernel.div_ceil(stride);
-        // Strides are 1 or 2; with 1 the second part has no positions.
+        // The stride is 1 or 2; if it is 1, the second part stays empty.
         let mut parts = [Part { weights: &[], offsets: &[], start: 0, first: 0, step: stride, positions: 0 }; 2];
         for (residue, part) in parts.iter_mut().enumerate().take(stride) {
             let taps = (kernel - residue).div_ceil(stride);
             let at = |c, o, tap| (o * channels + c) * kernel + residue + stride * (taps - 1 - tap);
             (part.weights, part.offsets) = memory.take(taps, w, at);
-            // The first input position of this residue, counted from the padding's start.
+            // The first input position that has this residue when counted from the start of the padding.
             part.first = (residue + stride - g.padding[1] % stride) % stride;
             part.start = (part.first + g.padding[1]) / stride + most - taps;
             part.positions = out_length.saturating_sub(part.first).div_ceil(stride);
@@ -358,7 +363,7 @@ pub(super) fn run<S: Simd>(
         parts
     };
     let stride = if forward { stride } else { 1 };
-    let (order, out_order) = (orders.a, orders.out);
-    let pass = Positions { simd, x, order, inputs, length, padding, channels, out_length, out_order, after };
-    pass.by_order(stride, &parts, out, padded, rows);
+    let (format, out_format) = (formats.a, formats.out);
+    let pass = Positions { simd, x, format, inputs, length, padding, channels, out_length, out_format, epilogue };
+    pass.by_format(stride, &parts, out, padded, rows);
 }

@@ -1,22 +1,22 @@
-//! The weight gradient: `dw[c, q, :] += x[n, c, p·stride + q] · dy[n, p, :]`; lanes are output channels, and a tile of
-//! `(c, q)` stays in registers.
+//! The weight gradient: `dw[c, q, :] += x[n, c, p·stride + q] · dy[n, p, :]`. Lanes are output channels, and a tile of
+//! `(c, q)` is accumulated in registers.
 
-// Indices into several registers at once.
+// Loops index several register arrays at once.
 #![allow(clippy::needless_range_loop)]
 
-use super::{Conv, Order};
+use super::{Conv, MemoryFormat};
 use crate::cpu::lanes::{MOST_LANES, to_lanes};
 use crate::cpu::words::aligned;
 use pulp::Simd;
 
-/// Samples whose weight gradient is summed before the next tile of kernel positions.
+/// Samples that are processed for one tile of `(c, q)` before the next tile.
 const GROUP: usize = 8;
 
-/// The weight gradient.
+/// Computes the weight gradient.
 #[inline(always)]
 pub(super) fn run<S: Simd>(
     simd: S,
-    Conv { g, orders, a: x, b: dy, .. }: Conv<'_>,
+    Conv { g, formats, a: x, b: dy, .. }: Conv<'_>,
     dw: &mut [f32],
     [packed, sums, _]: &mut [Vec<f32>; 3],
     totals: &mut [f32],
@@ -25,8 +25,9 @@ pub(super) fn run<S: Simd>(
     let (inputs, outputs, taps, positions) = (g.in_channels, g.out_channels, g.kernel[1], g.output[1]);
     let size = inputs * taps;
     let sums = aligned(sums, size * lanes);
-    let moved = aligned(packed, if orders.b == Order::Lines { GROUP * positions * lanes } else { 0 });
-    let x_size = orders.a.size(inputs, g.input[1]);
+    let transposed =
+        aligned(packed, if formats.b == MemoryFormat::ChannelsFirst { GROUP * positions * lanes } else { 0 });
+    let x_size = formats.a.size(inputs, g.input[1]);
     let blocks = outputs.div_ceil(lanes);
     for block in 0..blocks {
         sums.fill(0.0);
@@ -35,16 +36,16 @@ pub(super) fn run<S: Simd>(
         let mut total = [0.0f64; MOST_LANES];
         for group in (0..g.batch).step_by(GROUP) {
             let samples = GROUP.min(g.batch - group);
-            let (rows, pitch) = match orders.b {
-                Order::Lines => {
+            let (rows, pitch) = match formats.b {
+                MemoryFormat::ChannelsFirst => {
                     for n in 0..samples {
                         let dy = &dy[((group + n) * outputs + first) * positions..][..used * positions];
-                        let rows = &mut moved[n * positions * lanes..][..positions * lanes];
+                        let rows = &mut transposed[n * positions * lanes..][..positions * lanes];
                         to_lanes(simd, dy, S::as_mut_simd_f32s(rows).0, positions);
                     }
-                    (S::as_simd_f32s(&moved[..samples * positions * lanes]).0, 1)
+                    (S::as_simd_f32s(&transposed[..samples * positions * lanes]).0, 1)
                 }
-                Order::ChannelsLast(pitch) => {
+                MemoryFormat::ChannelsLast(pitch) => {
                     let rows = &S::as_simd_f32s(dy).0[group * positions * pitch..][..samples * positions * pitch];
                     (&rows[block..], pitch)
                 }
@@ -62,10 +63,10 @@ pub(super) fn run<S: Simd>(
             let sums = S::as_mut_simd_f32s(sums).0;
             let (x, length, stride) = (&x[group * x_size..][..samples * x_size], g.input[1], g.stride[1]);
             let tiles = Tiles { simd, x, x_size, inputs, length, stride, rows, pitch, positions };
-            match orders.a {
-                Order::Lines => tiles.by_taps::<0>(taps, sums),
-                Order::ChannelsLast(1) => tiles.by_taps::<1>(taps, sums),
-                Order::ChannelsLast(_) => tiles.by_taps::<2>(taps, sums),
+            match formats.a {
+                MemoryFormat::ChannelsFirst => tiles.by_taps::<0>(taps, sums),
+                MemoryFormat::ChannelsLast(1) => tiles.by_taps::<1>(taps, sums),
+                MemoryFormat::ChannelsLast(_) => tiles.by_taps::<2>(taps, sums),
             }
         }
         for (to, sum) in totals.iter_mut().skip(first).zip(&total[..used]) {
@@ -79,23 +80,23 @@ pub(super) fn run<S: Simd>(
     }
 }
 
-/// A group's part of the weight gradient.
+/// The contribution of a group of samples to the weight gradient.
 struct Tiles<'a, S: Simd> {
     simd: S,
-    /// The group's samples, and elements of each.
+    /// The group's samples, and the number of elements of each.
     x: &'a [f32],
     x_size: usize,
     inputs: usize,
     length: usize,
     stride: usize,
-    /// `dy[n, p]` as vectors, this many apart.
+    /// `dy[n, p]` as vectors, with a stride of `pitch`.
     rows: &'a [S::f32s],
     pitch: usize,
     positions: usize,
 }
 
 impl<S: Simd> Tiles<'_, S> {
-    /// Positions of `x` lie `X` vectors apart, or neighbours in lines if that is 0.
+    /// `X` is the number of vectors per position of `x` if it is channels-last, and 0 if it is channels-first.
     #[inline(always)]
     fn by_taps<const X: usize>(&self, taps: usize, sums: &mut [S::f32s]) {
         macro_rules! channels {
@@ -103,7 +104,7 @@ impl<S: Simd> Tiles<'_, S> {
                 let tiles = self.inputs.div_ceil([$($c),*][0]);
                 let (mut channel, mut tile) = (0, 0);
                 while channel < self.inputs {
-                    // About as many each time.
+                    // Tiles of about equal size.
                     let count = (self.inputs - channel).div_ceil((tiles - tile).max(1));
                     let sums = &mut sums[channel * $q..];
                     channel += $(if count >= $c {
@@ -125,12 +126,12 @@ impl<S: Simd> Tiles<'_, S> {
         }
     }
 
-    /// Kernels of `Q` elements, of `C` channels.
+    /// A tile of `C` channels and kernels of `Q` elements.
     #[inline(always)]
     fn tile<const X: usize, const Q: usize, const C: usize>(&self, channel: usize, sums: &mut [S::f32s]) {
         let simd = self.simd;
         let sums = &mut sums[..C * Q];
-        // Loops, not `array::from_fn`: what is not inlined is not compiled for these vectors.
+        // Loops, not `array::from_fn`: code that is not inlined is not compiled for these vector instructions.
         let mut tile = [[simd.splat_f32s(0.0); Q]; C];
         for c in 0..C {
             for q in 0..Q {

@@ -1,4 +1,4 @@
-//! A graph as text: its operations with their attributes, and the arrays its leaves hold beside it.
+//! A graph as serialisable data: its operations with their attributes. The values of its leaves are separate arrays.
 
 use crate::array::Array;
 use crate::error::{Error, Result};
@@ -12,15 +12,15 @@ use crate::verify::Trial;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
-    /// Fixed data: an array.
+    /// A constant: the key of its array.
     Constant(String),
-    /// One of the variables.
+    /// A variable: its index in [`Document::variables`].
     Variable(usize),
-    /// Anything else.
+    /// Any other operation.
     Op(Op),
 }
 
@@ -30,7 +30,7 @@ struct NodeRecord {
     inputs: Vec<usize>,
     #[serde(rename = "type")]
     ty: TensorType,
-    /// Where it was asked for; for people.
+    /// The line of user code that added the node; informational.
     location: String,
 }
 
@@ -40,29 +40,29 @@ struct VariableRecord {
     array: String,
 }
 
-/// A graph, without its arrays.
+/// A graph without its arrays.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Document {
     nodes: Vec<NodeRecord>,
-    /// Each input's name and array.
+    /// The name of each input and the key of its array.
     inputs: Vec<(String, String)>,
     variables: Vec<VariableRecord>,
     outputs: Vec<usize>,
-    /// Variables and the nodes they are set to.
+    /// The indices of the updated variables and of the nodes with their new values.
     updates: Vec<(usize, usize)>,
 }
 
 pub(super) type Arrays = BTreeMap<String, Array>;
 
-/// Keeps an array under a name of its own.
-fn keep(arrays: &mut Arrays, array: &Array) -> String {
+/// Adds an array under a new key.
+fn add_array(arrays: &mut Arrays, array: &Array) -> String {
     let key = format!("a{}", arrays.len());
     arrays.insert(key.clone(), array.clone());
     key
 }
 
 impl Document {
-    /// What a trial's outputs and updates need of its graph.
+    /// The part of a trial's graph that its outputs and updates depend on, with the arrays.
     pub(super) fn of(trial: &Trial<'_>) -> Result<(Document, Arrays)> {
         let (graph, mut arrays) = (trial.graph, Arrays::new());
         let needed = graph.ancestors(&trial.wanted());
@@ -80,9 +80,9 @@ impl Document {
         variables.extend(updated.iter().map(|(v, _)| v.clone()));
         variables.sort_by_key(Variable::id);
         variables.dedup();
-        let place = |v: &Variable| variables.iter().position(|other| other == v).unwrap_or_default();
+        let variable_index = |v: &Variable| variables.iter().position(|other| other == v).unwrap_or_default();
 
-        let mut moved = vec![0; needed.len()];
+        let mut new_index = vec![0; needed.len()];
         let mut document = Document {
             nodes: Vec::new(),
             inputs: Vec::new(),
@@ -93,34 +93,34 @@ impl Document {
         for (index, node) in nodes.iter().enumerate().filter(|(index, _)| needed[*index]) {
             let kind = match &node.op {
                 Op::Custom(op) => {
-                    let message = format!("`{}` is a user's operation, which a file cannot hold", op.name());
+                    let message = format!("`{}` is a custom operation, which cannot be saved to a file", op.name());
                     return Err(Error::value("bundle", message));
                 }
-                Op::Leaf(Leaf::Constant(array)) => Kind::Constant(keep(&mut arrays, array)),
-                Op::Leaf(Leaf::Variable(v)) => Kind::Variable(place(v)),
+                Op::Leaf(Leaf::Constant(array)) => Kind::Constant(add_array(&mut arrays, array)),
+                Op::Leaf(Leaf::Variable(v)) => Kind::Variable(variable_index(v)),
                 Op::Leaf(Leaf::Input { name }) => {
                     let given = trial.inputs.iter().find(|(given, _)| given == name);
                     let (_, array) =
                         given.ok_or_else(|| Error::value(format!("input `{name}`"), "no value was given"))?;
-                    document.inputs.push((name.clone(), keep(&mut arrays, array)));
+                    document.inputs.push((name.clone(), add_array(&mut arrays, array)));
                     Kind::Op(node.op.clone())
                 }
                 op => Kind::Op(op.clone()),
             };
-            moved[index] = document.nodes.len();
-            let inputs = node.inputs.iter().map(|id| moved[id.index()]).collect();
+            new_index[index] = document.nodes.len();
+            let inputs = node.inputs.iter().map(|id| new_index[id.index()]).collect();
             document.nodes.push(NodeRecord { kind, inputs, ty: node.ty.clone(), location: node.location.to_string() });
         }
         for variable in &variables {
-            let array = keep(&mut arrays, &value(variable));
+            let array = add_array(&mut arrays, &value(variable));
             document.variables.push(VariableRecord { name: variable.name().into(), array });
         }
-        document.outputs = trial.outputs.iter().map(|id| moved[id.index()]).collect();
-        document.updates = updated.iter().map(|(v, id)| (place(v), moved[id.index()])).collect();
+        document.outputs = trial.outputs.iter().map(|id| new_index[id.index()]).collect();
+        document.updates = updated.iter().map(|(v, id)| (variable_index(v), new_index[id.index()])).collect();
         Ok((document, arrays))
     }
 
-    /// Rebuilds the graph. Whatever a file says is checked as if a user had called for it.
+    /// Rebuilds the graph. The nodes are validated like user calls.
     pub(super) fn restore<'g>(&self, graph: &'g Graph, arrays: &Arrays) -> Result<Trial<'g>, String> {
         let array = |key: &String| arrays.get(key).cloned().ok_or_else(|| format!("array `{key}` is missing"));
         let mut variables = Vec::new();
@@ -129,13 +129,14 @@ impl Document {
         }
         let mut tensors: Vec<Tensor<'g>> = Vec::new();
         for (index, record) in self.nodes.iter().enumerate() {
-            let earlier = |&k: &usize| tensors.get(k).copied().ok_or_else(|| format!("node {index} needs a later one"));
+            let earlier =
+                |&k: &usize| tensors.get(k).copied().ok_or_else(|| format!("node {index} reads a later node"));
             let inputs = record.inputs.iter().map(earlier).collect::<Result<Vec<_>, _>>()?;
             record.ty.shape.check()?;
             let tensor = match &record.kind {
                 Kind::Constant(key) => graph.constant(array(key)?),
                 Kind::Variable(k) => {
-                    graph.variable(variables.get(*k).ok_or_else(|| format!("node {index}: no variable {k}"))?)
+                    graph.variable(variables.get(*k).ok_or_else(|| format!("node {index}: there is no variable {k}"))?)
                 }
                 Kind::Op(op) => leaf(graph, op, &record.ty).unwrap_or_else(|| graph.apply(op.clone(), &inputs)),
             };
@@ -162,14 +163,14 @@ impl Document {
     }
 }
 
-/// A leaf by the graph's own method; `None` if it is no leaf.
+/// Adds a leaf or a random operation to the graph; `None` for other operations.
 fn leaf<'g>(graph: &'g Graph, op: &Op, ty: &TensorType) -> Option<Tensor<'g>> {
     Some(match op {
         Op::Leaf(Leaf::Fill(bits)) => graph.full(&ty.shape, f64::from_bits(*bits), ty.dtype),
         Op::Leaf(Leaf::Input { name }) => graph.input(name, &ty.shape, ty.dtype),
         Op::Leaf(Leaf::Step) => graph.step(),
         Op::Leaf(Leaf::Iota { axis }) => graph.iota(&ty.shape, *axis as isize),
-        // Its stream is its own, and its dtype that of what it draws.
+        // Pushed directly, to keep its random stream.
         Op::Random(random) => {
             graph.push(op.clone(), Vec::new(), TensorType::new(&ty.shape, random.distribution.dtype()))
         }

@@ -1,8 +1,8 @@
-//! A run of a graph as a folder of files: what a device was given, what it gave, and what it should have given.
+//! A run of a graph as a folder of files: the inputs, a device's results, and the expected results.
 //!
-//! A bundle holds all that is needed to run it again, on another device or driver: `bundle.json` (the graph with its
-//! operations' attributes) and `a0.npy`, … (what its leaves hold); and for people `expected0.npy` and `got0.npy`, … (the
-//! outputs, then the updates), `graph.txt`, `plan.txt` and the shaders.
+//! A bundle is self-contained, so that it can be replayed on another device or driver: `bundle.json` (the graph with
+//! the attributes of its operations) and `a0.npy`, … (the values of its leaves). For inspection there are
+//! `expected0.npy` and `got0.npy`, … (the outputs, then the updates), `graph.txt`, `plan.txt` and the shaders.
 
 mod document;
 
@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The version of the files.
+/// The version of the file format.
 const SCHEMA: u32 = 1;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Description {
     schema: u32,
-    /// What it shows.
+    /// What the bundle reproduces.
     title: String,
     /// wgrad's version.
     version: String,
@@ -34,28 +34,28 @@ struct Description {
     details: serde_json::Value,
     step: u32,
     seed: u64,
-    /// What each `.npy` file holds.
+    /// The types of the `.npy` files.
     arrays: BTreeMap<String, TensorType>,
     graph: Document,
 }
 
-/// A run of a graph, as files.
+/// A run of a graph that can be saved as files.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     description: Description,
     arrays: Arrays,
     expected: Vec<Vec<f64>>,
     got: Vec<Array>,
-    /// Files for people: names and contents.
+    /// Files for inspection: names and contents.
     notes: Vec<(String, String)>,
 }
 
 impl Bundle {
-    /// Runs a trial on the session's device and keeps all there is to know of it.
+    /// Runs a trial on the session's device and records its inputs, results, plan and shaders.
     ///
     /// # Errors
-    /// [`Error::Value`] if the graph holds a user's operation, which a file cannot hold, or if an input has no value; and
-    /// those of a run.
+    /// [`Error::Value`] if the graph has a custom operation, which cannot be saved, or if an input has no value; and
+    /// the errors of a run.
     pub fn record(trial: &Trial<'_>, title: &str, session: &mut Session) -> Result<Bundle> {
         let (graph, arrays) = Document::of(trial)?;
         let expected = trial.expected()?;
@@ -84,7 +84,7 @@ impl Bundle {
         Ok(Bundle { description, arrays, expected: trial.wanted().iter().map(value).collect(), got, notes })
     }
 
-    /// What it shows.
+    /// What the bundle reproduces.
     pub fn title(&self) -> &str {
         &self.description.title
     }
@@ -94,10 +94,10 @@ impl Bundle {
         &self.description.device
     }
 
-    /// Writes it into a new folder below `parent`, named after its title; gives the folder.
+    /// Writes the bundle into a new subfolder of `parent`, named after the title, and returns its path.
     ///
     /// # Errors
-    /// [`Error::File`] naming what could not be written.
+    /// [`Error::File`] naming the file or folder that could not be written.
     pub fn save_in(&self, parent: impl AsRef<Path>) -> Result<PathBuf> {
         let letters = self.title().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
         let words: String = letters.take(60).collect();
@@ -132,21 +132,21 @@ impl Bundle {
     /// Reads a bundle's folder.
     ///
     /// # Errors
-    /// [`Error::File`] naming the file that is missing or is not what it should be.
+    /// [`Error::File`] naming the file that is missing or invalid.
     pub fn read(folder: impl AsRef<Path>) -> Result<Bundle> {
         let path = folder.as_ref().join("bundle.json");
         let text = std::fs::read_to_string(&path).map_err(|e| Error::file(&path, format!("could not be read: {e}")))?;
         let description: Description =
-            serde_json::from_str(&text).map_err(|e| Error::file(&path, format!("is no bundle's: {e}")))?;
+            serde_json::from_str(&text).map_err(|e| Error::file(&path, format!("is not a valid bundle: {e}")))?;
         if description.schema != SCHEMA {
-            let message = format!("has layout {}, and this wgrad reads {SCHEMA}", description.schema);
+            let message = format!("has format version {}, but this wgrad reads {SCHEMA}", description.schema);
             return Err(Error::file(&path, message));
         }
         let mut arrays = Arrays::new();
         for (key, ty) in &description.arrays {
-            // The name comes from a file: it must not lead out of the folder.
+            // The name comes from a file, so it must not be a path out of the folder.
             if !key.chars().all(|c| c.is_ascii_alphanumeric()) {
-                return Err(Error::file(&path, format!("array `{key}` has no plain name")));
+                return Err(Error::file(&path, format!("the array name `{key}` is not alphanumeric")));
             }
             let file = folder.as_ref().join(format!("{key}.npy"));
             ty.shape.check().map_err(|message| Error::file(&path, message))?;
@@ -157,7 +157,7 @@ impl Bundle {
         Ok(Bundle { description, arrays, expected: Vec::new(), got: Vec::new(), notes: Vec::new() })
     }
 
-    /// Runs it on a session's device and compares each of its values with the reference's.
+    /// Runs the bundle on the session's device and compares each output and update with the reference.
     pub fn replay(&self, session: &mut Session) -> Result<Vec<Comparison>> {
         let graph = Graph::new();
         let mut trial =
@@ -167,7 +167,7 @@ impl Bundle {
     }
 }
 
-/// Writes an array as a `.npy` file: floats as f32, which holds every f16, and `i32` as i64.
+/// Writes an array as a `.npy` file: floats as f32, which represents every f16 exactly, and `i32` as i64.
 fn write_npy(path: &Path, array: &Array) -> Result<()> {
     let shape = array.shape();
     match array.data() {
@@ -181,7 +181,7 @@ fn write_npy(path: &Path, array: &Array) -> Result<()> {
 fn read_npy(path: &Path, ty: &TensorType) -> Result<Array> {
     let array = npy::read(path)?;
     if array.shape[..] != ty.shape[..] {
-        return Err(Error::file(path, format!("has shape {:?}, and bundle.json says {}", array.shape, ty.shape)));
+        return Err(Error::file(path, format!("has shape {:?}, but bundle.json says {}", array.shape, ty.shape)));
     }
     Array::from_f64(ty.shape.clone(), &array.values, ty.dtype)
 }

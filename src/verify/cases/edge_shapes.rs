@@ -1,4 +1,4 @@
-//! Samples in other sizes, and with operands that do not lie dense in memory.
+//! Samples in other sizes, and with operands that are not contiguous in memory.
 
 use super::{Case, CaseInput, Layout, uniform};
 use crate::graph::Graph;
@@ -7,14 +7,14 @@ use crate::ops::samples::Sample;
 use crate::plan::{Target, lower};
 use crate::shape::{Shape, TensorType};
 
-/// What a size becomes: nothing, one, a prime above 64, one more than a tile, and more rows than a dimension of a dispatch
-/// has workgroups.
+/// The sizes that replace a sample's: zero, one, a prime above 64, one more than a tile, and more than the 65,535
+/// workgroups of a dispatch dimension.
 const SIZES: [usize; 5] = [0, 1, 67, 129, 65_537];
-/// Elements of an operand at most, and operations of a launch: the reference has to do them too.
-const MOST_ELEMENTS: usize = 700_000;
-const MOST_FLOPS: u64 = 4_000_000;
+/// Limits on the elements of an operand and the FLOPs of a program, because the slow reference runs them too.
+const MAX_ELEMENTS: usize = 700_000;
+const MAX_FLOPS: u64 = 4_000_000;
 
-/// The variants of the chosen samples.
+/// The variants of the given samples.
 pub(super) fn cases<'s>(chosen: &[(&'s Sample, Op)], seed: u32) -> Vec<Case<'s>> {
     let mut cases = Vec::new();
     for (sample, op) in chosen {
@@ -26,7 +26,7 @@ pub(super) fn cases<'s>(chosen: &[(&'s Sample, Op)], seed: u32) -> Vec<Case<'s>>
                 cases.extend(resized(sample, from, to, seed));
             }
         }
-        // Movement is views already; and what an elementwise kernel does with them does not depend on its expression.
+        // Movement operations are views themselves.
         if !matches!(op, Op::Movement(_)) {
             cases.extend(Layout::VIEWS.iter().filter_map(|&layout| viewed(sample, layout, seed)));
         }
@@ -34,27 +34,28 @@ pub(super) fn cases<'s>(chosen: &[(&'s Sample, Op)], seed: u32) -> Vec<Case<'s>>
     cases
 }
 
-/// The sample with all axes of size `from` made `to` long; `None` where it takes no such operands, or they are too large.
+/// The sample with every axis of size `from` resized to `to`; `None` if the operation rejects these shapes or they are
+/// too large.
 fn resized(sample: &Sample, from: usize, to: usize, seed: u32) -> Option<Case<'_>> {
     let resize = |n: usize| if n == from { to } else { n };
     let inputs = sample.inputs.iter().enumerate().map(|(k, input)| {
         let shape: Shape = input.shape.iter().map(|&n| resize(n)).collect::<Vec<_>>().into();
         let ty = TensorType::new(shape, input.dtype);
-        // Indices stay below the size of what they point into.
+        // Indices must stay below the size of the axis they index.
         let high = if input.dtype.is_float() || input.range.1 != from as f64 { input.range.1 } else { to as f64 };
-        (ty.shape.elements() <= MOST_ELEMENTS).then(|| {
+        (ty.shape.elements() <= MAX_ELEMENTS).then(|| {
             let values = uniform(&ty, (input.range.0, high), seed, k);
             CaseInput { ty, layout: Layout::Dense, values }
         })
     });
     let inputs: Vec<CaseInput> = inputs.collect::<Option<_>>()?;
-    // Sizes that differ a thousandfold show what they have to show forward.
+    // For the largest size, the forward pass is enough.
     let gradients = to < 65_536;
     let case = Case { sample, name: format!("{}, {from} -> {to}", sample.case), inputs, gradients, denormals: false };
     is_small(&case).then_some(case)
 }
 
-/// The sample with every operand in another layout.
+/// The sample with every operand in the given layout.
 fn viewed(sample: &Sample, layout: Layout, seed: u32) -> Option<Case<'_>> {
     let inputs = sample.inputs.iter().enumerate().map(|(k, input)| {
         let ty = TensorType::new(&input.shape, input.dtype);
@@ -66,12 +67,12 @@ fn viewed(sample: &Sample, layout: Layout, seed: u32) -> Option<Case<'_>> {
     is_small(&case).then_some(case)
 }
 
-/// Whether a case can be built and does not ask too much of the reference.
+/// Whether a case can be built and is cheap enough for the reference.
 fn is_small(case: &Case<'_>) -> bool {
     let graph = Graph::new();
     let Some(values) = case.build(&graph) else { return false };
     let ids: Vec<_> = values.iter().map(|(_, t)| t.id()).collect();
     let elements = values.iter().map(|(_, t)| t.shape().elements()).max().unwrap_or(0);
     let plan = lower(&graph, &ids, &Target::default());
-    elements <= MOST_ELEMENTS && plan.is_ok_and(|plan| plan.flops() <= MOST_FLOPS)
+    elements <= MAX_ELEMENTS && plan.is_ok_and(|plan| plan.flops() <= MAX_FLOPS)
 }

@@ -1,9 +1,8 @@
-//! Samples with values at the edges of their dtype.
+//! Samples with extreme values of their dtype.
 //!
-//! WGSL leaves some of them to the device (section "Floating point evaluation" of its specification): a denormal may be
-//! taken for a zero, of an operand and of a result, and nothing is promised of infinities and NaN. So an element passes if
-//! it is within the bound of the reference for the operands as they are or with some of them flushed, and one for which
-//! the reference overflows or is not a number is not compared.
+//! WGSL ("Floating Point Evaluation") lets an implementation flush denormal operands and results to zero, and assume
+//! that there are no infinities and NaNs. So an element passes if it is within the error bound for any combination of
+//! operands with and without flushing, and an element whose reference value is NaN or overflows is not compared.
 
 use super::{Case, CaseInput, Layout, array, ratio};
 use crate::dtype::DType;
@@ -20,7 +19,7 @@ use crate::shape::TensorType;
 use crate::verify::compare::{Comparison, Element, representable};
 use crate::verify::{Expected, Trial};
 
-/// The least normal number.
+/// The smallest positive normal number.
 fn least(dtype: DType) -> f64 {
     match dtype {
         DType::F16 => half::f16::MIN_POSITIVE.to_f64(),
@@ -28,7 +27,7 @@ fn least(dtype: DType) -> f64 {
     }
 }
 
-/// Values at the edges of a dtype, both signs of the floats.
+/// Extreme and special values of a dtype; for floats, of both signs.
 fn edges(dtype: DType) -> Vec<f64> {
     let positive: Vec<f64> = match dtype {
         DType::U32 => {
@@ -40,7 +39,7 @@ fn edges(dtype: DType) -> Vec<f64> {
         DType::F32 => {
             [1, 0x7f_ffff, 0x80_0000, 0x80_0001, 0x3f7f_ffff, 0x3f80_0001, 0x4b7f_ffff, 0x4b80_0001, 0x7f7f_ffff]
                 .into_iter()
-                // Around 2¹²⁶, whose reciprocal is the last that is normal, and 2¹²⁷.
+                // Around 2¹²⁶, whose reciprocal is the smallest normal number, and around 2¹²⁷.
                 .chain([0x7e7f_ffff, 0x7e80_0000, 0x7e80_0001, 0x7eff_ffff, 0x7f00_0000, 0x7f00_0001])
                 .map(|bits| f64::from(f32::from_bits(bits)))
                 .chain([3e38, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 10.0, 88.0, 1e-30, 1e-20, 1e-5, 1e5, 1e18, 1e20, 1e30])
@@ -55,27 +54,28 @@ fn edges(dtype: DType) -> Vec<f64> {
     positive.iter().flat_map(|&x| [x, -x]).collect()
 }
 
-/// Whether WGSL and the operation's own row promise a result for these operands.
-fn is_promised(op: &Op, operands: &[f64], dtype: DType) -> bool {
+/// Whether WGSL or wgrad specifies the accuracy of the result for these operands.
+fn is_specified(op: &Op, operands: &[f64], dtype: DType) -> bool {
     match op {
-        // WGSL states the accuracy of a division for divisors within ±2^±126. Larger ones are wgrad's own promise
-        // (`divide_f32`); by a denormal, which may be a zero, nothing is. Integers divide always.
+        // WGSL specifies the accuracy of a division for divisors of magnitude 2^-126 to 2^126. wgrad specifies it for
+        // larger ones too (`divide_f32`). A denormal divisor may be flushed to zero. Integer division is always
+        // defined.
         Op::Elementwise(Elementwise::Binary(Binary::Div)) if dtype.is_float() => operands[1].abs() >= 2f64.powi(-126),
         Op::Elementwise(Elementwise::Unary(Unary::Recip | Unary::Rsqrt)) => {
             (2f64.powi(-126)..=2f64.powi(126)).contains(&operands[0].abs())
         }
         Op::Elementwise(Elementwise::Unary(Unary::Sqrt | Unary::Log)) => operands[0] >= 0.0,
-        // Negative bases only with whole exponents, and samples have none. The accuracy is that of exp2(b · log2(a)), and a
-        // denormal's logarithm may be that of zero.
+        // Negative bases need integer exponents, which the samples do not have. The accuracy is that of
+        // exp2(b · log2(a)), and a denormal base may be flushed to zero.
         Op::Elementwise(Elementwise::Binary(Binary::Pow)) => operands[0] >= least(dtype),
-        // A conversion is stated for values the target can hold.
+        // A conversion is specified for values in the range of the target type.
         Op::Elementwise(Elementwise::Cast(DType::U32)) => operands[0] > -1.0 && operands[0] < 4_294_967_040.0,
         Op::Elementwise(Elementwise::Cast(DType::I32)) => operands[0].abs() < 2_147_483_520.0,
         _ => true,
     }
 }
 
-/// The operands of an elementwise sample: all combinations of edges that have a promised result.
+/// The operands of an elementwise sample: all combinations of edge values whose result is specified.
 fn combinations(sample: &Sample, op: &Op) -> Option<Vec<Vec<f64>>> {
     let dtype = sample.inputs[0].dtype;
     let edges = edges(dtype);
@@ -83,18 +83,19 @@ fn combinations(sample: &Sample, op: &Op) -> Option<Vec<Vec<f64>>> {
     for _ in &sample.inputs {
         rows = rows.iter().flat_map(|row| edges.iter().map(|&x| [row.as_slice(), &[x]].concat())).collect();
     }
-    rows.retain(|row| is_promised(op, row, dtype));
+    rows.retain(|row| is_specified(op, row, dtype));
     (!rows.is_empty()).then(|| (0..sample.inputs.len()).map(|k| rows.iter().map(|row| row[k]).collect()).collect())
 }
 
-/// The cases: every elementwise sample whose operands have one shape, and the structured ones with exponents far apart.
+/// The cases: every elementwise sample whose operands have the same shape, with edge values; and the other samples with
+/// exponents far apart.
 pub(super) fn cases<'s>(samples: &[&'s Sample], chosen: &[(&'s Sample, Op)], seed: u32) -> Vec<Case<'s>> {
     let mut cases = Vec::new();
     for &sample in samples.iter().filter(|s| (1..=2).contains(&s.inputs.len())) {
         let first = &sample.inputs[0];
         let alike = sample.inputs.iter().all(|i| (&i.shape, i.dtype) == (&first.shape, first.dtype));
         let Some(op @ Op::Elementwise(_)) = super::family(sample).filter(|_| alike) else { continue };
-        // A chain's name is not that of its last operation.
+        // Skips composite samples, which are not named after their last operation.
         if op.definition().name() != sample.op {
             continue;
         }
@@ -105,7 +106,7 @@ pub(super) fn cases<'s>(samples: &[&'s Sample], chosen: &[(&'s Sample, Op)], see
         });
         let name = format!("{}, edge values", sample.case);
         let case = Case { sample, name, inputs: inputs.collect(), gradients: false, denormals: first.dtype.is_float() };
-        // Some samples know their shape; those are of operations that others show.
+        // Some samples work for one shape only; other samples cover their operations.
         if case.build(&Graph::new()).is_some() {
             cases.push(case);
         }
@@ -130,16 +131,16 @@ pub(super) fn cases<'s>(samples: &[&'s Sample], chosen: &[(&'s Sample, Op)], see
     cases
 }
 
-/// Whether nothing on the way to the results comes near an overflow: a device may compute in another order.
+/// Whether no intermediate value comes near overflow, where the order of evaluation would matter.
 fn stays_in_range(case: &Case<'_>, seed: u32) -> bool {
     let graph = Graph::new();
     let Some(values) = case.build(&graph) else { return false };
     let expected = case.trial(&graph, &values, seed).expected();
-    let calm = |value: &RefTensor| value.data.iter().all(|x| x.abs() < 1e30);
-    expected.is_ok_and(|expected| expected.values.iter().flatten().all(calm))
+    let moderate = |value: &RefTensor| value.data.iter().all(|x| x.abs() < 1e30);
+    expected.is_ok_and(|expected| expected.values.iter().flatten().all(moderate))
 }
 
-/// As [`Trial::compare`] for elementwise operations, with each operand as it is or its denormals flushed.
+/// As [`Trial::compare`] for elementwise operations, with the denormals of each operand either kept or flushed to zero.
 pub(super) fn compare(trial: &Trial<'_>, session: &mut Session) -> Result<Vec<Comparison>> {
     let operands = trial.inputs.len();
     let flush = |dtype: DType| move |x: f64| if x.abs() < least(dtype) { 0.0 } else { x };
@@ -156,7 +157,7 @@ pub(super) fn compare(trial: &Trial<'_>, session: &mut Session) -> Result<Vec<Co
             for variant in &variants {
                 let Some(value) = &variant.values[id.index()] else { continue };
                 let expected = value.data[index];
-                // The result's own denormals may be flushed too.
+                // A denormal result may be flushed too.
                 let least = if expected.abs() < least(value.dtype) && value.dtype.is_float() {
                     least(value.dtype)
                 } else {

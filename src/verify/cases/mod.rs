@@ -1,4 +1,4 @@
-//! What `wgrad check` runs: every sample as it is, and samples in shapes, views and with values that are at an edge.
+//! The cases of `wgrad check`: every sample, and variants with edge-case shapes, layouts and values.
 
 mod edge_shapes;
 mod edge_values;
@@ -17,18 +17,18 @@ use crate::session::Session;
 use crate::shape::{Shape, TensorType};
 use crate::tensor::Tensor;
 
-/// How an operand lies in memory.
+/// The memory layout of an operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// Row-major.
     Dense,
-    /// Its axes in reverse order.
+    /// Axes in reverse order.
     Transposed,
     /// Every other element of the last axis of a larger array.
     Sliced,
-    /// All axes backwards.
+    /// All axes reversed.
     Flipped,
-    /// One element of the first axis for all of them.
+    /// Broadcast along the first axis.
     Broadcast,
 }
 
@@ -45,7 +45,7 @@ impl Layout {
         }
     }
 
-    /// The shape in memory of an operand that is seen with `shape`.
+    /// The shape in memory of an operand whose view has `shape`.
     fn stored(self, shape: &Shape) -> Shape {
         let mut sizes = shape.to_vec();
         match (self, sizes.len()) {
@@ -73,35 +73,35 @@ impl Layout {
 /// An operand of a case.
 #[derive(Debug, Clone)]
 pub(super) struct CaseInput {
-    /// The type the sample takes it as.
+    /// The type of the view, which the sample's operation gets.
     pub(super) ty: TensorType,
-    /// How it lies in memory.
+    /// The memory layout.
     pub(super) layout: Layout,
-    /// What is in memory.
+    /// The values in memory.
     pub(super) values: Array,
 }
 
 /// A sample, or a variant of it, with its operands.
 pub(super) struct Case<'s> {
     pub(super) sample: &'s Sample,
-    /// What is special about it.
+    /// The name of the case: the sample's, and what the variant changes.
     pub(super) name: String,
     pub(super) inputs: Vec<CaseInput>,
-    /// Whether to look at the gradients too.
+    /// Whether to check the gradients too.
     pub(super) gradients: bool,
-    /// Whether its operands have denormals, which a device may take for zeros.
+    /// Whether the operands contain denormals, which a device may flush to zero.
     pub(super) denormals: bool,
 }
 
-/// One value of a case.
+/// The comparison of one value of a case.
 pub(super) struct Outcome {
-    /// Which: `forward`, or `gradient of input 0`.
+    /// Which value: `forward`, or for example `gradient of input 0`.
     pub(super) what: String,
     pub(super) shape: Shape,
     pub(super) comparison: Comparison,
 }
 
-/// Numbers for operand `k`, uniform in `range`.
+/// Random values for operand `k`, uniform in `range`.
 pub(super) fn uniform(ty: &TensorType, range: (f64, f64), seed: u32, k: usize) -> Array {
     let number =
         |i: usize| range.0 + (range.1 - range.0) * draw(Distribution::Uniform, [seed, 7], k as u32, 0, i as u32);
@@ -117,7 +117,7 @@ pub(super) fn array(ty: &TensorType, data: &[f64]) -> Array {
 }
 
 impl<'s> Case<'s> {
-    /// A sample as it is.
+    /// The sample without changes.
     pub(super) fn plain(sample: &'s Sample, seed: u32) -> Self {
         let values = sample.values(seed);
         let input = |values: Array| CaseInput { ty: values.tensor_type(), layout: Layout::Dense, values };
@@ -130,8 +130,8 @@ impl<'s> Case<'s> {
         self.inputs.iter().any(|i| i.ty.dtype == dtype)
     }
 
-    /// Builds the graph: the output, then the gradients that are not zero by rule. `None` if the sample does not take such
-    /// operands.
+    /// Builds the graph: the output, then the gradients that are not identically zero. `None` if the operation rejects
+    /// these operands.
     pub(super) fn build<'g>(&self, graph: &'g Graph) -> Option<Vec<(String, Tensor<'g>)>> {
         let stored = self.inputs.iter().enumerate();
         let stored: Vec<Tensor<'g>> =
@@ -155,7 +155,7 @@ impl<'s> Case<'s> {
         Some(values)
     }
 
-    /// The run of a graph that [`Case::build`] made. The upstream gradient is nowhere 1.
+    /// The trial of a graph made by [`Case::build`]. No element of the upstream gradient is 1.
     pub(super) fn trial<'g>(&self, graph: &'g Graph, values: &[(String, Tensor<'g>)], seed: u32) -> Trial<'g> {
         let ids: Vec<NodeId> = values.iter().map(|(_, t)| t.id()).collect();
         let mut trial = Trial::new(graph, &ids);
@@ -168,7 +168,7 @@ impl<'s> Case<'s> {
         trial
     }
 
-    /// Runs it on the session's device and compares with the reference.
+    /// Runs the case on the session's device and compares it with the reference.
     pub(super) fn run(&self, session: &mut Session, seed: u32) -> Result<Vec<Outcome>> {
         let graph = Graph::new();
         let Some(values) = self.build(&graph) else {
@@ -186,7 +186,7 @@ impl<'s> Case<'s> {
     }
 }
 
-/// The family of the operation a sample is around: what its output is.
+/// The operation that computes a sample's output.
 fn family(sample: &Sample) -> Option<Op> {
     let graph = Graph::new();
     let inputs = sample.inputs.iter().enumerate();
@@ -196,7 +196,7 @@ fn family(sample: &Sample) -> Option<Op> {
     Some(graph.nodes()[output.id().index()].op.clone())
 }
 
-/// Whether `b`'s kernel is `a`'s: elementwise operations differ in one expression only.
+/// Whether two operations share a kernel. Elementwise kernels differ only in one expression.
 fn same_kernel(a: &Op, b: &Op) -> bool {
     match (a, b) {
         (Op::Elementwise(_), Op::Elementwise(_)) | (Op::Movement(_), Op::Movement(_)) => true,
@@ -204,7 +204,7 @@ fn same_kernel(a: &Op, b: &Op) -> bool {
     }
 }
 
-/// One sample of each kernel, number of operands and dtype: what the edges are tried with.
+/// One sample for each kernel, number of operands and dtype, from which the edge cases are made.
 fn representatives<'s>(samples: &[&'s Sample]) -> Vec<(&'s Sample, Op)> {
     let mut chosen: Vec<(&Sample, Op)> = Vec::new();
     for &sample in samples.iter().filter(|s| !s.inputs.is_empty()) {
@@ -218,7 +218,7 @@ fn representatives<'s>(samples: &[&'s Sample]) -> Vec<(&'s Sample, Op)> {
     chosen
 }
 
-/// All cases of some samples.
+/// All cases of the given samples.
 pub(super) fn all<'s>(samples: &[&'s Sample], seed: u32) -> Vec<Case<'s>> {
     let mut cases: Vec<Case<'s>> = samples.iter().map(|sample| Case::plain(sample, seed)).collect();
     let chosen = representatives(samples);

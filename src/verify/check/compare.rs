@@ -1,4 +1,4 @@
-//! Saved reports of several devices, side by side.
+//! A table of the saved reports of several devices.
 
 use super::report::{OpResult, Report, SCHEMA, error};
 use crate::error::{Error, Result};
@@ -6,35 +6,36 @@ use std::fmt::Write;
 use std::path::Path;
 
 impl Report {
-    /// Reads a report that [`Report::to_json`] wrote.
+    /// Reads a report written by [`Report::to_json`].
     ///
     /// # Errors
-    /// [`Error::File`] if the file cannot be read, is no report, or is one of another layout.
+    /// [`Error::File`] if the file cannot be read, is not a report, or has another format version.
     pub fn read(path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, format!("could not be read: {e}")))?;
         let report: Report =
-            serde_json::from_str(&text).map_err(|e| Error::file(path, format!("is no check's report: {e}")))?;
+            serde_json::from_str(&text).map_err(|e| Error::file(path, format!("is not a check report: {e}")))?;
         if report.schema != SCHEMA {
-            let message = format!("has layout {}, and this wgrad reads {SCHEMA}; check again", report.schema);
+            let message =
+                format!("has format version {}, but this wgrad reads {SCHEMA}; run the check again", report.schema);
             return Err(Error::file(path, message));
         }
         Ok(report)
     }
 
-    /// The operation that was furthest off, if any was run.
+    /// The operation with the largest error, if any was run.
     pub fn worst(&self) -> Option<&OpResult> {
         self.ops.iter().filter(|op| op.cases > 0).max_by(|a, b| a.worst.total_cmp(&b.worst))
     }
 
-    /// Operations of which a case was run.
+    /// The number of operations with a case that was run.
     fn operations(&self) -> usize {
         self.ops.iter().filter(|op| op.cases > 0).count()
     }
 
-    /// A fact about the adapter; empty where there is none.
-    fn adapter(&self, fact: &str) -> &str {
-        self.details["adapter"][fact].as_str().unwrap_or_default()
+    /// A property of the adapter; empty if there is none.
+    fn adapter(&self, property: &str) -> &str {
+        self.details["adapter"][property].as_str().unwrap_or_default()
     }
 
     fn row(&self) -> [String; COLUMNS.len()] {
@@ -43,7 +44,7 @@ impl Report {
             "" => self.name.as_str(),
             name => name,
         };
-        // Some drivers give no version, and GL's is part of the name.
+        // Some drivers report no version, and GL drivers have it in the name.
         let driver = [self.adapter("driver"), self.adapter("driver_info")];
         let driver: Vec<&str> = driver.into_iter().filter(|part| !part.is_empty()).collect();
         let failed: usize = self.ops.iter().map(|op| op.failed).sum();
@@ -64,8 +65,8 @@ impl Report {
 const COLUMNS: [&str; 9] =
     ["device", "backend", "driver", "operations", "cases", "elements", "worst error", "wrong", "skipped"];
 
-/// A Markdown table with a row for each report: the device and its driver, what was run, and the largest error in units of
-/// its bound with the operation it is of.
+/// A Markdown table with a row per report: the device and its driver, the number of operations, cases and elements, and
+/// the largest error in units of its bound, with its operation.
 ///
 /// ```
 /// use wgrad::ops::samples;

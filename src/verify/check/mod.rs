@@ -1,4 +1,4 @@
-//! Every kernel and its gradients on a device, against the f64 reference: what `wgrad check` runs.
+//! Every kernel and its gradients on a device against the f64 reference: the work of `wgrad check`.
 
 mod compare;
 mod custom;
@@ -18,40 +18,40 @@ use crate::ops::samples::Sample;
 use crate::session::Session;
 use std::path::PathBuf;
 
-/// What to check.
+/// Settings of a check.
 #[derive(Debug, Clone, Default)]
 pub struct CheckOptions {
-    /// Only operations whose name contains one of these; all, if there are none.
+    /// Check only operations whose name contains one of these; all if empty.
     pub patterns: Vec<String>,
-    /// Only cases whose name (the operation's and the case's) contains this.
+    /// Check only cases whose full name (the operation's and the case's) contains this.
     pub filter: Option<String>,
-    /// What the operands' values are drawn from.
+    /// The seed of the random operands.
     pub seed: u32,
-    /// Leave the edge cases out.
+    /// Skip the edge cases.
     pub samples_only: bool,
-    /// How many random cases to try after the others. Those of seeds that follow each other overlap: case `i` of seed `s`
-    /// is case 0 of seed `s + i`.
+    /// The number of random programs to run after the other cases. Consecutive seeds overlap: program `i` of seed `s`
+    /// is program 0 of seed `s + i`.
     pub fuzz: u32,
-    /// Where to save each failing case, to be run again elsewhere ([`Bundle::replay`]).
+    /// The folder to save each failing case in, to be replayed elsewhere ([`Bundle::replay`]).
     pub bundles: Option<PathBuf>,
 }
 
 impl CheckOptions {
-    /// Whether an operation is asked for.
-    fn names(&self, op: &str) -> bool {
+    /// Whether an operation is selected.
+    fn selects_op(&self, op: &str) -> bool {
         self.patterns.is_empty() || self.patterns.iter().any(|p| op.contains(p.as_str()))
     }
-    /// Whether a case is asked for.
-    fn wants(&self, case: &Case<'_>) -> bool {
+    /// Whether a case is selected.
+    fn selects(&self, case: &Case<'_>) -> bool {
         self.filter.as_ref().is_none_or(|text| format!("{} {}", case.sample.op, case.name).contains(text.as_str()))
     }
 }
 
-/// Runs the cases of `samples` on the session's device: each as it is, forward and backward, and variants of them at the
-/// edges of shapes and values (of one operation of each kernel, among those asked for); then random ones. `progress` is called before each case with how many there are before it,
-/// how many in all, and its name.
+/// Runs the cases of `samples` on the session's device: each sample, forward and backward; variants with edge-case
+/// shapes and values, for one of the selected operations per kernel; then random programs. `progress` is called before
+/// each case with the number of cases before it, the total, and the name of the case.
 ///
-/// Samples of a user's own operation are checked like those of [`samples::all`](crate::ops::samples::all).
+/// Samples of custom operations are checked like those of [`samples::all`](crate::ops::samples::all).
 ///
 /// ```
 /// use wgrad::ops::samples;
@@ -65,7 +65,7 @@ impl CheckOptions {
 /// ```
 ///
 /// # Errors
-/// If a device is lost or out of memory. A case that is wrong or that does not compile is in the report.
+/// If the device is lost or out of memory. A case that is wrong or fails to compile is part of the report instead.
 pub fn run(
     session: &mut Session,
     samples: &[Sample],
@@ -73,13 +73,13 @@ pub fn run(
     mut progress: impl FnMut(usize, usize, &str),
 ) -> Result<Report> {
     let mut report = Report::new(session, options);
-    let asked: Vec<&Sample> = samples.iter().filter(|sample| options.names(sample.op)).collect();
+    let selected: Vec<&Sample> = samples.iter().filter(|sample| options.selects_op(sample.op)).collect();
     let mut cases: Vec<Case<'_>> = if options.samples_only {
-        asked.iter().map(|sample| Case::plain(sample, options.seed)).collect()
+        selected.iter().map(|sample| Case::plain(sample, options.seed)).collect()
     } else {
-        cases::all(&asked, options.seed)
+        cases::all(&selected, options.seed)
     };
-    cases.retain(|case| options.wants(case));
+    cases.retain(|case| options.selects(case));
     let total = cases.len() + options.fuzz as usize;
     let has_f16 = session.gpu_target().is_none_or(|target| target.f16);
     for (index, case) in cases.iter().enumerate() {
@@ -92,7 +92,7 @@ pub fn run(
     }
     for index in 0..options.fuzz {
         let seed = options.seed.wrapping_add(index);
-        progress(cases.len() + index as usize, total, &format!("random case of seed {seed}"));
+        progress(cases.len() + index as usize, total, &format!("random program of seed {seed}"));
         let tried = fuzz::run(session, seed, options.bundles.as_deref())?;
         random(seed, tried, &mut report);
     }
@@ -102,9 +102,9 @@ pub fn run(
 fn check(session: &mut Session, case: &Case<'_>, options: &CheckOptions, report: &mut Report) -> Result<()> {
     let (op, name) = (case.sample.op, &case.name);
     match case.run(session, options.seed) {
-        // Nothing else will work either.
+        // The remaining cases would fail too.
         Err(error @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => return Err(error),
-        // A device without 16-bit floats says so, whatever hides them.
+        // The case uses 16-bit floats although none of its operands does, and the device lacks them.
         Err(Error::Device(message)) if message.contains("SHADER_F16") => report.skip(op),
         Err(error) => report.error(op, name, &error),
         Ok(outcomes) => {
@@ -116,7 +116,7 @@ fn check(session: &mut Session, case: &Case<'_>, options: &CheckOptions, report:
     Ok(())
 }
 
-/// Adds a random program to the report.
+/// Adds the result of a random program to the report.
 fn random(seed: u32, tried: Tried, report: &mut Report) {
     let (op, name) = ("random", format!("seed {seed}"));
     match tried {
@@ -129,7 +129,7 @@ fn random(seed: u32, tried: Tried, report: &mut Report) {
     }
 }
 
-/// Saves a failing case, if that is asked for.
+/// Saves a failing case, if bundles are requested.
 fn save(session: &mut Session, case: &Case<'_>, options: &CheckOptions) -> Result<Option<PathBuf>> {
     let Some(folder) = &options.bundles else { return Ok(None) };
     let graph = Graph::new();
@@ -138,7 +138,7 @@ fn save(session: &mut Session, case: &Case<'_>, options: &CheckOptions) -> Resul
     let title = format!("{} {}", case.sample.op, case.name);
     match Bundle::record(&trial, &title, session) {
         Ok(bundle) => bundle.save_in(folder).map(Some),
-        // A user's operation cannot be saved; the report has the rest.
+        // Custom operations cannot be saved; the failure is in the report anyway.
         Err(_) => Ok(None),
     }
 }

@@ -1,4 +1,4 @@
-//! What a check came to.
+//! The report of a check.
 
 use super::CheckOptions;
 use crate::error::{Error, Result};
@@ -9,69 +9,69 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// The version of the JSON form.
+/// The version of the JSON format.
 pub const SCHEMA: u32 = 1;
 
-/// What became of the cases of one operation.
+/// The results of the cases of one operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpResult {
-    /// Its name.
+    /// The name of the operation.
     pub op: String,
-    /// Cases that were run.
+    /// The number of cases run.
     pub cases: usize,
-    /// Cases the device cannot run, for want of 16-bit floats.
+    /// The number of cases skipped because the device does not support 16-bit floats.
     pub skipped: usize,
-    /// Cases that failed.
+    /// The number of failed cases.
     pub failed: usize,
-    /// Elements that were compared.
+    /// The number of elements compared.
     pub compared: usize,
     /// The largest error in units of its bound.
     pub worst: f64,
-    /// The case it was in, and which value.
+    /// The case and value with the largest error.
     pub case: String,
 }
 
-/// A case that failed.
+/// A failed case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The operation.
     pub op: String,
     /// The case.
     pub case: String,
-    /// Which value: `forward`, or a gradient; empty if nothing was computed.
+    /// The value: `forward` or a gradient; empty if the case did not run.
     pub value: String,
-    /// Its shape.
+    /// The shape of the value.
     pub shape: Vec<usize>,
     /// The largest error in units of its bound.
     pub worst: f64,
-    /// Where that is.
+    /// The element with that error.
     pub at: Option<Element>,
-    /// What the device said, if it computed nothing.
+    /// The error, if the case did not run.
     pub error: Option<String>,
-    /// How to make a smallest example of it, where one was sought.
+    /// A minimal failing program, for random programs.
     pub reproducer: Option<String>,
-    /// Where the case was saved.
+    /// The folder of the saved bundle.
     pub bundle: Option<PathBuf>,
 }
 
-/// What a check came to.
+/// The report of a check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// wgrad's version.
+    /// The version of wgrad.
     pub version: String,
-    /// The device as asked for.
+    /// The device as requested.
     pub device: String,
-    /// Its name.
+    /// The name of the device.
     pub name: String,
-    /// A GPU's adapter, driver, limits and features; null otherwise.
+    /// The adapter, driver, limits and features of a GPU; null for other devices.
     pub details: serde_json::Value,
-    /// What the values were drawn from.
+    /// The seed of the random operands.
     pub seed: u32,
-    /// The operations, in the order they were met.
+    /// The operations, in the order of their first case.
     pub ops: Vec<OpResult>,
-    /// What failed.
+    /// The failures.
     pub failures: Vec<Failure>,
 }
 
@@ -109,7 +109,7 @@ impl Report {
         self.op(op).skipped += 1;
     }
 
-    /// A case that could not be run.
+    /// Adds a case that could not be run.
     pub(super) fn error(&mut self, op: &str, case: &str, error: &Error) {
         let entry = self.op(op);
         entry.cases += 1;
@@ -127,7 +127,7 @@ impl Report {
         });
     }
 
-    /// A case's values; gives the failures to whoever knows more of them.
+    /// Adds the outcomes of a case. Returns the new failures, so that the caller can add details.
     pub(super) fn add(
         &mut self,
         op: &str,
@@ -160,27 +160,28 @@ impl Report {
         &mut self.failures[first..]
     }
 
-    /// Whether nothing failed.
+    /// Whether all cases passed.
     pub fn passed(&self) -> bool {
         self.failures.is_empty()
     }
 
-    /// Cases that were run.
+    /// The number of cases run.
     pub fn cases(&self) -> usize {
         self.ops.iter().map(|op| op.cases).sum()
     }
 
-    /// Cases the device cannot run.
+    /// The number of cases skipped.
     pub fn skipped(&self) -> usize {
         self.ops.iter().map(|op| op.skipped).sum()
     }
 
-    /// As JSON.
+    /// The report as JSON.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string_pretty(self).map_err(|e| Error::Internal(format!("a report as JSON: {e}")))
     }
 
-    /// A line an operation: cases, elements, the worst error in units of its bound, and where.
+    /// A table with a line per operation: cases, elements, the largest error in units of its bound, and the case with
+    /// it.
     pub fn table(&self) -> String {
         let width = self.ops.iter().map(|op| op.op.len()).max().unwrap_or(0).max(2);
         let mut out = format!("{:<width$} {:>6} {:>10} {:>9}  where\n", "op", "cases", "elements", "error");
@@ -195,10 +196,10 @@ impl Report {
     }
 }
 
-/// A number of bounds, for people.
+/// Formats an error given in units of its bound.
 pub(super) fn error(worst: f64) -> String {
     match worst {
-        w if w >= f64::MAX => "no number".into(),
+        w if w >= f64::MAX => "infinite".into(),
         w if w >= 1000.0 => format!("{w:.1e}"),
         w => format!("{w:.3}"),
     }
@@ -210,10 +211,10 @@ impl std::fmt::Display for Failure {
         if let Some(error) = &self.error {
             return write!(f, ": {error}");
         }
-        write!(f, ": {}, shape {:?}: {} times what is allowed", self.value, self.shape, error(self.worst))?;
+        write!(f, ": {}, shape {:?}: error {}, in units of its bound", self.value, self.shape, error(self.worst))?;
         match &self.at {
             Some(at) => write!(f, ": {at}"),
-            None => write!(f, ": it has another number of elements"),
+            None => write!(f, ": the number of elements is wrong"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Functions of one tensor, element by element, and along one axis.
+//! Activation functions and other functions of one tensor, elementwise or along one axis.
 
 use super::case::{Case, Trouble};
 use crate::tensor::Tensor;
@@ -29,8 +29,8 @@ pub(super) fn build<'g>(case: &Case, x: Tensor<'g>) -> Result<Option<Tensor<'g>>
         "reciprocal" => x.recip(),
         "pow" | "pow_scalar" if case.has("exponent") => x.pow(number("exponent", 2.0)),
         "clamp" | "clip" => {
-            let far = f64::from(f32::MAX);
-            x.clamp(number("min", -far), number("max", far))
+            let most = f64::from(f32::MAX);
+            x.clamp(number("min", -most), number("max", most))
         }
         "hardtanh" => x.hardtanh(number("min_val", -1.0), number("max_val", 1.0)),
         "leaky_relu" => x.leaky_relu(number("negative_slope", 0.01)),

@@ -13,18 +13,18 @@ use std::path::Path;
 /// Why a case cannot be built.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// Its operation or an attribute is not known here.
+    /// The operation or an attribute is not supported.
     NotCovered(String),
-    /// It is not what its operation needs.
+    /// The case is invalid for its operation.
     Wrong(String),
 }
 
-/// A case of the index.
+/// A case listed in the index.
 #[derive(Debug)]
 pub(super) struct Case {
-    /// Its name: that of its file.
+    /// The name of the case and of its file.
     pub(super) name: String,
-    /// Its operation.
+    /// The operation.
     pub(super) op: String,
     attrs: Value,
     read: RefCell<BTreeSet<String>>,
@@ -53,13 +53,13 @@ impl Case {
         self.read.borrow_mut().insert(key.to_string());
         &self.attrs[key]
     }
-    /// The attributes that nothing has asked for.
+    /// The attributes that were never read.
     pub(super) fn unread(&self) -> Vec<String> {
         let read = self.read.borrow();
         let keys = self.attrs.as_object().into_iter().flat_map(|attrs| attrs.keys());
         keys.filter(|key| !read.contains(*key) && *key != "note").cloned().collect()
     }
-    /// Notes that an attribute says nothing more: an input's being there says it.
+    /// Marks attributes as read that carry no information of their own, such as whether an input is present.
     pub(super) fn implied(&self, keys: &[&str]) {
         self.read.borrow_mut().extend(keys.iter().map(|key| key.to_string()));
     }
@@ -70,7 +70,7 @@ impl Case {
     pub(super) fn flag(&self, key: &str, default: bool) -> bool {
         self.get(key).as_bool().unwrap_or(default)
     }
-    /// A number; `"inf"` and the like, too.
+    /// A number, which may be a string such as `"inf"`.
     pub(super) fn number(&self, key: &str, default: f64) -> f64 {
         let value = self.get(key);
         value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(default)
@@ -95,15 +95,15 @@ impl Case {
             }
         }
     }
-    /// A list of signed numbers.
+    /// A signed integer, or a list of them.
     pub(super) fn integers(&self, key: &str) -> Option<Vec<isize>> {
         match self.get(key) {
             Value::Array(list) => list.iter().map(|v| v.as_i64().map(|n| n as isize)).collect(),
             value => value.as_i64().map(|n| vec![n as isize]),
         }
     }
-    /// The axes `dim` (or `dims`, `axis`) names, or what the operation's or the case's name says: `_all`, `_last`, `_dim1`,
-    /// `_dims_0_2`.
+    /// The axes given by `dim` (or `dims`, `axis`), or by a part of the name of the operation or the case: `_all`,
+    /// `_last`, `_dim1`, `_dims_0_2`.
     pub(super) fn axes(&self) -> Axes {
         if let Some(list) = ["dim", "dims", "axis"].iter().find_map(|key| self.integers(key)) {
             return if list.is_empty() { Axes::All } else { Axes::List(list) };
@@ -126,18 +126,18 @@ impl Case {
         }
         Axes::All
     }
-    /// The one axis `dim` names, or `default`.
+    /// The axis given by `dim`, or `default` if there is not exactly one.
     pub(super) fn axis(&self, default: isize) -> isize {
         match self.axes() {
             Axes::List(list) if list.len() == 1 => list[0],
             _ => default,
         }
     }
-    /// Whether reduced axes stay.
+    /// Whether reduced axes are kept, with size 1.
     pub(super) fn keepdim(&self) -> bool {
         self.flag("keepdim", self.op.contains("keep") && !self.has("keepdim"))
     }
-    /// An error: the case is not what its operation needs.
+    /// The error of a case that is invalid for its operation.
     pub(super) fn wrong<T>(&self, message: impl Into<String>) -> Result<T, Trouble> {
         Err(Trouble::Wrong(message.into()))
     }
@@ -145,12 +145,12 @@ impl Case {
 
 /// The inputs of a case's graph.
 pub(super) struct Inputs<'g> {
-    /// Names, tensors, and values.
+    /// Names, tensors and values.
     pub(super) list: Vec<(String, Tensor<'g>, NpzArray)>,
 }
 
 impl<'g> Inputs<'g> {
-    /// An input for every array `in.*`.
+    /// Adds an input for every array `in.*`.
     pub(super) fn new(graph: &'g Graph, arrays: &BTreeMap<String, NpzArray>) -> Self {
         let given =
             arrays.iter().filter_map(|(key, value)| Some((key.strip_prefix("in.")?.to_string(), value.clone())));
@@ -160,24 +160,24 @@ impl<'g> Inputs<'g> {
         };
         Inputs { list: given.map(input).collect() }
     }
-    /// The input of this name, if there is one.
+    /// The input of this name, if any.
     pub(super) fn find(&self, name: &str) -> Option<Tensor<'g>> {
         self.list.iter().find(|(n, _, _)| n == name).map(|(_, t, _)| *t)
     }
-    /// The input of this name.
+    /// The input of this name, or an error.
     pub(super) fn get(&self, name: &str) -> Result<Tensor<'g>, Trouble> {
         self.find(name).ok_or_else(|| Trouble::NotCovered(format!("there is no input `{name}`")))
     }
-    /// The first of these there is.
+    /// The first of these inputs that is present.
     pub(super) fn any(&self, names: &[&str]) -> Result<Tensor<'g>, Trouble> {
         let found = names.iter().find_map(|name| self.find(name));
         found.ok_or_else(|| Trouble::NotCovered(format!("there is no input `{}`", names[0])))
     }
-    /// What an operation of one tensor takes.
+    /// The operand of an operation of one tensor.
     pub(super) fn x(&self) -> Result<Tensor<'g>, Trouble> {
         self.any(&["x", "input", "a", "logits"])
     }
-    /// The inputs `a`, `b`, `c`, … or `x0`, `x1`, …, as many as there are.
+    /// All float inputs but upstream gradients: `a`, `b`, `c`, … or `x0`, `x1`, ….
     pub(super) fn all(&self) -> Vec<Tensor<'g>> {
         let operands = self.list.iter().filter(|(name, t, _)| !name.starts_with("grad_out") && t.dtype().is_float());
         operands.map(|(_, t, _)| *t).collect()

@@ -1,11 +1,11 @@
-//! Losses.
+//! Loss functions.
 
 use super::case::{Case, Inputs, Trouble};
 use crate::dtype::DType;
 use crate::nn::loss::{self, KlReduction, Reduction};
 use crate::tensor::Tensor;
 
-/// The loss that the case names, if it is one.
+/// The loss of the case, if its operation is one.
 pub(super) fn build<'g>(case: &Case, inputs: &Inputs<'g>) -> Result<Option<Tensor<'g>>, Trouble> {
     let target = || inputs.any(&["target", "target_probs", "y"]);
     let signs = || target().map(|t| t.cast(DType::F32));

@@ -1,13 +1,13 @@
 //! Operations and their gradients against values that PyTorch computed in float64 from float32 inputs.
 //!
-//! A folder holds `index.json` (`{"cases": [{"case", "op", "attrs"}, …]}`) and `CASE.npz` with the arrays `in.*`, of which
-//! `in.grad_out` is an upstream gradient, and `out.*`, of which `out.grad_X` is the gradient with respect to `in.X`. A case is
-//! built from its operation's name and attributes through the public API.
+//! A folder contains `index.json` (`{"cases": [{"case", "op", "attrs"}, …]}`), and a file `CASE.npz` for each case with
+//! the arrays `in.*` (`in.grad_out` is an upstream gradient) and `out.*` (`out.grad_X` is the gradient with respect to
+//! `in.X`). A case is built from the name and the attributes of its operation, with the public API.
 //!
-//! A value may be off by what the operations involved may add, carried through the graph ([`error_bounds`]): by f64's
-//! rounding on the reference, by f32's on other devices. WGSL lets an implementation assume that there is neither NaN nor
-//! infinity, so nothing is promised for an element that changes with an input that is not finite, nor on a device for a value
-//! that `f32` cannot hold; but operations that say what they do with NaN are held to it on the reference and the CPU.
+//! The error bounds are those of the operations, propagated through the graph ([`error_bounds`]), for f64 arithmetic on
+//! the reference and for f32 on other devices. WGSL lets an implementation assume that NaN and infinity do not occur,
+//! so elements that depend on a non-finite input are not compared, nor, on a device, values outside the range of `f32`.
+//! But operations whose documentation specifies NaN are compared with NaN too, on the reference and the CPU.
 
 mod activations;
 mod case;
@@ -32,10 +32,11 @@ use case::{Case, Inputs, Trouble};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// f64's epsilon as a part of f32's, four times: either side of the comparison rounds, and not where the other does.
-const F64_PART: f64 = 4.0 / (1u64 << 29) as f64;
+/// Converts a bound for f32 into one for f64: four times the ratio of their epsilons, because both PyTorch's and the
+/// reference's values are rounded, in different places.
+const F64_FACTOR: f64 = 4.0 / (1u64 << 29) as f64;
 
-/// Kinds of cases that are about training, not about an operation: they have tests of their own.
+/// Cases about training rather than an operation, and the tests that run them.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("optimizer", "tests/optim.rs"),
     ("lr_schedule", "tests/optim.rs"),
@@ -45,17 +46,17 @@ const ELSEWHERE: &[(&str, &str)] = &[
 
 /// Runs the cases of `folder` whose names contain `only` (all, if it is empty) on a device.
 ///
-/// A case whose operation is unknown is reported as not covered; nothing is left out in silence.
+/// A case whose operation is unknown is reported as not covered, never silently skipped.
 ///
 /// # Errors
-/// [`Error::File`] if the index or an array cannot be read, and [`Error::Device`] if there is no such device.
+/// [`Error::File`] if the index or an array cannot be read; [`Error::Device`] if there is no such device.
 pub fn run(folder: impl AsRef<Path>, device: &Device, only: &str) -> Result<Report> {
-    // The reference is read in f64, not through a session, which rounds to f32.
+    // The reference is evaluated directly, in f64: a session would round its results to f32.
     let mut session = if *device == Device::reference() { None } else { Some(Session::new(device.clone())?) };
     run_on(folder, session.as_mut(), only)
 }
 
-/// [`run`] on a session that is open; on the reference, in f64, if there is none.
+/// As [`run`], on an open session; on the reference, in f64, if there is none.
 ///
 /// # Errors
 /// [`Error::File`] if the index or an array cannot be read.
@@ -84,7 +85,7 @@ fn reference(array: &NpzArray) -> RefTensor {
     RefTensor { shape: array.array.shape.clone().into(), dtype: dtype(array), data: array.array.values.clone() }
 }
 
-/// What of a case is compared: an output, its name and the golden values.
+/// The outputs of a case to compare: name, tensor and golden values.
 type Compared<'a, 'g> = Vec<(&'a str, Tensor<'g>, &'a NpzArray)>;
 
 /// The tensors for a case's golden outputs.
@@ -108,7 +109,7 @@ fn outputs<'a, 'g>(
                     None => y.grad(&[x])[0],
                 }
             }
-            (None, None) => return Err(Trouble::NotCovered(format!("nothing computes `{name}`"))),
+            (None, None) => return Err(Trouble::NotCovered(format!("the operation has no output `{name}`"))),
         };
         compared.push((name, tensor, array));
     }
@@ -125,7 +126,7 @@ fn run_case(
     let inputs = Inputs::new(&graph, arrays);
     let compared = match outputs(case, &inputs, arrays) {
         Ok(compared) if !compared.is_empty() => compared,
-        Ok(_) => return Ok(Outcome::NotCovered("it has no golden values".into())),
+        Ok(_) => return Ok(Outcome::NotCovered("there are no golden values".into())),
         Err(Trouble::NotCovered(message)) => return Ok(Outcome::NotCovered(message)),
         Err(Trouble::Wrong(message)) => return Ok(Outcome::Failed(vec![message])),
     };
@@ -137,7 +138,7 @@ fn run_case(
         inputs.list.iter().map(|(name, _, value)| (name.clone(), reference(value))).collect();
     let exact = session.is_none();
     let values = evaluate(&graph, &wanted, &feed)?;
-    // A device may take a number below the smallest normal one for 0.
+    // A device may flush denormals to zero.
     let flushed = |x: &f64| if x.abs() < f64::from(f32::MIN_POSITIVE) { x.abs() } else { 0.0 };
     let inexact = inputs.list.iter().filter(|_| !exact);
     let given = inexact.map(|(_, t, value)| (t.id(), value.array.values.iter().map(flushed).collect())).collect();
@@ -157,13 +158,13 @@ fn run_case(
             session.run(&program, &feed)?.iter().map(Array::to_f64).collect()
         }
     };
-    let stated = case.op.contains("max_pool") && (exact || cpu);
-    let unsure = if stated { None } else { depends_on_others(&graph, &wanted, &feed)? };
+    let nan_specified = case.op.contains("max_pool") && (exact || cpu);
+    let unspecified = if nan_specified { None } else { depends_on_non_finite(&graph, &wanted, &feed)? };
     let (mut compared_values, mut skipped, mut worst, mut failures) = (0, 0, (0.0, String::new()), Vec::new());
     for (k, ((name, tensor, golden), got)) in compared.iter().zip(&got).enumerate() {
         if *tensor.shape() != golden.array.shape[..] {
             failures.push(format!(
-                "{name} has shape {}, and the golden one is {:?}",
+                "{name} has shape {}, but the golden shape is {:?}",
                 tensor.shape(),
                 golden.array.shape
             ));
@@ -171,17 +172,17 @@ fn run_case(
         }
         let bound = &bounds[tensor.id().index()];
         for (i, (&g, &want)) in got.iter().zip(&golden.array.values).enumerate() {
-            let fits = exact || want.is_nan() || stated || want.abs() <= f64::from(f32::MAX);
-            if !fits || unsure.as_ref().is_some_and(|unsure| unsure[k][i]) {
+            let fits = exact || want.is_nan() || nan_specified || want.abs() <= f64::from(f32::MAX);
+            if !fits || unspecified.as_ref().is_some_and(|unspecified| unspecified[k][i]) {
                 skipped += 1;
                 continue;
             }
-            let allowed = if exact { bound[i] * F64_PART } else { bound[i] + f64::from(f32::MIN_POSITIVE) };
+            let allowed = if exact { bound[i] * F64_FACTOR } else { bound[i] + f64::from(f32::MIN_POSITIVE) };
             let same = g == want || (g.is_nan() && want.is_nan());
             let error = if same { 0.0 } else { (g - want).abs() / allowed };
             compared_values += 1;
             if error.is_nan() || error > 1.0 {
-                failures.push(format!("{name}[{i}] is {g:e}, golden {want:e}, allowed {allowed:e}"));
+                failures.push(format!("{name}[{i}] is {g:e}, expected {want:e} ± {allowed:e}"));
             } else if error > worst.0 {
                 worst = (error, format!("{name}[{i}]"));
             }
@@ -192,7 +193,7 @@ fn run_case(
     }
     let unread = case.unread();
     if !unread.is_empty() {
-        failures.push(format!("attributes that were not read: {}", unread.join(", ")));
+        failures.push(format!("unused attributes: {}", unread.join(", ")));
     }
     Ok(Outcome::Failed(failures))
 }
@@ -207,8 +208,8 @@ fn evaluate(
     evaluate_all(graph, &ids, Environment { inputs, variables: &variables, step: 0, seed: 0 })
 }
 
-/// Which elements of each output change with inputs that are not finite; `None` if all are.
-fn depends_on_others(
+/// Which elements of each output depend on non-finite inputs; `None` if all inputs are finite.
+fn depends_on_non_finite(
     graph: &Graph,
     wanted: &[Tensor<'_>],
     inputs: &HashMap<String, RefTensor>,
@@ -216,9 +217,9 @@ fn depends_on_others(
     if inputs.values().all(|x| x.data.iter().all(|v| v.is_finite())) {
         return Ok(None);
     }
-    let with = |stand_in: f64| {
+    let with = |replacement: f64| {
         let replaced = inputs.iter().map(|(name, x)| {
-            let data = x.data.iter().map(|&v| if v.is_finite() { v } else { stand_in }).collect();
+            let data = x.data.iter().map(|&v| if v.is_finite() { v } else { replacement }).collect();
             (name.clone(), RefTensor { data, ..x.clone() })
         });
         evaluate(graph, wanted, &replaced.collect())

@@ -1,4 +1,4 @@
-//! From a case's operation and attributes to its graph.
+//! Building the graph of a case from its operation and attributes.
 
 use super::case::{Case, Inputs, Trouble};
 use super::{activations, losses, reductions};
@@ -11,8 +11,8 @@ use crate::tensor::{Tensor, einsum};
 
 type Outputs<'g> = Vec<(String, Tensor<'g>)>;
 
-/// The outputs of a case by name, the differentiated one first. `values` are the names of the golden ones that are not
-/// gradients; one alone may have any name.
+/// The outputs of a case by name, starting with the one to differentiate. `values` are the names of the golden outputs
+/// that are not gradients. A single golden output may have any name.
 pub(super) fn build<'g>(case: &Case, inputs: &Inputs<'g>, values: &[&str]) -> Result<Outputs<'g>, Trouble> {
     let mut outputs = if let Some(y) = losses::build(case, inputs)? {
         vec![("loss".to_string(), y)]
@@ -25,7 +25,7 @@ pub(super) fn build<'g>(case: &Case, inputs: &Inputs<'g>, values: &[&str]) -> Re
     } else if let Some(y) = activations::build(case, inputs.x()?)? {
         vec![("out".to_string(), y)]
     } else {
-        return Err(Trouble::NotCovered(format!("the operation `{}` is not known here", case.op)));
+        return Err(Trouble::NotCovered(format!("the operation `{}` is unknown", case.op)));
     };
     if let ([only], [first, ..]) = (values, &outputs[..])
         && !outputs.iter().any(|(name, _)| name == only)
@@ -103,7 +103,7 @@ fn several<'g>(case: &Case, inputs: &Inputs<'g>) -> Result<Option<Outputs<'g>>, 
     }))
 }
 
-/// One step of a batch norm, or several with their own inputs and gradients.
+/// One step of batch normalisation, or several, each with its own input and upstream gradient.
 fn batch_norms<'g>(case: &Case, inputs: &Inputs<'g>) -> Result<Outputs<'g>, Trouble> {
     let options = BatchNormOptions {
         training: case.flag("training", true),
@@ -143,9 +143,9 @@ fn structured<'g>(case: &Case, inputs: &Inputs<'g>) -> Result<Option<Tensor<'g>>
     case.implied(&["bias", "affine"]);
     Ok(Some(match case.op.as_str() {
         "matmul" | "mm" | "bmm" => {
-            let side = |t: Tensor<'g>, flag| if case.flag(flag, false) { t.t() } else { t };
+            let operand = |t: Tensor<'g>, flag| if case.flag(flag, false) { t.t() } else { t };
             let (a, b) = binary()?;
-            side(a, "transpose_a").matmul(side(b, "transpose_b"))
+            operand(a, "transpose_a").matmul(operand(b, "transpose_b"))
         }
         "linear" => functional::linear(inputs.x()?, inputs.get("weight")?, bias),
         "conv1d" => functional::conv1d(inputs.x()?, inputs.get("weight")?, bias, &conv_options(case)?),
@@ -172,7 +172,7 @@ fn structured<'g>(case: &Case, inputs: &Inputs<'g>) -> Result<Option<Tensor<'g>>
             if case.op == "layer_norm" {
                 layer_norm(x, shape, weight, bias, eps(1e-5))
             } else {
-                // Golden values are computed in f64, whose epsilon is the default there.
+                // The golden values were computed in f64, so PyTorch's default is the epsilon of f64.
                 rms_norm(x, shape, weight, Some(eps(f64::EPSILON)))
             }
         }
@@ -225,7 +225,7 @@ fn attention<'g>(case: &Case, inputs: &Inputs<'g>) -> Result<Tensor<'g>, Trouble
     Ok(functional::scaled_dot_product_attention(q?, k?, v?, &AttentionOptions { mask, causal, scale }))
 }
 
-/// Operations that move elements or pick them.
+/// Movement and indexing operations.
 fn movement<'g>(case: &Case, inputs: &Inputs<'g>) -> Result<Option<Tensor<'g>>, Trouble> {
     let x = || inputs.x();
     let index = || inputs.any(&["index", "indices", "idx"]);

@@ -1,11 +1,11 @@
-//! Reductions, and what goes along an axis. A case's name may say what its attributes do not: `var_biased_all`, `norm_l1`.
+//! Reductions and other operations along axes. The name of a case may imply attributes: `var_biased_all`, `norm_l1`.
 
 use super::case::{Case, Trouble};
 use crate::tensor::Tensor;
 
 type Outputs<'g> = Vec<(String, Tensor<'g>)>;
 
-/// What the case makes of `x`, if it is such an operation. The output is called `out`.
+/// The outputs of the case for `x`, if it is such an operation. The main output is called `out`.
 pub(super) fn build<'g>(case: &Case, x: Tensor<'g>) -> Result<Option<Outputs<'g>>, Trouble> {
     let (axes, keep) = (case.axes(), case.keepdim());
     let pick = |kept: fn(Tensor<'g>, crate::Axes) -> Tensor<'g>, plain: fn(Tensor<'g>, crate::Axes) -> Tensor<'g>| {
@@ -55,7 +55,7 @@ pub(super) fn build<'g>(case: &Case, x: Tensor<'g>) -> Result<Option<Outputs<'g>
         "topk" => {
             let size = case.sizes("k", &[1])?[0];
             let (values, indices) = x.topk(size, case.axis(-1), case.flag("largest", true));
-            // Sorted or not, the golden values are in PyTorch's order.
+            // The golden values are in PyTorch's order, whether `sorted` is set or not.
             case.implied(&["sorted"]);
             Ok(Some(vec![("values".into(), values), ("out".into(), values), ("indices".into(), indices)]))
         }

@@ -1,46 +1,46 @@
-//! What came of a folder of golden cases.
+//! The results of a folder of golden cases.
 
 use std::fmt;
 
-/// What came of one case.
+/// The result of one case.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// All values are within their bounds.
     Passed {
-        /// Values compared.
+        /// The number of values compared.
         values: usize,
-        /// Values for which nothing is promised.
+        /// The number of values not compared, because their results are not specified.
         skipped: usize,
-        /// The largest error, in units of what is allowed.
+        /// The largest error in units of its bound.
         worst: f64,
-        /// Where.
+        /// The element with that error.
         at: String,
     },
-    /// Values that are not, or why the case could not be computed.
+    /// Values out of bounds, or the reason why the case could not be computed.
     Failed(Vec<String>),
-    /// Why the case could not be built: its operation or an attribute is unknown.
+    /// The reason why the case could not be built: its operation or an attribute is unknown.
     NotCovered(String),
-    /// The test that runs such cases: they are about training.
+    /// The case is about training; the test that runs it.
     Elsewhere(&'static str),
 }
 
 /// One case.
 #[derive(Debug, Clone)]
 pub struct CaseReport {
-    /// Its name.
+    /// The name of the case.
     pub name: String,
-    /// Its operation.
+    /// The operation.
     pub op: String,
-    /// What came of it.
+    /// The result.
     pub outcome: Outcome,
 }
 
-/// All cases of a folder on a device.
+/// The results of all cases of a folder on a device.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The device.
     pub device: String,
-    /// The cases, in the index's order.
+    /// The cases, in the order of the index.
     pub cases: Vec<CaseReport>,
 }
 
@@ -48,19 +48,19 @@ impl Report {
     fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
         self.cases.iter().filter(|case| wanted(&case.outcome)).count()
     }
-    /// Cases that passed.
+    /// The number of cases that passed.
     pub fn passed(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Passed { .. }))
     }
-    /// Cases that failed.
+    /// The number of cases that failed.
     pub fn failed(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Failed(_)))
     }
-    /// Cases that could not be built.
+    /// The number of cases that could not be built.
     pub fn not_covered(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::NotCovered(_)))
     }
-    /// Cases that other tests run.
+    /// The number of cases that other tests run.
     pub fn elsewhere(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Elsewhere(_)))
     }
@@ -71,9 +71,9 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// The failures and what is not covered, one a line, and a summary.
+    /// The failures and the cases not covered, one per line, and a summary.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 10;
+        const MAX_MESSAGES: usize = 10;
         let (mut values, mut skipped, mut worst) = (0, 0, (0.0, String::new()));
         for case in &self.cases {
             match &case.outcome {
@@ -84,11 +84,11 @@ impl fmt::Display for Report {
                     }
                 }
                 Outcome::Failed(messages) => {
-                    for message in messages.iter().take(MOST) {
+                    for message in messages.iter().take(MAX_MESSAGES) {
                         writeln!(f, "FAILED {}: {message}", case.name)?;
                     }
-                    if messages.len() > MOST {
-                        writeln!(f, "FAILED {}: and {} more", case.name, messages.len() - MOST)?;
+                    if messages.len() > MAX_MESSAGES {
+                        writeln!(f, "FAILED {}: and {} more", case.name, messages.len() - MAX_MESSAGES)?;
                     }
                 }
                 Outcome::NotCovered(reason) => writeln!(f, "NOT COVERED {} ({}): {reason}", case.name, case.op)?,
@@ -97,8 +97,8 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "{}: {} of {} cases passed, {} failed, {} not covered, {} run by other tests; {values} values, worst {:.3} of the \
-             bound ({}); {skipped} not compared, as they depend on what is not finite",
+            "{}: {} of {} cases passed, {} failed, {} not covered, {} run by other tests; {values} values, \
+             largest error {:.3} of its bound ({}); {skipped} values not compared (NaN, infinity or overflow)",
             self.device,
             self.passed(),
             self.cases.len(),
