@@ -193,7 +193,7 @@ mod tests {
 
     /// The number of parts depends on the machine; the result must not.
     #[test]
-    fn splitting_rows_does_not_change_a_bit() {
+    fn rows_in_parts_are_the_same_bits() {
         for (n, k) in [(10, 1000), (64, 600), (65, 1000), (300, 1030)] {
             let m = 4 * min_rows(n) + 1;
             let x: Vec<f32> = (0..m * k).map(|i| (i as f32 * 0.7).sin()).collect();

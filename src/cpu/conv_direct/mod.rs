@@ -205,7 +205,7 @@ mod tests {
     /// Results are bitwise identical for all memory formats of the operands, with each epilogue, on one thread or more;
     /// and padding channels are 0.
     #[test]
-    fn memory_formats_do_not_change_a_bit() {
+    fn the_order_of_operands_changes_no_bit() {
         let lanes = lane_count();
         let formats =
             |channels: usize| [MemoryFormat::ChannelsFirst, MemoryFormat::ChannelsLast(channels.div_ceil(lanes))];
