@@ -98,12 +98,17 @@ impl TuneArgs {
         let found = self.tune(&device, before)?;
         let mut file = kept;
         file.variants.0.extend(found.iter().map(|found| (found.launch.clone(), found.best.clone())));
-        file.write(&path)?;
+        let place = if self.gpu.shaders.is_some() {
+            "not kept, as they are of other shaders".to_string()
+        } else {
+            file.write(&path)?;
+            format!("kept in {}", path.display())
+        };
         if let Some(json) = &self.json {
             let text = serde_json::to_string_pretty(&found).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
             atomic_write(json, |file| writeln!(file, "{text}"))?;
         }
-        self.report(&found, &path)
+        self.report(&found, &place)
     }
 
     fn tune(&self, device: &Device, before: Tuned) -> Result<Vec<Found>, Failure> {
@@ -155,7 +160,7 @@ impl TuneArgs {
         Ok(found)
     }
 
-    fn report(&self, found: &[Found], path: &std::path::Path) -> Outcome {
+    fn report(&self, found: &[Found], place: &str) -> Outcome {
         let mut out = format!("{:<44} {:>9} {:>9} {:>6}  variant\n", "launch", "rule", "best", "");
         for one in found {
             let [best, rule] = one.seconds;
@@ -170,11 +175,7 @@ impl TuneArgs {
             }
         }
         let better = found.iter().filter(|one| one.is_better()).count();
-        out += &format!(
-            "{} launches tuned, {better} of them better than by rule; kept in {}",
-            found.len(),
-            path.display()
-        );
+        out += &format!("{} launches tuned, {better} of them better than by rule; {place}", found.len());
         let refused = found.iter().flat_map(Found::refused).count();
         print(out)?;
         match refused {

@@ -5,6 +5,8 @@
 mod bench;
 mod check;
 mod refusals;
+#[cfg(feature = "gpu")]
+mod tune;
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -49,7 +51,13 @@ impl Place {
         fs::write(self.path(name), text).unwrap();
     }
     fn wgrad(&self, line: &str) -> Done {
-        let output = Command::cargo_bin("wgrad").unwrap().current_dir(&self.0).args(line.split(' ')).output().unwrap();
+        self.with(&[], line)
+    }
+    /// As [`Place::wgrad`], with variables of the environment.
+    fn with(&self, variables: &[(&str, &str)], line: &str) -> Done {
+        let mut command = Command::cargo_bin("wgrad").unwrap();
+        command.current_dir(&self.0).envs(variables.iter().copied()).args(line.split(' '));
+        let output = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Done { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
