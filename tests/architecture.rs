@@ -215,8 +215,8 @@ fn files_hold_one_subject() {
 }
 
 #[test]
-fn unsafe_code_is_in_two_files() {
+fn unsafe_code_is_in_three_files() {
     let files: Vec<PathBuf> = sources(&root()).into_iter().filter(|p| code(p).contains("unsafe ")).collect();
-    let may = ["cpu/gemm.rs", "gpu/pipeline_cache.rs"];
+    let may = ["cpu/gemm.rs", "gpu/pipeline.rs", "gpu/pipeline_cache.rs"];
     assert!(files.iter().all(|p| may.iter().any(|file| p.ends_with(file))), "{files:?}");
 }

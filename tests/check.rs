@@ -294,18 +294,18 @@ fn a_bundle_holds_a_whole_step_and_what_is_not_one_is_refused() {
     let text = std::fs::read_to_string(&file).unwrap();
     type Change = fn(&mut Value);
     let spoil: [(&str, Change); 4] = [
-        ("layout 9", |v| v["schema"] = 9.into()),
-        ("no plain name", |v| {
+        ("format version 9", |v| v["schema"] = 9.into()),
+        ("is not alphanumeric", |v| {
             let arrays = v["arrays"].as_object_mut().unwrap();
             let ty = arrays.remove("a0").unwrap();
             arrays.insert("../a0".into(), ty);
         }),
-        ("a later one", |v| {
+        ("a later node", |v| {
             let nodes = v["graph"]["nodes"].as_array_mut().unwrap();
             let node = nodes.iter_mut().find(|n| n["inputs"][0].is_number()).unwrap();
             node["inputs"][0] = 999.into();
         }),
-        ("is no bundle's", |v| v["graph"]["nodes"][0]["kind"] = serde_json::json!({ "op": "Dance" })),
+        ("is not a valid bundle", |v| v["graph"]["nodes"][0]["kind"] = serde_json::json!({ "op": "Dance" })),
     ];
     for (words, change) in spoil {
         let mut value: Value = serde_json::from_str(&text).unwrap();

@@ -47,7 +47,11 @@ fn what_was_measured_is_kept_shown_and_carried_elsewhere() {
     assert_eq!(wgrad("tune --import tuned.json --device gpu").code, 0);
     assert_eq!(wgrad("tune --show --device gpu").stdout, shown);
     // A damaged file is not used, and said so; nor one of another driver.
-    let file = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
+    let file = fs::read_dir(&cache)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|p| p.extension().is_some_and(|e| e == "json"))
+        .unwrap();
     fs::write(&file, "{").unwrap();
     let done = wgrad("bench softmax/100x10 --device gpu --samples 3 --min-time 0");
     assert!(done.code == 0 && done.stderr.contains("not used") && done.stderr.contains("tuned-"), "{}", done.stderr);
@@ -75,7 +79,8 @@ fn a_variant_that_is_wrong_is_refused() {
     let done = place.with(&[("WGRAD_CACHE_DIR", cache.to_str().unwrap())], line);
     assert!(done.code == 1 && done.stdout.contains("refused: "), "{}\n{}", done.stdout, done.stderr);
     let found = &read(&place, "all.json")[0];
-    let doubles = found["tried"].as_array().unwrap().iter().filter(|one| one["variant"].as_str().unwrap().contains("double"));
+    let doubles =
+        found["tried"].as_array().unwrap().iter().filter(|one| one["variant"].as_str().unwrap().contains("double"));
     assert!(doubles.clone().count() > 0 && doubles.clone().all(|one| one["seconds"].is_null()), "{found}");
     assert!(!found["best"].as_str().unwrap().contains("double"));
     // What was measured with other shaders is not kept.

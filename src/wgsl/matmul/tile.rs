@@ -267,6 +267,6 @@ mod tests {
             }
         }
         // Each tile of the rule is met, with as many buffers as either target has memory for.
-        assert_eq!(chosen.len(), 14, "{chosen:?}");
+        assert_eq!(chosen.len(), 15, "{chosen:?}");
     }
 }
