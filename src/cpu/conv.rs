@@ -12,8 +12,8 @@
 //!   input element it would have been read from.
 
 use super::CpuContext;
-use super::after::{CommonEpilogue, Epilogue};
 use super::conv_direct::{Conv, Formats, MemoryFormat};
+use super::epilogue::{CommonEpilogue, Epilogue};
 use super::gemm::{Layout, gemm};
 use super::threads::{MOST, parts, split, with_panels};
 use super::words::{floats, floats_mut, sized};

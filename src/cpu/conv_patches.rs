@@ -9,11 +9,11 @@
 //! Threads process whole samples. A weight gradient is the sum of partial results, whose number depends only on the
 //! sizes; they are added up in order.
 
-use super::after::Epilogue;
+use super::epilogue::Epilogue;
 use super::gemm::Layout;
 use super::simd::{fast, lane_count};
 use super::threads::{MOST, parts, split, with_panels};
-use super::tiles::{Packed, Product, Rows};
+use super::tiles::{Packed, PackedMatmul, Rows};
 use super::words::{aligned, sized};
 use crate::kernels::conv::ConvPass;
 use crate::ops::conv::ConvGeometry;
@@ -171,7 +171,7 @@ fn forward(g: &ConvGeometry, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epil
                         let b = Packed { data: &patches[..rows * width], k: rows, n: count };
                         let (m, c) = (outputs, &mut y[at..]);
                         let dense = Rows::Dense { stride: rows };
-                        Product { m, a: w, rows: dense, b, c, ldc: positions, accumulate: false }.run();
+                        PackedMatmul { m, a: w, rows: dense, b, c, ldc: positions, accumulate: false }.run();
                     }
                 }
                 let start = (first + n) * size;
@@ -208,7 +208,8 @@ fn weight_grad(g: &ConvGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], sums: &m
                             let b = Packed::new(count, outputs, dy, column, packed);
                             let dense = Rows::Dense { stride: block_size };
                             let c = &mut *sums;
-                            Product { m: rows, a: patches, rows: dense, b, c, ldc: outputs, accumulate: true }.run();
+                            PackedMatmul { m: rows, a: patches, rows: dense, b, c, ldc: outputs, accumulate: true }
+                                .run();
                         }
                     }
                 }

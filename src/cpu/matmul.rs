@@ -1,12 +1,12 @@
 //! Matmuls.
 
 use super::CpuContext;
-use super::after::Epilogue;
+use super::epilogue::Epilogue;
 use super::gemm::{Layout, gemm};
 use super::simd::lane_count;
 use super::strided::Walk;
 use super::threads::{self, MOST, parts, split};
-use super::tiles::{Packed, Product, Rows};
+use super::tiles::{Packed, PackedMatmul, Rows};
 use super::words::{floats, floats_mut, sized};
 use crate::dtype::DType;
 use crate::kernels::Operand;
@@ -167,7 +167,7 @@ fn matmul(
             let b = Packed::new(k, n, b.data, lb, packed);
             split(c, n, parts(flops, (m / 16).min(MOST)), flops, &|first, block| {
                 let (a, m) = (&a.data[from_row(first).offset..], block.len() / n);
-                Product { m, a, rows, b, c: block, ldc: n, accumulate: false }.run();
+                PackedMatmul { m, a, rows, b, c: block, ldc: n, accumulate: false }.run();
                 epilogue.finish(first * n, block);
             });
         }

@@ -1,6 +1,5 @@
 //! The CPU executor: runs a plan on the host, multi-threaded where a launch is large enough.
 
-mod after;
 pub mod context;
 mod conv;
 mod conv_direct;
@@ -9,6 +8,7 @@ mod conv_patches;
 mod cross_entropy;
 mod custom;
 mod elementwise;
+mod epilogue;
 mod executor;
 mod exp;
 mod expr;

@@ -133,7 +133,7 @@ fn transpose<'a>(lines: usize, length: usize, line: impl Fn(usize) -> &'a [f32],
 }
 
 /// A matmul of `m` rows of `a` with a packed `b`; row `i` of the result starts at `c[i · ldc]`.
-pub(super) struct Product<'a> {
+pub(super) struct PackedMatmul<'a> {
     pub(super) m: usize,
     pub(super) a: &'a [f32],
     pub(super) rows: Rows,
@@ -143,7 +143,7 @@ pub(super) struct Product<'a> {
     pub(super) accumulate: bool,
 }
 
-impl Product<'_> {
+impl PackedMatmul<'_> {
     pub(super) fn run(self) {
         if self.m > 0 && self.b.n > 0 {
             Arch::new().dispatch(self);
@@ -251,7 +251,7 @@ impl Product<'_> {
     }
 }
 
-impl WithSimd for Product<'_> {
+impl WithSimd for PackedMatmul<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {

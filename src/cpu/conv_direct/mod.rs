@@ -9,7 +9,7 @@
 mod positions;
 mod weight;
 
-use super::after::Epilogue;
+use super::epilogue::Epilogue;
 use super::simd::lane_count;
 use super::threads::{MOST, parts, split, with_panels};
 use super::words::sized;
@@ -182,7 +182,7 @@ impl WithSimd for Run<'_> {
 mod tests {
     use super::*;
     use crate::Shape;
-    use crate::cpu::after::Bias;
+    use crate::cpu::epilogue::Bias;
     use crate::cpu::threads::region;
     use crate::ops::conv::{Conv as ConvOp, ConvKind, ConvOptions};
 

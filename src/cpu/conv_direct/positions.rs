@@ -10,7 +10,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::{Conv, MemoryFormat};
-use crate::cpu::after::Epilogue;
+use crate::cpu::epilogue::Epilogue;
 use crate::cpu::lanes::{COPY, from_lanes, lines_to_lanes, pad_rows};
 use crate::cpu::words::aligned;
 use crate::kernels::conv::ConvPass;
