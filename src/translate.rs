@@ -132,6 +132,8 @@ pub struct Module {
     module: naga::Module,
     info: ModuleInfo,
     text: String,
+    /// Whether translations check that accesses are in bounds and that loops end.
+    checked: bool,
 }
 
 impl Module {
@@ -155,7 +157,12 @@ impl Module {
         if !module.entry_points.iter().any(is_main) {
             return Err(Error::value("WGSL", "there is no `@compute` function `main`"));
         }
-        Ok(Module { module, info, text: text.to_string() })
+        Ok(Module { module, info, text: text.to_string(), checked: true })
+    }
+
+    /// The same without bounds checks and loop bounds in its translations, as hardware GPUs run wgrad's own shaders.
+    pub fn unchecked(self) -> Module {
+        Module { checked: false, ..self }
     }
 
     fn main(&self) -> usize {
@@ -209,10 +216,11 @@ impl Module {
         let failed = |error: &dyn std::fmt::Display| Error::value(format!("translation to {language}"), error);
         let (module, info, stage) = (&self.module, &self.info, ShaderStage::Compute);
         let entry_point = || "main".to_string();
+        let policy = if self.checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
         let policies = BoundsCheckPolicies {
-            index: BoundsCheckPolicy::Restrict,
-            buffer: BoundsCheckPolicy::Restrict,
-            image_load: BoundsCheckPolicy::Restrict,
+            index: policy,
+            buffer: policy,
+            image_load: policy,
             binding_array: BoundsCheckPolicy::Unchecked,
         };
         Ok(match language {
@@ -223,6 +231,7 @@ impl Module {
                     flags: spv::WriterFlags::LABEL_VARYINGS | spv::WriterFlags::DEBUG,
                     fake_missing_bindings: true,
                     bounds_check_policies: policies,
+                    force_loop_bounding: self.checked,
                     zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
                     ..spv::Options::default()
                 };
@@ -247,7 +256,7 @@ impl Module {
                     fake_missing_bindings: false,
                     bounds_check_policies: policies,
                     zero_initialize_workgroup_memory: false,
-                    force_loop_bounding: true,
+                    force_loop_bounding: self.checked,
                     ..msl::Options::default()
                 };
                 let pipeline = msl::PipelineOptions {
@@ -265,6 +274,8 @@ impl Module {
                     shader_model: hlsl::ShaderModel::V6_2,
                     immediates_target: Some(hlsl::BindTarget { space: 1, ..Default::default() }),
                     zero_initialize_workgroup_memory: false,
+                    restrict_indexing: self.checked,
+                    force_loop_bounding: self.checked,
                     ..hlsl::Options::default()
                 };
                 let pipeline = hlsl::PipelineOptions { entry_point: Some((stage, entry_point())) };

@@ -10,7 +10,7 @@ use wgrad::Device;
 use wgrad::train::{Config, Trainer};
 use wgrad::translate::{Access, Language, Module, Translation};
 use wgrad::verify::kernels::Kernels;
-use wgrad::wgsl::GpuTarget;
+use wgrad::wgsl::{Choice, GpuTarget};
 
 /// What WebGPU promises of every device, with and without 16-bit floats.
 fn targets() -> [GpuTarget; 2] {
@@ -62,6 +62,35 @@ fn every_shader_keeps_to_the_portable_limits_and_translates() {
     eprintln!("{count:?}");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     assert!(count.values().all(|&n| n > 100), "{count:?}");
+}
+
+/// Variants that no rule chooses, each once: two specialisations with the same constants differ in the epilogue only.
+#[test]
+fn every_variant_translates() {
+    let mut seen = std::collections::HashSet::new();
+    let samples: Vec<_> = wgrad::verify::samples()
+        .into_iter()
+        .filter(|s| {
+            ["matmul", "conv", "sum", "max", "softmax", "cross"].iter().any(|op| format!("{s:?}").starts_with(op))
+        })
+        .collect();
+    for number in 1..24 {
+        let target = GpuTarget { choice: Choice::Number(number), ..GpuTarget::default() };
+        for kernel in Kernels::of_samples(&samples, &target).unwrap().iter() {
+            let shader = kernel.shader();
+            if !seen.insert((shader.name, shader.constants.clone())) {
+                continue;
+            }
+            let module = Module::parse(&shader.wgsl().unwrap(), &target).unwrap();
+            assert!(module.threads() <= 256 && module.workgroup_bytes() <= 16 * 1024, "{:?}", kernel.asked_by);
+            for language in [Language::Spirv, Language::Msl, Language::Hlsl] {
+                assert!(module.translate(language).is_ok(), "{language}: {:?}", kernel.asked_by);
+            }
+            assert!(module.unchecked().translate(Language::Spirv).is_ok());
+        }
+    }
+    eprintln!("{} variants", seen.len());
+    assert!(seen.len() > 100);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use wgrad::passes::Passes;
 use wgrad::translate::{Language, Module, Translation};
 use wgrad::verify::kernels::{Kernels, Specialisation};
 use wgrad::wgsl::{GpuTarget, ShaderFolder};
-use wgrad::{Error, Result};
+use wgrad::{DType, Device, Error, Graph, Result};
 
 /// List or show the shaders of the operations
 #[derive(Debug, Subcommand)]
@@ -38,8 +38,8 @@ pub(super) struct ShowArgs {
     /// The name of the kernel, as printed by `wgrad kernels list`: matmul, conv, reduce, ...
     #[arg(value_name = "NAME")]
     name: String,
-    /// Select the specialisation used by a case whose name contains this, such as "64x64x64" or "f16"; by default the
-    /// first
+    /// Select the specialisation used by a case whose name contains this, such as "64x64x64" or "f16": a sample of `wgrad
+    /// check`, a case of `wgrad bench`, or for a matmul any sizes MxKxN; by default the first
     #[arg(long, value_name = "TEXT", default_value = "")]
     case: String,
     /// The output language: wgsl, spirv, msl, hlsl or glsl
@@ -69,13 +69,47 @@ impl KernelsCommand {
 
 /// The GPU that kernels are selected for, and all its kernels.
 fn kernels(device: &DeviceArg, gpu: &GpuArgs) -> Result<(GpuTarget, Kernels)> {
-    let target = gpu.open(&device.device, Passes::all())?.gpu_target();
+    // Without a GPU the options of one still choose the kernel.
+    let plain = GpuArgs { variant: None, no_tune: false, checked_shaders: false, ..gpu.clone() };
+    let target = match &device.device {
+        Device::Cpu | Device::Reference => plain.open(&device.device, Passes::all())?.gpu_target(),
+        // With `auto` there may be no GPU either.
+        Device::Auto => plain.open_with(&device.device, Passes::all(), None)?.gpu_target(),
+        _ => gpu.open(&device.device, Passes::all())?.gpu_target(),
+    };
     if target.is_none() {
         note("no GPU selected or found: using WebGPU's default limits");
     }
-    let target = target.unwrap_or_default();
+    let mut target = target.unwrap_or_default();
+    if let Some(choice) = gpu.choice() {
+        target.choice = choice;
+    }
     let kernels = Kernels::of_samples(&wgrad::verify::samples(), &target)?;
     Ok((target, kernels))
+}
+
+/// Adds the kernels of the benchmark cases, and those of a matmul of any size, `MxKxN`.
+fn add_cases(kernels: &mut Kernels, target: &GpuTarget, case: &str) -> Result<()> {
+    let sizes: Option<Vec<usize>> = case.split('x').map(|size| size.parse().ok()).collect();
+    if let Some(&[m, k, n]) = sizes.as_deref() {
+        let graph = Graph::new();
+        let (a, b) = (graph.input("a", [m, k], DType::F32), graph.input("b", [k, n], DType::F32));
+        let product = a.matmul(b);
+        graph.check()?;
+        kernels.add(&graph, &[product.id()], target, &format!("matmul {case}"))?;
+    }
+    for case in wgrad::bench::all().iter().filter(|one| !case.is_empty() && one.name.contains(case)) {
+        if !target.f16 && case.inputs.iter().any(|input| input.dtype == DType::F16) {
+            continue;
+        }
+        let graph = Graph::new();
+        let inputs = case.inputs.iter().enumerate();
+        let inputs: Vec<_> = inputs.map(|(k, i)| graph.input(format!("in{k}"), &i.shape, i.dtype)).collect();
+        let output = (case.build)(&graph, &inputs);
+        graph.check()?;
+        kernels.add(&graph, &[output.id()], target, &case.name)?;
+    }
+    Ok(())
 }
 
 impl ListArgs {
@@ -109,7 +143,8 @@ impl ListArgs {
 
 impl ShowArgs {
     fn run(&self) -> Outcome {
-        let (target, kernels) = kernels(&self.device, &self.gpu)?;
+        let (target, mut kernels) = kernels(&self.device, &self.gpu)?;
+        add_cases(&mut kernels, &target, &self.case)?;
         let named: Vec<&Specialisation> = kernels.iter().filter(|k| k.name() == self.name).collect();
         if named.is_empty() {
             let names = listed(kernels.iter().map(Specialisation::name));
@@ -134,7 +169,12 @@ impl ShowArgs {
         }
         let folder = self.gpu.shaders.as_ref().map(ShaderFolder::read_own).transpose()?.unwrap_or_default();
         let text = folder.apply(first.shader().clone()).wgsl()?;
-        match Module::parse(&text, &target)?.translate(self.target)? {
+        let module = Module::parse(&text, &target)?;
+        // As a hardware GPU compiles it.
+        let checked =
+            self.gpu.checked_shaders || target.software || first.shader().custom.is_some() || !folder.is_empty();
+        let module = if checked { module } else { module.unchecked() };
+        match module.translate(self.target)? {
             Translation::Text(text) => match &self.output {
                 Some(path) => Ok(atomic_write(path, |file| file.write_all(text.as_bytes()))?),
                 None => print(text),

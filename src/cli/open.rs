@@ -37,11 +37,15 @@ pub(super) enum LimitsArg {
 impl GpuArgs {
     /// Opens a device with the given rewrite passes.
     pub(super) fn open(&self, device: &Device, passes: Passes) -> Result<Session, Error> {
-        let variants = match &self.variant {
+        self.open_with(device, passes, self.choice())
+    }
+
+    /// The variants asked for, if any.
+    pub(super) fn choice(&self) -> Option<Choice> {
+        match &self.variant {
             Some(name) => Some(name.parse().map_or_else(|_| Choice::Named(name.as_str().into()), Choice::Number)),
             None => self.no_tune.then_some(Choice::Rule),
-        };
-        self.open_with(device, passes, variants)
+        }
     }
 
     /// As [`GpuArgs::open`], with these variants of kernels.
