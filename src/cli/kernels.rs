@@ -45,6 +45,9 @@ pub(super) struct ShowArgs {
     /// The output language: wgsl, spirv, msl, hlsl or glsl
     #[arg(long, value_name = "LANGUAGE", default_value = "wgsl", value_parser = language)]
     target: Language,
+    /// With `--device cpu`: bytes of workgroup memory of the GPU to show the kernel for, instead of WebGPU's 16384
+    #[arg(long, value_name = "BYTES")]
+    workgroup_memory: Option<u32>,
     /// Write the kernel to a file (SPIR-V: as binary) instead of stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -68,7 +71,7 @@ impl KernelsCommand {
 }
 
 /// The GPU that kernels are selected for, and all its kernels.
-fn kernels(device: &DeviceArg, gpu: &GpuArgs) -> Result<(GpuTarget, Kernels)> {
+fn kernels(device: &DeviceArg, gpu: &GpuArgs, workgroup_memory: Option<u32>) -> Result<(GpuTarget, Kernels)> {
     // Without a GPU the options of one still choose the kernel.
     let plain = GpuArgs { variant: None, no_tune: false, checked_shaders: false, ..gpu.clone() };
     let target = match &device.device {
@@ -80,7 +83,14 @@ fn kernels(device: &DeviceArg, gpu: &GpuArgs) -> Result<(GpuTarget, Kernels)> {
     if target.is_none() {
         note("no GPU selected or found: using WebGPU's default limits");
     }
+    if let Some(bytes) = workgroup_memory
+        && (target.is_some() || bytes < 16 * 1024)
+    {
+        let message = "is for `--device cpu`, and at least WebGPU's 16384";
+        return Err(Error::config("workgroup-memory", message));
+    }
     let mut target = target.unwrap_or_default();
+    target.workgroup_memory = workgroup_memory.unwrap_or(target.workgroup_memory);
     if let Some(choice) = gpu.choice() {
         target.choice = choice;
     }
@@ -114,7 +124,7 @@ fn add_cases(kernels: &mut Kernels, target: &GpuTarget, case: &str) -> Result<()
 
 impl ListArgs {
     fn run(&self) -> Outcome {
-        let (_, kernels) = kernels(&self.device, &self.gpu)?;
+        let (_, kernels) = kernels(&self.device, &self.gpu, None)?;
         let mut table: Vec<(&str, usize, Vec<&str>)> = Vec::new();
         for kernel in kernels.iter() {
             let ops = kernel.asked_by.iter().filter_map(|case| case.split(' ').next());
@@ -143,7 +153,7 @@ impl ListArgs {
 
 impl ShowArgs {
     fn run(&self) -> Outcome {
-        let (target, mut kernels) = kernels(&self.device, &self.gpu)?;
+        let (target, mut kernels) = kernels(&self.device, &self.gpu, self.workgroup_memory)?;
         add_cases(&mut kernels, &target, &self.case)?;
         let named: Vec<&Specialisation> = kernels.iter().filter(|k| k.name() == self.name).collect();
         if named.is_empty() {

@@ -159,8 +159,6 @@ impl Variant {
         let threads = target.max_invocations;
         let tiles = [
             [16, 16, 2, 16, 1],
-            [16, 8, 2, 16, 1],
-            [8, 16, 2, 16, 1],
             [8, 8, 2, 16, 1],
             [16, 16, 1, 32, 1],
             [8, 8, 1, 32, 1],
