@@ -162,7 +162,7 @@ impl BenchArgs {
 }
 
 /// A time with three digits: 1.23 ms, 45.6 µs.
-fn time(seconds: f64) -> String {
+pub(super) fn time(seconds: f64) -> String {
     let (value, unit) = match seconds {
         s if s >= 1.0 => (s, "s"),
         s if s >= 1e-3 => (s * 1e3, "ms"),

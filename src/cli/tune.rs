@@ -1,9 +1,10 @@
 //! `wgrad tune`: the fastest variant of each kernel on the device at hand.
 
 use super::DeviceArg;
+use super::bench::time;
 use super::check_model::values;
 use super::open::GpuArgs;
-use super::output::{Failure, Outcome, duration, note, print};
+use super::output::{Failure, Outcome, note, print};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -164,11 +165,14 @@ impl TuneArgs {
         let mut out = format!("{:<44} {:>9} {:>9} {:>6}  variant\n", "launch", "rule", "best", "");
         for one in found {
             let [best, rule] = one.seconds;
-            let what = one.launch.split(':').next().unwrap_or_default();
-            let name = format!("{} {what}", one.subject);
+            // A case is one launch, or few; a model has many.
+            let name = match &self.model {
+                Some(_) => one.launch.split(':').next().unwrap_or_default(),
+                None => &one.subject,
+            };
             let kept = if one.is_better() { one.best.as_str() } else { "the rule's" };
             let ratio = format!("{:.2}", best / rule);
-            out += &format!("{name:<44} {:>9} {:>9} {ratio:>6}  {kept}\n", duration(rule), duration(best));
+            out += &format!("{name:<44} {:>9} {:>9} {ratio:>6}  {kept}\n", time(rule), time(best));
             for wrong in one.refused() {
                 out +=
                     &format!("  refused: {} is wrong here, by {:.3e} of what is allowed\n", wrong.variant, wrong.worst);
