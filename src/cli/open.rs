@@ -81,8 +81,7 @@ impl GpuArgs {
         match device {
             _ if self.limits != LimitsArg::Adapter => gpu_only("limits"),
             _ if self.shaders.is_some() => gpu_only("shaders"),
-            _ if self.variant.is_some() => gpu_only("variant"),
-            _ if self.no_tune => gpu_only("no-tune"),
+            _ if variants.is_some() => gpu_only(if self.no_tune { "no-tune" } else { "variant" }),
             _ if self.checked_shaders => gpu_only("checked-shaders"),
             Device::Cpu | Device::Auto => {
                 let executor = CpuExecutor::with_options(CpuOptions { passes });
