@@ -105,6 +105,8 @@ pub struct Dispatches<'a> {
     list: Vec<Dispatch>,
     /// The bytes of each scratch buffer asked for.
     scratch: Vec<u64>,
+    /// Whether variants are listed even where the rule's is taken.
+    listing: bool,
     variants: Variants,
 }
 
@@ -113,13 +115,23 @@ const UNPLACED: u32 = u32::MAX;
 
 impl<'a> Dispatches<'a> {
     pub(super) fn new(launch: &'a Launch, target: &'a GpuTarget) -> Self {
-        Dispatches { launch, target, list: Vec::new(), scratch: Vec::new(), variants: Variants::default() }
+        let variants = Variants::default();
+        Dispatches { launch, target, list: Vec::new(), scratch: Vec::new(), listing: false, variants }
     }
 
-    /// The variant to run: `rule`, which the kernel's rule has chosen, or another valid one. Once for a launch.
-    pub fn choose<V: Clone + std::fmt::Display>(&mut self, rule: V, others: impl IntoIterator<Item = V>) -> V {
+    /// The same with the variants listed.
+    pub(super) fn listing(self) -> Self {
+        Dispatches { listing: true, ..self }
+    }
+
+    /// The variant to run: `rule`, which the kernel's rule has chosen, or another valid one. Once for a launch. The others
+    /// are asked for only if one of them may be taken.
+    pub fn choose<V: std::fmt::Display>(&mut self, rule: V, others: impl FnOnce() -> Vec<V>) -> V {
+        if !self.listing && self.target.choice.is_rule(self.launch) {
+            return rule;
+        }
         let (mut all, mut names) = (Vec::new(), Vec::<String>::new());
-        for variant in std::iter::once(rule).chain(others) {
+        for variant in std::iter::once(rule).chain(others()) {
             let name = variant.to_string();
             if !names.contains(&name) {
                 names.push(name);
@@ -145,8 +157,9 @@ impl<'a> Dispatches<'a> {
         Operand { buffer, dtype, view }
     }
 
-    pub(super) fn into_variants(self) -> Variants {
-        self.variants
+    /// The variants, if they were listed.
+    pub(super) fn variants(&self) -> &Variants {
+        &self.variants
     }
 
     /// The bytes of each scratch buffer.

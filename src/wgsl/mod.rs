@@ -43,7 +43,7 @@ use crate::kernels::{Kernel, Launch};
 /// # Errors
 /// If the device cannot run it, or it was planned for another one.
 pub fn dispatches(launch: &Launch, target: &GpuTarget) -> Result<Vec<Dispatch>> {
-    run(launch, target)?.into_list()
+    run(Dispatches::new(launch, target))?.into_list()
 }
 
 /// The bytes of each scratch buffer that the launch's dispatches share.
@@ -51,7 +51,7 @@ pub fn dispatches(launch: &Launch, target: &GpuTarget) -> Result<Vec<Dispatch>> 
 /// # Errors
 /// If the device cannot run it.
 pub fn scratch(launch: &Launch, target: &GpuTarget) -> Result<Vec<u64>> {
-    Ok(run(launch, target)?.into_scratch())
+    Ok(run(Dispatches::new(launch, target))?.into_scratch())
 }
 
 /// The variants of a launch, and which one the target takes.
@@ -59,7 +59,7 @@ pub fn scratch(launch: &Launch, target: &GpuTarget) -> Result<Vec<u64>> {
 /// # Errors
 /// As [`dispatches`].
 pub fn variants(launch: &Launch, target: &GpuTarget) -> Result<Variants> {
-    Ok(run(launch, target)?.into_variants())
+    Ok(run(Dispatches::new(launch, target).listing())?.variants().clone())
 }
 
 /// What is known of a launch's dispatches, one line each, for people; before them the variant, where there is a choice.
@@ -74,7 +74,8 @@ pub fn describe(launch: &Launch, target: &GpuTarget) -> Result<Vec<String>> {
         let plural = if groups == 1 { "" } else { "s" };
         format!("shader {}  {groups} workgroup{plural}  {constants}", dispatch.shader.name())
     };
-    let variants = variants(launch, target)?;
+    let cx = run(Dispatches::new(launch, target).listing())?;
+    let variants = cx.variants();
     let chosen = variants.name().map(|name| {
         let why = match &target.choice {
             _ if variants.chosen == 0 => "the rule's choice",
@@ -83,12 +84,11 @@ pub fn describe(launch: &Launch, target: &GpuTarget) -> Result<Vec<String>> {
         };
         format!("variant {name}  {why} of {}", variants.names.len())
     });
-    Ok(chosen.into_iter().chain(dispatches(launch, target)?.iter().map(line)).collect())
+    Ok(chosen.into_iter().chain(cx.into_list()?.iter().map(line)).collect())
 }
 
-fn run<'a>(launch: &'a Launch, target: &'a GpuTarget) -> Result<Dispatches<'a>> {
-    let mut cx = Dispatches::new(launch, target);
-    match &launch.kernel {
+fn run(mut cx: Dispatches<'_>) -> Result<Dispatches<'_>> {
+    match &cx.launch.kernel {
         Kernel::Elementwise(kernel) => elementwise::dispatches(kernel, &mut cx),
         Kernel::Reduce(kernel) => reduce::dispatches(kernel, &mut cx),
         Kernel::Matmul(kernel) => matmul::dispatches(kernel, &mut cx),

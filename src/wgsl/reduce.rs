@@ -5,7 +5,8 @@
 
 use super::generate::{Piece, Region, generate};
 use super::shader::REDUCE;
-use super::{Dispatches, Lanes, Operands, Shader, share, shares, split};
+use super::variant::Split;
+use super::{Dispatches, GpuTarget, Lanes, Operands, Shader, share, shares, split};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::reduce::ReduceKernel;
@@ -34,10 +35,11 @@ pub(super) fn dispatches(kernel: &ReduceKernel, cx: &mut Dispatches<'_>) -> Resu
     let epilogue = kernel.epilogue.as_ref().unwrap_or(&plain);
     let rule = terms.threads(cx);
     let parts = split(rule.workgroups, terms.points(), 8 * rule.lanes as usize, cx.target);
-    let others = terms.others(parts, cx);
-    let Variant { threads, parts } = cx.choose(Variant { threads: rule, parts }, others);
+    let target = cx.target;
+    let chosen = cx.choose(terms.cut(rule, parts), || terms.others(parts, target));
+    let parts = chosen.parts;
     if parts < 2 {
-        terms.dispatch(cx, threads, 1, epilogue, more, &launch.outputs);
+        terms.dispatch(cx, chosen, epilogue, more, &launch.outputs);
         return Ok(());
     }
     let (outputs, dtype) = (kernel.outer.elements(), kernel.dtype);
@@ -51,24 +53,9 @@ pub(super) fn dispatches(kernel: &ReduceKernel, cx: &mut Dispatches<'_>) -> Resu
     };
     let mut found = vec![values.clone()];
     found.extend(places.then(|| cx.scratch([parts, outputs], DType::U32)));
-    Terms { kind: first, ..terms }.dispatch(cx, threads, parts, &partial, &[], &found);
+    Terms { kind: first, ..terms }.dispatch(cx, chosen, &partial, &[], &found);
     combined(cx, kernel.kind, kernel.inner.elements(), &found, epilogue, more, &launch.outputs);
     Ok(())
-}
-
-/// A way to run a reduction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Variant {
-    threads: Lanes,
-    /// Parts of the terms for different workgroups.
-    parts: usize,
-}
-
-impl std::fmt::Display for Variant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.threads)?;
-        if self.parts > 1 { write!(f, "-split{}", self.parts) } else { Ok(()) }
-    }
 }
 
 /// Adds the dispatches that end a matmul or a convolution whose k is split: they add the partial results, the first of
@@ -123,7 +110,7 @@ fn combined(
         places: by_output.get(1),
     };
     let threads = terms.threads(cx);
-    terms.dispatch(cx, threads, 1, epilogue, more, outputs);
+    terms.dispatch(cx, terms.cut(threads, 1), epilogue, more, outputs);
 }
 
 /// The expression that is its one operand.
@@ -180,28 +167,31 @@ impl Terms<'_> {
     }
 
     /// Other variants, with as many parts as the rule's and with other numbers.
-    fn others(&self, parts: usize, cx: &Dispatches<'_>) -> Vec<Variant> {
+    fn others(&self, parts: usize, target: &GpuTarget) -> Vec<Split<Lanes>> {
         let outputs = self.outer.iter().product();
         // As many terms as there are threads for, in each part.
         let fits = |threads: &Lanes, parts: usize| parts == 1 || self.points() / parts >= threads.lanes as usize;
-        let shares = shares(outputs, self.points(), MOST, cx.target).into_iter();
-        let all =
-            shares.flat_map(|threads| [1, parts, 2 * parts, parts / 2, 64].map(|parts| Variant { threads, parts }));
-        all.filter(|variant| variant.parts > 0 && fits(&variant.threads, variant.parts)).collect()
+        let shares = shares(outputs, self.points(), MOST, target).into_iter();
+        let all = shares.flat_map(|threads| [1, parts, 2 * parts, parts / 2, 64].map(|parts| (threads, parts)));
+        let useful = all.filter(|(threads, parts)| *parts > 0 && fits(threads, *parts));
+        useful.map(|(threads, parts)| self.cut(threads, parts)).collect()
     }
 
-    /// Adds the dispatch that reduces `parts` parts of the terms of each output: it stores results `[parts, outputs]`.
+    /// So many parts of the terms of each output. The last ones may be short or empty.
+    fn cut(&self, way: Lanes, parts: usize) -> Split<Lanes> {
+        Split { way, parts, part: self.points().div_ceil(parts) }
+    }
+
+    /// Adds the dispatch that reduces the parts of the terms of each output: it stores results `[parts, outputs]`.
     fn dispatch(
         &self,
         cx: &mut Dispatches<'_>,
-        threads: Lanes,
-        parts: usize,
+        Split { way: threads, parts, part: length }: Split<Lanes>,
         epilogue: &Fused,
         more: &[Operand],
         outputs: &[Operand],
     ) {
         let units = self.outer.iter().product::<usize>() * parts;
-        let length = self.points().div_ceil(parts);
         let own = [length, units, self.count].map(|size| size as u32);
         let value = Piece {
             region: Region::Value("value"),

@@ -35,7 +35,8 @@ impl Rows {
     /// Chooses how `rows` rows of `columns` elements are shared, and adds the dispatch of their parts' statistics if
     /// there is one. The rows are those of the launch's first operand.
     pub(super) fn new(cx: &mut Dispatches<'_>, rows: usize, columns: usize, distances: bool) -> Rows {
-        let threads = cx.choose(share(rows, columns, cx.target), shares(rows, columns, MOST, cx.target));
+        let target = cx.target;
+        let threads = cx.choose(share(rows, columns, target), || shares(rows, columns, MOST, target));
         let parts = split(threads.workgroups, columns, 8 * threads.lanes as usize, cx.target);
         let length = columns.div_ceil(parts);
         let mut shared = Rows { threads, parts: 1, length, partials: None, distances };

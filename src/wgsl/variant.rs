@@ -44,7 +44,51 @@ impl Variants {
     }
 }
 
+/// A way to share a kernel's work in a workgroup, and the parts into which the terms of each result are cut for
+/// different workgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Split<T> {
+    /// The tile, or the threads that share a result.
+    pub way: T,
+    /// Parts.
+    pub parts: usize,
+    /// Terms of each part but the last.
+    pub part: usize,
+}
+
+impl<T> Split<T> {
+    /// One part of all terms.
+    pub(super) fn whole(way: T, terms: usize) -> Self {
+        Split { way, parts: 1, part: terms }
+    }
+
+    /// So many parts, or a few fewer, each but the last of a multiple of `unit` terms.
+    pub(super) fn new(way: T, terms: usize, parts: usize, unit: usize) -> Self {
+        if parts <= 1 {
+            return Split::whole(way, terms);
+        }
+        let part = terms.div_ceil(parts).next_multiple_of(unit);
+        Split { way, parts: terms.div_ceil(part), part }
+    }
+}
+
+impl<T: std::fmt::Display> std::fmt::Display for Split<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.way)?;
+        if self.parts > 1 { write!(f, "-split{}", self.parts) } else { Ok(()) }
+    }
+}
+
 impl Choice {
+    /// Whether it is the rule's variant, whatever others there are.
+    pub(super) fn is_rule(&self, launch: &Launch) -> bool {
+        match self {
+            Choice::Rule | Choice::Number(0) => true,
+            Choice::Named(_) | Choice::Number(_) => false,
+            Choice::Tuned(tuned) => !tuned.0.contains_key(&key(launch)),
+        }
+    }
+
     /// The number of the variant to take.
     pub(super) fn of(&self, launch: &Launch, names: &[String]) -> usize {
         let find = |wanted: &str| names.iter().position(|name| name == wanted).unwrap_or(0);

@@ -91,8 +91,9 @@ fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
     let matmuls = g.groups * area(classes);
     let may_split = kernel.pass == ConvPass::WeightGrad;
     let sizes = [matmuls, problem.m, columns, terms];
-    let rule = Variant::rule(sizes, k, may_split, target);
-    let Variant { tile, parts, part: part_k } = cx.choose(rule, Variant::all(sizes, k, may_split, target));
+    let rule = tile::rule(sizes, k, may_split, target);
+    let others = || tile::all(sizes, k, may_split, target);
+    let Variant { way: tile, parts, part: part_k } = cx.choose(rule, others);
     let (a, b) = (&launch.inputs[0], &launch.inputs[1]);
     let reads = [Reads::choose(["x", "x_more"], a, target), Reads::choose(["w", "w_more"], b, target)];
     // Where `w` is a uniform, lanes fetch it for themselves.

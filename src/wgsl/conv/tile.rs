@@ -2,6 +2,7 @@
 
 use crate::wgsl::GpuTarget;
 use crate::wgsl::threads::{FULL, split};
+use crate::wgsl::variant::Split;
 
 /// A workgroup's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Tile {
     /// few columns. A software driver runs few threads; each element it gathers costs much and should feed many rows.
     fn choose([groups, m, n, k]: [usize; 4], may_split: bool, target: &GpuTarget) -> Tile {
         let threads = target.max_invocations.min(256) as usize;
-        let all_rows = m.div_ceil(4).min(4) * 4;
+        let all_rows = all_rows(m);
         let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
         if target.software {
             // Two columns a thread, so that an entry of `w` feeds two: reads of workgroup memory cost much too.
@@ -39,10 +40,9 @@ impl Tile {
         }
         let tile = |columns, rows| Tile { columns, split: 1, rows, per: 1 };
         let fills = |tile: &Tile| {
-            let workgroups = tile.workgroups([groups, m, n]);
             // Where k is split, columns must be there for most threads.
-            let [parts, part] = if n > 32 { parts(workgroups, k, may_split, target) } else { [1, k] };
-            workgroups * parts >= FULL as usize && part <= LONGEST
+            let Split { parts, part, .. } = cut(*tile, [groups, m, n], k, may_split && n > 32, target);
+            tile.workgroups([groups, m, n]) * parts >= FULL as usize && part <= LONGEST
         };
         let wide = [tile(64, all_rows), tile(64, all_rows.min(8)), tile(64, 4)];
         if let Some(found) = wide.into_iter().find(fills) {
@@ -77,71 +77,53 @@ impl std::fmt::Display for Tile {
     }
 }
 
-/// A way to run a convolution: a tile, and how many parts of k different workgroups take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Variant {
-    /// The tile.
-    pub(super) tile: Tile,
-    /// Parts of k.
-    pub(super) parts: usize,
-    /// k of each part but the last.
-    pub(super) part: usize,
+/// A way to run a convolution: a tile, and the parts of k.
+pub(super) type Variant = Split<Tile>;
+
+/// The rule's choice for `groups` matmuls of `m` rows, `n` columns and `terms` terms each, of a whole k.
+pub(super) fn rule(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
+    let [groups, m, n, _] = sizes;
+    cut(Tile::choose(sizes, may_split, target), [groups, m, n], k, may_split, target)
 }
 
-impl std::fmt::Display for Variant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.tile)?;
-        if self.parts > 1 { write!(f, "-split{}", self.parts) } else { Ok(()) }
-    }
-}
-
-impl Variant {
-    /// The rule's choice for `groups` matmuls of `m` rows, `n` columns and `terms` terms each, of a whole k.
-    pub(super) fn rule(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
-        let [groups, m, n, _] = sizes;
-        let tile = Tile::choose(sizes, may_split, target);
-        let [parts, part] = parts(tile.workgroups([groups, m, n]), k, may_split, target);
-        Variant { tile, parts, part }
-    }
-
-    /// All that may be worth a try.
-    pub(super) fn all(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarget) -> Vec<Variant> {
-        let [_, m, n, terms] = sizes;
-        let all_rows = m.div_ceil(4).min(4) * 4;
-        let shapes = [(64, 1), (128, 1), (256, 1), (32, 4), (32, 8), (16, 4), (16, 16)];
-        let tiles = shapes.into_iter().flat_map(|(columns, split)| {
-            let pers: &[usize] = if split == 1 { &[1, 2] } else { &[1] };
-            [4, 8, 16].into_iter().flat_map(move |rows| pers.iter().map(move |&per| Tile { columns, split, rows, per }))
-        });
-        let fits = |tile: &Tile| {
-            let (threads, depth) = (tile.columns * tile.split, 16 * tile.split);
-            threads <= target.max_invocations as usize
-                && tile.rows <= all_rows
-                && tile.columns * tile.per < 4 * n.max(8)
-                && depth * (4 * tile.rows + 16) + 16 * threads <= 16 * 1024
-        };
-        let mut all = Vec::new();
-        for tile in tiles.filter(fits) {
-            for parts in [1, 4, 16, 64] {
-                let part = k.div_ceil(parts).max(1);
-                let possible = parts == 1 || may_split && part >= SHORTEST;
-                if possible && terms.div_ceil(parts * tile.split) <= LONGEST {
-                    all.push(Variant { tile, parts: k.div_ceil(part).max(1), part });
-                }
+/// All that may be worth a try.
+pub(super) fn all(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarget) -> Vec<Variant> {
+    let [_, m, n, terms] = sizes;
+    let shapes = [(64, 1), (128, 1), (256, 1), (32, 4), (32, 8), (16, 4), (16, 16)];
+    let tiles = shapes.into_iter().flat_map(|(columns, split)| {
+        let pers: &[usize] = if split == 1 { &[1, 2] } else { &[1] };
+        [4, 8, 16].into_iter().flat_map(move |rows| pers.iter().map(move |&per| Tile { columns, split, rows, per }))
+    });
+    let fits = |tile: &Tile| {
+        let (threads, depth) = (tile.columns * tile.split, 16 * tile.split);
+        threads <= target.max_invocations as usize
+            && tile.rows <= all_rows(m)
+            && tile.columns * tile.per < 4 * n.max(8)
+            && depth * (4 * tile.rows + 16) + 16 * threads <= 16 * 1024
+    };
+    let mut all = Vec::new();
+    for tile in tiles.filter(fits) {
+        for parts in [1, 4, 16, 64] {
+            let variant = Split::new(tile, k, parts, 1);
+            let possible = parts == 1 || may_split && variant.part >= SHORTEST;
+            if possible && terms.div_ceil(parts * tile.split) <= LONGEST {
+                all.push(variant);
             }
         }
-        all
     }
+    all
 }
 
 /// k of the shortest part.
 const SHORTEST: usize = 256;
 
-/// The parts of `k` for different workgroups where one part takes so many of them, and the k of each part but the last.
-fn parts(workgroups: usize, k: usize, may_split: bool, target: &GpuTarget) -> [usize; 2] {
-    if !may_split {
-        return [1, k];
-    }
-    let part = k.div_ceil(split(workgroups as u64, k, SHORTEST, target)).max(1);
-    [k.div_ceil(part).max(1), part]
+/// The tile with k cut into the parts that `groups` matmuls of `m` rows and `n` columns want.
+fn cut(tile: Tile, sizes: [usize; 3], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
+    let parts = if may_split { split(tile.workgroups(sizes) as u64, k, SHORTEST, target) } else { 1 };
+    Split::new(tile, k, parts, 1)
+}
+
+/// The rows of a tile that takes all of them, up to 16.
+fn all_rows(m: usize) -> usize {
+    m.div_ceil(4).min(4) * 4
 }

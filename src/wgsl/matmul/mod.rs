@@ -32,15 +32,14 @@ fn dispatch(
     variant: Variant,
     target: &GpuTarget,
 ) -> (Dispatch, Vec<&'static str>) {
-    let Variant { tile, parts, part: part_k } = variant;
+    let Variant { way: tile, parts, part: part_k } = variant;
     let (a, b, c) = (&operands.inputs[0], &operands.inputs[1], &operands.outputs[0]);
     let (rank, batches) = (kernel.batch.rank(), kernel.batch.elements());
     let reads = [(["a", "a_more"], a), (["b", "b_more"], b)].map(|(names, operand)| match tile {
         Tile::Lanes { .. } => Reads::choose(names, operand, target),
         Tile::Shared { .. } => Reads::storage(names),
     });
-    let [rows, columns] = tile.size();
-    let tiles = [kernel.m.div_ceil(rows), kernel.n.div_ceil(columns)];
+    let tiles = tile.tiles(kernel.m, kernel.n);
     // Sizes and strides of the leading axes, outermost first, in four slots.
     let batch = |of: &dyn Fn(usize) -> u32, missing: u32| -> Vec<u32> {
         (0..4).map(|k| if k + rank < 4 { missing } else { of(k + rank - 4) }).collect()
@@ -99,7 +98,7 @@ fn dispatch(
 pub(super) fn dispatches(kernel: &MatmulKernel, cx: &mut Dispatches<'_>) -> Result<()> {
     let (launch, target) = (cx.launch, cx.target);
     let sizes = [kernel.batch.elements(), kernel.m, kernel.n, kernel.k];
-    let variant = cx.choose(Variant::rule(sizes, target), Variant::all(sizes, target));
+    let variant = cx.choose(tile::rule(sizes, target), || tile::all(sizes, target));
     if variant.parts > 1 {
         split_k(kernel, variant, cx);
         return Ok(());

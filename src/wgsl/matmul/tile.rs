@@ -1,5 +1,6 @@
 //! The tiles of matmuls, and how k is split: the variants, and the rule that chooses one.
 
+use crate::wgsl::variant::Split;
 use crate::wgsl::{GpuTarget, split};
 
 /// The tile of the output that a workgroup computes.
@@ -79,10 +80,19 @@ impl Tile {
     }
 
     /// A tile through workgroup memory: two of them where that has room for both, and no threads share the k.
-    fn shared([tx, ty, r, bk, split]: [u32; 5], target: &GpuTarget) -> Tile {
-        let tile = |buffers| Tile::Shared { tx, ty, r, bk, split, buffers };
-        let fits = split == 1 && tile(2).memory() <= target.workgroup_memory;
-        tile(if fits { 2 } else { 1 })
+    fn shared(sizes: [u32; 5], target: &GpuTarget) -> Tile {
+        let double = Tile::buffered(sizes, 2);
+        if double.fits(target) { double } else { Tile::buffered(sizes, 1) }
+    }
+
+    fn buffered([tx, ty, r, bk, split]: [u32; 5], buffers: u32) -> Tile {
+        Tile::Shared { tx, ty, r, bk, split, buffers }
+    }
+
+    /// Whether it keeps to the target's workgroup memory, and to one buffer where threads share the k.
+    fn fits(self, target: &GpuTarget) -> bool {
+        let one = !matches!(self, Tile::Shared { split: 2.., buffers: 2.., .. });
+        one && self.memory() <= target.workgroup_memory
     }
 
     /// Vectors between those of one k of `a` and the next.
@@ -101,8 +111,14 @@ impl Tile {
         }
     }
 
+    /// Tiles along rows and columns.
+    pub(super) fn tiles(self, m: usize, n: usize) -> [usize; 2] {
+        let [rows, columns] = self.size();
+        [m.div_ceil(rows), n.div_ceil(columns)]
+    }
+
     /// Its rows and columns.
-    pub(super) fn size(self) -> [usize; 2] {
+    fn size(self) -> [usize; 2] {
         match self {
             Tile::Shared { tx, ty, r, .. } => [4 * r * ty, 4 * r * tx].map(|size| size as usize),
             Tile::Lanes { rows, threads, quads } => [rows as usize, 4 * (quads * threads) as usize],
@@ -124,89 +140,60 @@ impl std::fmt::Display for Tile {
     }
 }
 
-/// A way to run a matmul: a tile, and how many parts of k different workgroups take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Variant {
-    /// The tile.
-    pub(super) tile: Tile,
-    /// Parts of k.
-    pub(super) parts: usize,
-    /// k of each part but the last.
-    pub(super) part: usize,
+/// A way to run a matmul: a tile, and the parts of k.
+pub(super) type Variant = Split<Tile>;
+
+/// With parts of whole tiles of k.
+fn cut(tile: Tile, parts: usize, k: usize) -> Variant {
+    match tile {
+        Tile::Shared { bk, split, .. } => Split::new(tile, k, parts, (bk * split) as usize),
+        Tile::Lanes { .. } => Split::whole(tile, k),
+    }
 }
 
-impl Variant {
-    /// With parts of equal numbers of tiles of k, so many or a few less.
-    fn new(tile: Tile, parts: usize, k: usize) -> Variant {
-        let depth = match tile {
-            Tile::Shared { bk, split, .. } if parts > 1 => (bk * split) as usize,
-            _ => return Variant { tile, parts: 1, part: k },
-        };
-        let part = k.div_ceil(parts).next_multiple_of(depth);
-        Variant { tile, parts: k.div_ceil(part), part }
-    }
+/// The rule's choice.
+pub(super) fn rule(sizes: [usize; 4], target: &GpuTarget) -> Variant {
+    let ([batches, m, n, k], tile) = (sizes, Tile::choose(sizes, target));
+    let [rows, columns] = tile.tiles(m, n);
+    cut(tile, split((batches * rows * columns) as u64, k, SHORTEST, target), k)
+}
 
-    /// The rule's choice.
-    pub(super) fn rule(sizes: [usize; 4], target: &GpuTarget) -> Variant {
-        let ([batches, m, n, k], tile) = (sizes, Tile::choose(sizes, target));
+/// All that may be worth a try: tiles that are not mostly empty, and parts of k that are not too short.
+pub(super) fn all([_, m, n, k]: [usize; 4], target: &GpuTarget) -> Vec<Variant> {
+    let threads = target.max_invocations;
+    let tiles = [
+        [16, 16, 2, 16, 1],
+        [8, 8, 2, 16, 1],
+        [16, 16, 1, 32, 1],
+        [8, 8, 1, 32, 1],
+        [8, 8, 1, 16, 1],
+        [8, 8, 1, 8, 4],
+        [4, 16, 1, 16, 1],
+        [4, 16, 1, 8, 4],
+        [16, 4, 1, 16, 1],
+        [16, 4, 1, 8, 4],
+        [4, 4, 1, 16, 1],
+        [4, 4, 1, 8, 16],
+        [1, 16, 1, 4, 8],
+        [16, 1, 1, 4, 8],
+    ];
+    let tiles = tiles.into_iter().filter(|[tx, ty, _, _, split]| tx * ty * split <= threads);
+    let mut tiles: Vec<Tile> = tiles.flat_map(|sizes| [2, 1].map(|buffers| Tile::buffered(sizes, buffers))).collect();
+    if target.broadcasts() {
+        tiles.extend([8, 16, 32].map(|rows| Tile::Lanes { rows, threads: 32, quads: 1 }));
+    }
+    tiles.retain(|tile| {
         let [rows, columns] = tile.size();
-        let workgroups = (batches * m.div_ceil(rows) * n.div_ceil(columns)) as u64;
-        Variant::new(tile, split(workgroups, k, SHORTEST, target), k)
-    }
-
-    /// All that may be worth a try: tiles that are not mostly empty, and parts of k that are not too short.
-    pub(super) fn all([_, m, n, k]: [usize; 4], target: &GpuTarget) -> Vec<Variant> {
-        let threads = target.max_invocations;
-        let tiles = [
-            [16, 16, 2, 16, 1],
-            [8, 8, 2, 16, 1],
-            [16, 16, 1, 32, 1],
-            [8, 8, 1, 32, 1],
-            [8, 8, 1, 16, 1],
-            [8, 8, 1, 8, 4],
-            [4, 16, 1, 16, 1],
-            [4, 16, 1, 8, 4],
-            [16, 4, 1, 16, 1],
-            [16, 4, 1, 8, 4],
-            [4, 4, 1, 16, 1],
-            [4, 4, 1, 8, 16],
-            [1, 16, 1, 4, 8],
-            [16, 1, 1, 4, 8],
-        ];
-        let tiles = tiles.into_iter().filter(|[tx, ty, _, _, split]| tx * ty * split <= threads);
-        let mut tiles: Vec<Tile> = tiles
-            .flat_map(|sizes| {
-                let tile = Tile::shared(sizes, target);
-                let single = match tile {
-                    Tile::Shared { tx, ty, r, bk, split, .. } => Tile::Shared { tx, ty, r, bk, split, buffers: 1 },
-                    lanes => lanes,
-                };
-                [tile, single]
-            })
-            .collect();
-        if target.broadcasts() {
-            tiles.extend([8, 16, 32].map(|rows| Tile::Lanes { rows, threads: 32, quads: 1 }));
-        }
-        tiles.retain(|tile| {
-            let [rows, columns] = tile.size();
-            tile.memory() <= target.workgroup_memory && rows < 4 * m.max(4) && columns < 4 * n.max(4)
-        });
-        let parts = |tile: Tile| {
-            let most = (k / SHORTEST).max(1);
-            [1, 2, 4, 8, 16, 32, 64]
-                .into_iter()
-                .filter(move |&parts| parts <= most)
-                .map(move |parts| Variant::new(tile, parts, k))
-        };
-        tiles.into_iter().flat_map(parts).collect()
-    }
-}
-
-impl std::fmt::Display for Variant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.tile)?;
-        if self.parts > 1 { write!(f, "-split{}", self.parts) } else { Ok(()) }
-    }
+        tile.fits(target) && rows < 4 * m.max(4) && columns < 4 * n.max(4)
+    });
+    let parts = |tile: Tile| {
+        let most = (k / SHORTEST).max(1);
+        [1, 2, 4, 8, 16, 32, 64]
+            .into_iter()
+            .filter(move |&parts| parts <= most)
+            .map(move |parts| cut(tile, parts, k))
+    };
+    tiles.into_iter().flat_map(parts).collect()
 }
 
 #[cfg(test)]
@@ -217,7 +204,7 @@ mod tests {
     fn k_is_split_where_tiles_are_few() {
         let (gpu, software) = (GpuTarget::default(), GpuTarget { software: true, ..GpuTarget::default() });
         let parts = |sizes, target| {
-            let Variant { parts, part, .. } = Variant::rule(sizes, target);
+            let Variant { parts, part, .. } = rule(sizes, target);
             [parts, part]
         };
         assert_eq!(parts([1, 64, 64, 16_384], &gpu), [64, 256]);
@@ -248,8 +235,8 @@ mod tests {
         let shapes = sizes.iter().flat_map(|&m| sizes.iter().flat_map(move |&n| sizes.map(|k| [1, m, n, k])));
         let mut chosen = Vec::new();
         for (shape, target) in shapes.flat_map(|shape| [(shape, &target), (shape, &large)]) {
-            let rule = Variant::rule(shape, target);
-            for Variant { tile, parts, part } in [vec![rule], Variant::all(shape, target)].concat() {
+            let rule = rule(shape, target);
+            for Variant { way: tile, parts, part } in [vec![rule], all(shape, target)].concat() {
                 let Tile::Shared { tx, ty, r, bk, split, buffers } = tile else { panic!("{tile:?}") };
                 let (threads, memory) = (tx * ty * split, tile.memory());
                 assert!(threads <= 256 && memory <= target.workgroup_memory, "{shape:?}: {tile:?}");
@@ -260,8 +247,8 @@ mod tests {
                     "{parts} × {part}"
                 );
             }
-            if !chosen.contains(&rule.tile) {
-                chosen.push(rule.tile);
+            if !chosen.contains(&rule.way) {
+                chosen.push(rule.way);
             }
         }
         // Each tile of the rule is met, with as many buffers as either target has memory for.
