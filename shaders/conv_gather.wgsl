@@ -2,8 +2,8 @@
 // constants.
 //
 // A column's elements are at x[j.x + k.x + (j.y + k.y) · width + j.z + k.z], where j is what the column contributes
-// (`place`) and k what a row of X does; for the input's gradient `axis` says how a residue class of positions sees an
-// axis.
+// (`place`) and k what a row of X does; for the input's gradient `conv_classes.wgsl` says how a residue class of
+// positions sees an axis.
 //
 // Layout and bindings: 1 `x`, dense from an offset; the uniform `p` is conv.wgsl's.
 // Constants: GATHER, ROW_SUMS and T, see conv.wgsl.
@@ -20,6 +20,8 @@ struct Params {
     x_offset: u32, x_group: u32, x_j0: u32, x_height: u32, x_width: u32,
     jx_size: u32, jy_step: u32, jx_step: u32,
 }
+
+struct Axis { first: u32, size: u32, base: u32, k_first: u32, k_size: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 // [end]
@@ -49,37 +51,6 @@ fn load_x(j: vec4<u32>, k: vec4<u32>) -> f32 {
         return select(value, f32(k.w), j.w == 1u);
     }
     return value;
-}
-
-// One axis of the input's gradient as a residue class sees it.
-struct Axis {
-    // Its positions: the first, how many; they are a stride apart.
-    first: u32,
-    size: u32,
-    // Where the first position and the first kernel position meet in `x`: may be negative, then wraps around.
-    base: u32,
-    // Its kernel positions: the first, how many; they are a period apart.
-    k_first: u32,
-    k_size: u32,
-}
-
-fn axis(residue: u32, stride: u32, period: u32, dilation: u32, pad: u32, size: u32, k_size: u32) -> Axis {
-    var k_first = period;
-    for (var k = 0u; k < period; k += 1u) {
-        if k * dilation % stride == residue {
-            k_first = k;
-        }
-    }
-    let first = (residue + stride - pad % stride) % stride;
-    // The division is exact.
-    let base = (i32(first + pad) - i32(k_first * dilation)) / i32(stride);
-    return Axis(
-        first,
-        (max(size, first) - first + stride - 1u) / stride,
-        u32(base),
-        k_first,
-        select(0u, (max(k_size, k_first) - k_first + period - 1u) / period, k_first < period),
-    );
 }
 
 // Where a column's elements begin.

@@ -1,7 +1,8 @@
 // Batched matmul: c[z, i, j] = Σ_k a[z, i, k] · b[z, k, j].
 //
-// Where the elements of `a` and `b` stand is said by a file joined to this one, `matmul_views.wgsl`: it declares the
-// parameters, `origin`, `Lines`, `lines_a`, `lines_b`, `block_a` and `block_b`.
+// Where the elements of `a`, `b` and `c` stand is said by a file joined to this one: `matmul_views.wgsl`, or
+// `conv_blocks.wgsl` for convolutions. It declares the parameters, `Operands`, `operands`, `Lines`, `lines_a`, `lines_b`,
+// `block_a`, `block_b` and `quad`.
 // A thread computes 4·R rows by 4·R columns in registers, a workgroup 4·R·TY by 4·R·TX. Tiles of `a` and `b` go through
 // workgroup memory as vectors of four rows and four columns, so a step of k costs a thread 2·R vector loads and 16·R·R
 // multiply-adds. They come as blocks of four by four, at most two a thread. A thread reads the blocks of the next tile
@@ -12,8 +13,8 @@
 // is cut into parts for different workgroups (split-k): `c` and `row_sums` get a result for each part, and another
 // dispatch adds them.
 //
-// Layout and bindings: 0 the sizes; 3 `c`, dense from an offset, [parts, batches, m, n]; with ROW_SUMS 4 `row_sums`, dense
-//   from an offset, [parts, batches, m]; `a` and `b` see `matmul_views.wgsl`.
+// Layout and bindings: 0 the sizes; 3 `c`; with ROW_SUMS 4 `row_sums`, dense from an offset, [parts, batches, m]; for `a`,
+//   `b` and `c` see the joined file.
 // Constants:
 //   TX, TY     threads along columns and rows.
 //   R          1 or 2: a thread's vectors along rows, and along columns.
@@ -25,8 +26,8 @@
 //              thread where SPLIT is not 1; (TX + TY)·R·BK at most 8·TX·TY.
 //   A_BY_K     1: neighbouring threads read neighbouring k of `a`; 0: neighbouring rows.
 //   B_BY_K     1: neighbouring threads read neighbouring k of `b`; 0: neighbouring columns.
-//   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: n and the offset are
-//              multiples of 4; the region `store` is replaced. 0: C is a scalar.
+//   C_VECTOR   1: four columns of `c` are one aligned vector, and C is a vector of four: the number of columns and the
+//              offset are multiples of 4; the region `store` is replaced. 0: C is a scalar.
 //   ROW_SUMS   1: row_sums[z, i] = Σ_k a[z, i, k] too, by the workgroups of the first columns.
 //   EXTRA      vectors of four words at the end of the parameters, for a replaced region `store`: 1 or more.
 //   C, S       the element types of `c` and of `row_sums` in memory: f32 or f16, and C also vectors of four. Sums are f32.
@@ -67,8 +68,6 @@ alias S = f32;
 // [outside]
 struct Params {
     m: u32,
-    n: u32,
-    k: u32,
     tiles_m: u32,
     tiles_n: u32,
     batches: u32,
@@ -78,14 +77,15 @@ struct Params {
     part_k: u32,
     extra: array<vec4<u32>, EXTRA>,
 }
-fn origin(z: u32) -> vec2<u32> { return vec2<u32>(); }
-struct Lines {
-    at: u32,
-}
-fn lines_a(base: u32, row: u32) -> Lines { return Lines(); }
-fn lines_b(base: u32, column: u32) -> Lines { return Lines(); }
-fn block_a(lines: Lines, k: u32) -> mat4x4<f32> { return mat4x4<f32>(); }
-fn block_b(lines: Lines, k: u32) -> mat4x4<f32> { return mat4x4<f32>(); }
+struct Operands { k: u32 }
+fn operands(z: u32) -> Operands { return Operands(); }
+struct Lines { at: vec4<u32> }
+fn lines_a(both: Operands, row: u32) -> Lines { return Lines(); }
+fn lines_b(both: Operands, column: u32) -> Lines { return Lines(); }
+fn block_a(both: Operands, lines: Lines, k: u32) -> mat4x4<f32> { return mat4x4<f32>(); }
+fn block_b(both: Operands, lines: Lines, k: u32) -> mat4x4<f32> { return mat4x4<f32>(); }
+struct Quad { count: u32, i: u32, row: u32, next: u32, at: vec3<u32>, along: vec3<u32> }
+fn quad(both: Operands, unit: u32, column: u32) -> Quad { return Quad(); }
 // [end]
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -126,20 +126,20 @@ fn place(thread: u32, second: u32) -> Place {
 }
 
 // The rows or columns of a block, found once.
-fn lines(thread: u32, second: u32, base: vec2<u32>, first: vec2<u32>) -> Lines {
+fn lines(thread: u32, second: u32, both: Operands, first: vec2<u32>) -> Lines {
     let vector = place(thread, second).vector;
     if is_a(thread, second) {
-        return lines_a(base.x, first.x + 4u * vector);
+        return lines_a(both, first.x + 4u * vector);
     }
-    return lines_b(base.y, first.y + 4u * vector);
+    return lines_b(both, first.y + 4u * vector);
 }
 
-fn load(thread: u32, second: u32, lines: Lines, start: u32) -> mat4x4<f32> {
+fn load(thread: u32, second: u32, both: Operands, lines: Lines, start: u32) -> mat4x4<f32> {
     let k = start + place(thread, second).k;
     if is_a(thread, second) {
-        return block_a(lines, k);
+        return block_a(both, lines, k);
     }
-    return block_b(lines, k);
+    return block_b(both, lines, k);
 }
 
 // Stores a block in the buffer that begins at `buffer`.
@@ -234,8 +234,8 @@ fn join(sum: vec4<f32>, thread: u32) -> vec4<f32> {
 // [end]
 
 // [store]
-// `i` is the element's row-major number in the dense result, `at` its (z, i, j); with C_VECTOR `store4` is called
-// instead.
+// `i` is the element's row-major number in the dense result, `at` its coordinates, as the joined file gives them; with
+// C_VECTOR `store4` is called instead.
 fn store(i: u32, at: vec3<u32>, value: f32) {
     c[p.c_offset + i] = C(value);
 }
@@ -252,35 +252,32 @@ fn store_sum(i: u32, value: f32) {
 }
 // [end]
 
-fn store_row(z: u32, row: u32, column: u32, values: vec4<f32>) {
-    if row < p.m {
-        let first = (z * p.m + row) * p.n + column;
+fn store_row(columns: Quad, row: u32, values: vec4<f32>) {
+    if (row < p.m) & (columns.count > 0u) {
+        let i = columns.i + row * columns.row;
+        let at = columns.at + vec3<u32>(0u, row, 0u);
         if C_VECTOR == 1u {
-            if column < p.n {
-                store4(first, vec3<u32>(z, row, column), values);
-            }
+            store4(i, at, values);
             return;
         }
-        if column < p.n {
-            store(first, vec3<u32>(z, row, column), values.x);
+        store(i, at, values.x);
+        if columns.count > 1u {
+            store(i + columns.next, at + columns.along, values.y);
         }
-        if column + 1u < p.n {
-            store(first + 1u, vec3<u32>(z, row, column + 1u), values.y);
+        if columns.count > 2u {
+            store(i + 2u * columns.next, at + 2u * columns.along, values.z);
         }
-        if column + 2u < p.n {
-            store(first + 2u, vec3<u32>(z, row, column + 2u), values.z);
-        }
-        if column + 3u < p.n {
-            store(first + 3u, vec3<u32>(z, row, column + 3u), values.w);
+        if columns.count > 3u {
+            store(i + 3u * columns.next, at + 3u * columns.along, values.w);
         }
     }
 }
 
-fn store_rows(z: u32, row: u32, column: u32, sums: Sums) {
-    store_row(z, row, column, sums.r0);
-    store_row(z, row + 1u, column, sums.r1);
-    store_row(z, row + 2u, column, sums.r2);
-    store_row(z, row + 3u, column, sums.r3);
+fn store_rows(columns: Quad, row: u32, sums: Sums) {
+    store_row(columns, row, sums.r0);
+    store_row(columns, row + 1u, sums.r1);
+    store_row(columns, row + 2u, sums.r2);
+    store_row(columns, row + 3u, sums.r3);
 }
 
 fn store_sums(base: u32, row: u32, values: vec4<f32>) {
@@ -318,24 +315,24 @@ fn main(
         return;
     }
     let z = unit % p.batches;
+    let both = operands(z);
     let first_k = unit / p.batches * p.part_k;
-    let end = min(first_k + p.part_k, p.k);
-    let base = origin(z);
+    let end = min(first_k + p.part_k, both.k);
     let first = vec2<u32>(first_row, first_column);
     let part = thread / PART;
     let tx = thread % TX;
     let ty = thread % PART / TX;
     var all = All();
-    let lines0 = lines(thread, 0u, base, first);
-    let lines1 = lines(thread, 1u, base, first);
+    let lines0 = lines(thread, 0u, both, first);
+    let lines1 = lines(thread, 1u, both, first);
     var block0 = mat4x4<f32>();
     var block1 = mat4x4<f32>();
     if first_k < end {
         if has_block(thread, 0u) {
-            block0 = load(thread, 0u, lines0, first_k);
+            block0 = load(thread, 0u, both, lines0, first_k);
         }
         if has_block(thread, 1u) {
-            block1 = load(thread, 1u, lines1, first_k);
+            block1 = load(thread, 1u, both, lines1, first_k);
         }
     }
     var buffer = 0u;
@@ -350,10 +347,10 @@ fn main(
         }
         if start + DEPTH < end {
             if has_block(thread, 0u) {
-                block0 = load(thread, 0u, lines0, start + DEPTH);
+                block0 = load(thread, 0u, both, lines0, start + DEPTH);
             }
             if has_block(thread, 1u) {
-                block1 = load(thread, 1u, lines1, start + DEPTH);
+                block1 = load(thread, 1u, both, lines1, start + DEPTH);
             }
         }
         let y = buffer + part * BK * A_NEXT + ty;
@@ -392,11 +389,13 @@ fn main(
     }
     let row = first_row + 4u * ty;
     let column = first_column + 4u * tx;
-    store_rows(unit, row, column, all.s00);
+    let near = quad(both, unit, column);
+    store_rows(near, row, all.s00);
     if R > 1u {
-        store_rows(unit, row, column + 4u * TX, all.s01);
-        store_rows(unit, row + 4u * TY, column, all.s10);
-        store_rows(unit, row + 4u * TY, column + 4u * TX, all.s11);
+        let far = quad(both, unit, column + 4u * TX);
+        store_rows(far, row, all.s01);
+        store_rows(near, row + 4u * TY, all.s10);
+        store_rows(far, row + 4u * TY, all.s11);
     }
     if (ROW_SUMS == 1u) & (column == 0u) {
         store_sums(unit * p.m, row, all.rows0);

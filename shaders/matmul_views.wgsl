@@ -1,7 +1,8 @@
-// The operands of a matmul as views: a part of matmul.wgsl, whose head gives the formula and the other constants.
+// The operands of a matmul as views, and its dense result: a part of matmul.wgsl, whose head gives the formula and the
+// other constants.
 //
 // Layout: `a` and `b` are any views (an offset, a row and a column stride, four batch strides; strides may be zero or
-//   negative and wrap around in u32).
+//   negative and wrap around in u32). `c` is dense from an offset, [parts, batches, m, n].
 // Bindings: 0 the sizes and strides (`p`, declared by matmul.wgsl), 1 `a`, 2 `b`.
 // Constants:
 //   A_VECTOR   1: four k of `a` are one aligned vector, and A is a vector of four: its column stride is 1, and k, the
@@ -54,14 +55,36 @@ struct Params {
 @group(0) @binding(1) var<storage, read> a: array<A>;
 @group(0) @binding(2) var<storage, read> b: array<B>;
 
-// Where the matrices of one of the batch begin.
-fn origin(z: u32) -> vec2<u32> {
+// Where the matrices of one of the batch begin, and their k.
+struct Operands {
+    a: u32,
+    b: u32,
+    k: u32,
+}
+
+fn operands(z: u32) -> Operands {
     let z2 = z / p.batch.w;
     let z1 = z2 / p.batch.z;
     let at = vec4<u32>(z1 / p.batch.y, z1 % p.batch.y, z2 % p.batch.z, z % p.batch.w);
     let a_at = p.a_offset + at.x * p.a_batch.x + at.y * p.a_batch.y + at.z * p.a_batch.z + at.w * p.a_batch.w;
     let b_at = p.b_offset + at.x * p.b_batch.x + at.y * p.b_batch.y + at.z * p.b_batch.z + at.w * p.b_batch.w;
-    return vec2<u32>(a_at, b_at);
+    return Operands(a_at, b_at, p.k);
+}
+
+// Four columns of the result, `count` of which there are: the number and the coordinates (z, i, j) of the first in row
+// 0, and how both go on to the next row and column.
+struct Quad {
+    count: u32,
+    i: u32,
+    row: u32,
+    next: u32,
+    at: vec3<u32>,
+    along: vec3<u32>,
+}
+
+fn quad(both: Operands, unit: u32, column: u32) -> Quad {
+    let count = max(p.n, column) - column;
+    return Quad(count, unit * p.m * p.n + column, p.n, 1u, vec3<u32>(unit, 0u, column), vec3<u32>(0u, 0u, 1u));
 }
 
 // The element or the vector at `i`. The conversions let one text serve scalars and vectors.
@@ -78,36 +101,38 @@ struct Lines {
     at: vec4<u32>,
 }
 
-fn lines_a(base: u32, row: u32) -> Lines {
+fn lines_a(both: Operands, row: u32) -> Lines {
     // Rows beyond the last are not stored: they may be any. A vector of four begins within the last four.
     let rows = min(vec4<u32>(row) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(max(p.m, ROWS_A) - ROWS_A));
-    return Lines(vec4<u32>(base) + rows * p.a_row);
+    return Lines(vec4<u32>(both.a) + rows * p.a_row);
 }
 
-fn lines_b(base: u32, column: u32) -> Lines {
+fn lines_b(both: Operands, column: u32) -> Lines {
     let columns = min(vec4<u32>(column) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(max(p.n, COLUMNS_B) - COLUMNS_B));
-    return Lines(vec4<u32>(base) + columns * p.b_column);
+    return Lines(vec4<u32>(both.b) + columns * p.b_column);
+}
+
+// Columns that are not inside count as 0.
+fn masked(block: mat4x4<f32>, inside: vec4<bool>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        select(vec4<f32>(), block[0], inside.x),
+        select(vec4<f32>(), block[1], inside.y),
+        select(vec4<f32>(), block[2], inside.z),
+        select(vec4<f32>(), block[3], inside.w),
+    );
 }
 
 // Four rows of `a` for each of four k.
-fn block_a(lines: Lines, k: u32) -> mat4x4<f32> {
+fn block_a(both: Operands, lines: Lines, k: u32) -> mat4x4<f32> {
     let ks = vec4<u32>(k) + vec4<u32>(0u, 1u, 2u, 3u);
-    let inside = ks < vec4<u32>(p.k);
+    let inside = ks < vec4<u32>(both.k);
     let at = select(vec4<u32>(), ks, inside) * p.a_column;
     if A_VECTOR == 1u {
-        return transpose(mat4x4<f32>(
-            select(vec4<f32>(), at_a(lines.at.x + at.x), inside.x),
-            select(vec4<f32>(), at_a(lines.at.y + at.x), inside.x),
-            select(vec4<f32>(), at_a(lines.at.z + at.x), inside.x),
-            select(vec4<f32>(), at_a(lines.at.w + at.x), inside.x),
-        ));
+        let i = lines.at + vec4<u32>(at.x);
+        return transpose(masked(mat4x4<f32>(at_a(i.x), at_a(i.y), at_a(i.z), at_a(i.w)), inside.xxxx));
     }
-    return mat4x4<f32>(
-        select(vec4<f32>(), rows_a(lines, at.x), inside.x),
-        select(vec4<f32>(), rows_a(lines, at.y), inside.y),
-        select(vec4<f32>(), rows_a(lines, at.z), inside.z),
-        select(vec4<f32>(), rows_a(lines, at.w), inside.w),
-    );
+    let block = mat4x4<f32>(rows_a(lines, at.x), rows_a(lines, at.y), rows_a(lines, at.z), rows_a(lines, at.w));
+    return masked(block, inside);
 }
 
 // Four rows at one k, which is `at` further.
@@ -120,24 +145,16 @@ fn rows_a(lines: Lines, at: u32) -> vec4<f32> {
 }
 
 // Four columns of `b` for each of four k.
-fn block_b(lines: Lines, k: u32) -> mat4x4<f32> {
+fn block_b(both: Operands, lines: Lines, k: u32) -> mat4x4<f32> {
     let ks = vec4<u32>(k) + vec4<u32>(0u, 1u, 2u, 3u);
-    let inside = ks < vec4<u32>(p.k);
+    let inside = ks < vec4<u32>(both.k);
     let at = select(vec4<u32>(), ks, inside) * p.b_row;
     if B_VECTOR == 2u {
-        return transpose(mat4x4<f32>(
-            select(vec4<f32>(), at_b(lines.at.x + at.x), inside.x),
-            select(vec4<f32>(), at_b(lines.at.y + at.x), inside.x),
-            select(vec4<f32>(), at_b(lines.at.z + at.x), inside.x),
-            select(vec4<f32>(), at_b(lines.at.w + at.x), inside.x),
-        ));
+        let i = lines.at + vec4<u32>(at.x);
+        return transpose(masked(mat4x4<f32>(at_b(i.x), at_b(i.y), at_b(i.z), at_b(i.w)), inside.xxxx));
     }
-    return mat4x4<f32>(
-        select(vec4<f32>(), columns_b(lines, at.x), inside.x),
-        select(vec4<f32>(), columns_b(lines, at.y), inside.y),
-        select(vec4<f32>(), columns_b(lines, at.z), inside.z),
-        select(vec4<f32>(), columns_b(lines, at.w), inside.w),
-    );
+    let block = mat4x4<f32>(columns_b(lines, at.x), columns_b(lines, at.y), columns_b(lines, at.z), columns_b(lines, at.w));
+    return masked(block, inside);
 }
 
 // Four columns at one k, which is `at` further.

@@ -2,31 +2,37 @@
 
 use super::generate::{Piece, Region, generate};
 use super::shader::ELEMENTWISE;
-use super::{Dispatches, Shader, workgroup_size};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, workgroup_size};
 use crate::error::Result;
+use crate::kernels::Expr;
 use crate::kernels::elementwise::ElementwiseKernel;
+use crate::shape::Shape;
 
 pub(super) fn dispatches(kernel: &ElementwiseKernel, cx: &mut Dispatches<'_>) -> Result<()> {
-    let (launch, target) = (cx.launch, cx.target);
-    let points = kernel.shape.elements();
+    cx.push(dispatch(&kernel.expr, &kernel.shape, cx.launch.into(), cx.target));
+    Ok(())
+}
+
+/// The dispatch that computes `expr` at each point of `shape`.
+pub(super) fn dispatch(expr: &Expr, shape: &Shape, operands: Operands<'_>, target: &GpuTarget) -> Dispatch {
+    let points = shape.elements();
     let piece = Piece {
         region: Region::Elementwise,
-        outer: &kernel.shape,
+        outer: shape,
         inner: &[],
-        expr: &kernel.expr,
-        loads: launch.inputs.iter().map(Some).collect(),
-        outputs: launch.outputs.iter().collect(),
+        expr,
+        loads: operands.inputs.iter().map(Some).collect(),
+        outputs: operands.outputs.iter().collect(),
         natural: &[],
         // Where there are few points, a GPU rather has more threads.
         quads: target.software || points >= 1 << 16,
         held: false,
         own: &[],
     };
-    cx.push(generate(launch.into(), &[piece], |generated| {
+    generate(operands, &[piece], |generated| {
         let threads = if generated.parts[0].wide { points / 4 } else { points };
         let workgroup = workgroup_size(threads, target);
         let shader = Shader::file("elementwise", ELEMENTWISE).constant("WORKGROUP", workgroup).generated(generated);
         (shader, (threads as u64).div_ceil(u64::from(workgroup)))
-    }));
-    Ok(())
+    })
 }

@@ -12,6 +12,8 @@ const NAMES: &[&str] = &[
     "bench_fma",
     "bench_stream",
     "conv",
+    "conv_blocks",
+    "conv_classes",
     "conv_direct",
     "conv_gather",
     "conv_store",

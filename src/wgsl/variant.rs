@@ -64,11 +64,16 @@ impl<T> Split<T> {
 
     /// So many parts, or a few fewer, each but the last of a multiple of `unit` terms.
     pub(super) fn new(way: T, terms: usize, parts: usize, unit: usize) -> Self {
-        if parts <= 1 {
+        if parts <= 1 || terms == 0 {
             return Split::whole(way, terms);
         }
         let part = terms.div_ceil(parts).next_multiple_of(unit);
         Split { way, parts: terms.div_ceil(part), part }
+    }
+
+    /// The same parts of another way.
+    pub(super) fn map<U>(self, way: impl FnOnce(T) -> U) -> Split<U> {
+        Split { way: way(self.way), parts: self.parts, part: self.part }
     }
 }
 

@@ -1,182 +1,103 @@
-//! Convolutions and their gradients: `shaders/conv.wgsl` and the files joined to it, as matmuls with a gathered matrix.
+//! Convolutions and their gradients, as batched matmuls with a gathered matrix.
 //!
-//! Where the tiles of a weight's gradient are too few to fill a GPU, k (the batch and the output's positions) is
-//! split over workgroups: a first dispatch stores a partial result for each part of k, and others add these and apply
-//! the epilogue.
+//! Where k is split over workgroups, a first dispatch stores a partial result for each part of k, and others add these
+//! and apply the epilogue.
 
-mod tile;
+mod blocks;
+mod gather;
+mod gather_tile;
+mod problem;
 
 use super::generate::{Stores, store};
+use super::matmul::SharedTile;
 use super::reduce::add_partials;
-use super::{Dispatch, Dispatches, Operands, Reads, Shader};
+use super::variant::Split;
+use super::{Dispatches, GpuTarget, Operands};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::Operand;
 use crate::kernels::conv::{ConvKernel, ConvPass};
-use tile::Variant;
+use blocks::Blocks;
+use gather_tile::GatherTile;
+use problem::{Problem, axes};
 
-/// The greatest common divisor; neither is 0.
-fn gcd(a: usize, b: usize) -> usize {
-    if a.is_multiple_of(b) { b } else { gcd(b, a % b) }
+const CLASSES: &str = include_str!("../../../shaders/conv_classes.wgsl");
+
+/// Multiply-adds from which on tiles through workgroup memory pay: below, launches are short and the copy of `w` counts.
+const MANY: usize = 1 << 26;
+/// Steps of k in a thread's loop: Mesa's lavapipe ends a thread's loops after 65,535 iterations.
+const LONGEST: usize = 1 << 19;
+
+/// A way to run a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tile {
+    /// `conv.wgsl`.
+    Gather(GatherTile),
+    /// `matmul.wgsl` with `conv_blocks.wgsl`.
+    Blocks(SharedTile),
 }
 
-/// The result's axes, and which component of the shader's coordinates (j0, row, position) each is.
-fn axes(kernel: &ConvKernel) -> [(usize, u8); 3] {
-    let g = &kernel.geometry;
-    let area = |s: [usize; 2]| s[0] * s[1];
-    match kernel.pass {
-        ConvPass::Forward => [(g.batch, 0), (g.out_channels, 1), (area(g.output), 2)],
-        ConvPass::InputGrad => [(g.batch, 0), (g.in_channels, 1), (area(g.input), 2)],
-        ConvPass::WeightGrad => [(g.out_channels, 1), (g.group_in(), 0), (area(g.kernel), 2)],
+impl std::fmt::Display for Tile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Tile::Gather(tile) => write!(f, "gather-{tile}"),
+            Tile::Blocks(tile) => write!(f, "blocks-{tile}"),
+        }
     }
 }
 
-/// The dispatch of a convolution or a gradient, what its shader calls the buffers, and the parts of k.
-fn dispatch(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Pass {
-    let (launch, target) = (cx.launch, cx.target);
-    let g = &kernel.geometry;
-    let area = |s: [usize; 2]| s[0] * s[1];
-    let (input, output, window) = (area(g.input), area(g.output), area(g.kernel));
-    let (gin, gout) = (g.group_in(), g.group_out());
-    // Strides of an input [sample, group, channel], an output and a weight [group, output, input channel].
-    let [x_sample, x_group] = [g.in_channels * input, gin * input];
-    let [y_sample, y_group] = [g.out_channels * output, gout * output];
-    let [w_group, w_out] = [gout * gin * window, gin * window];
-    /// The convolution as a matmul; names as in the shader.
-    struct Problem {
-        m: usize,
-        w: [usize; 5],
-        x: [usize; 5],
-        out: [usize; 3],
-        k: ([usize; 3], [usize; 2]),
-        j: ([usize; 3], [usize; 2]),
+/// The rule's choice. Tiles through workgroup memory are for much work in matrices that fill them, on hardware; else,
+/// threads gather for themselves.
+fn rule(kernel: &ConvKernel, problem: &Problem, blocks: &Blocks<'_>, target: &GpuTarget) -> Split<Tile> {
+    let ([matmuls, m, n, k], [columns, terms]) = (blocks.sizes(), problem.most());
+    let work = matmuls * m * columns * terms;
+    let filled = 2 * columns * terms > n * k && m >= 16 && columns >= 16;
+    if !target.software && filled && work >= MANY {
+        return SharedTile::rule([matmuls, m, n, k], target).map(Tile::Blocks);
     }
-    let [width, out_width, window_width] = [g.input[1], g.output[1], g.kernel[1]];
-    let samples = |s: [usize; 2]| [g.batch, s[0], s[1]];
-    let problem = match kernel.pass {
-        ConvPass::Forward => Problem {
-            m: gout,
-            w: [w_group, w_out, window, window_width, 1],
-            x: [x_group, input, x_sample, g.input[0], width],
-            out: [y_group, output, y_sample],
-            k: ([gin, g.kernel[0], window_width], g.dilation),
-            j: (samples(g.output), g.stride),
-        },
-        ConvPass::InputGrad => Problem {
-            m: gin,
-            w: [w_group, window, w_out, window_width, 1],
-            x: [y_group, output, y_sample, g.output[0], out_width],
-            out: [x_group, input, x_sample],
-            k: ([gout, g.kernel[0], window_width], g.dilation),
-            j: (samples(g.input), [1, 1]),
-        },
-        ConvPass::WeightGrad => Problem {
-            m: gout,
-            w: [y_group, output, y_sample, out_width, 1],
-            x: [x_group, x_sample, input, g.input[0], width],
-            out: [w_group, w_out, window],
-            k: (samples(g.output), g.stride),
-            j: ([gin, g.kernel[0], window_width], g.dilation),
-        },
-    };
-    let (k, n): (usize, usize) = (problem.k.0.iter().product(), problem.j.0.iter().product());
-    // The input's gradient is taken by residue classes of positions: in each, so many columns and so many terms at
-    // most.
-    let classes = if kernel.pass == ConvPass::InputGrad { g.stride } else { [1, 1] };
-    let periods = [0, 1].map(|axis| classes[axis] / gcd(classes[axis], g.dilation[axis]));
-    let [j0, jy, jx] = problem.j.0;
-    let [k0, ky, kx] = problem.k.0;
-    let columns = j0 * jy.div_ceil(classes[0]) * jx.div_ceil(classes[1]) + usize::from(kernel.row_sums);
-    let terms = k0 * ky.div_ceil(periods[0]) * kx.div_ceil(periods[1]);
-    let matmuls = g.groups * area(classes);
+    let columns = columns + usize::from(kernel.row_sums);
     let may_split = kernel.pass == ConvPass::WeightGrad;
-    let sizes = [matmuls, problem.m, columns, terms];
-    let rule = tile::rule(sizes, k, may_split, target);
-    let others = || tile::all(sizes, k, may_split, target);
-    let Variant { way: tile, parts, part: part_k } = cx.choose(rule, others);
-    let (a, b) = (&launch.inputs[0], &launch.inputs[1]);
-    let reads = [Reads::choose(["x", "x_more"], a, target), Reads::choose(["w", "w_more"], b, target)];
-    // Where `w` is a uniform, lanes fetch it for themselves.
-    let direct = reads[1].uniform() && tile.split == 1;
-    let bk = match terms {
-        ..=4 => 4,
-        5..=8 => 8,
-        _ if direct => 8,
-        _ if !tile.columns.is_multiple_of(16) => 8,
-        _ => 16,
-    };
-    let depth = bk * tile.split;
-    let tiles = [problem.m.div_ceil(tile.rows), columns.div_ceil(tile.columns * tile.per)];
-    let gather = match kernel.pass {
-        ConvPass::InputGrad => 2,
-        _ => u32::from(g.padding != [0, 0]),
-    };
-    let (w, x) = (&problem.w, &problem.x);
-    let workgroups = tile.workgroups([matmuls, problem.m, columns]);
-    let own = &launch.outputs[..1 + usize::from(kernel.row_sums)];
-    let outputs = if parts == 1 {
-        own.to_vec()
-    } else {
-        let partial = |output: &Operand| cx.scratch([parts, output.view.shape.elements()], DType::F32);
-        own.iter().map(partial).collect()
-    };
-    let operands = Operands::new(&launch.inputs[..2], &outputs);
-    let sums_offset = outputs.get(1).map_or(0, |sums| sums.view.offset);
-    let params: Vec<usize> = [problem.m, n, k, g.groups, tiles[0], tiles[1]]
-        .into_iter()
-        .chain([b.view.offset - reads[1].first, w[0], w[1], w[2], w[3], w[4]])
-        .chain([a.view.offset - reads[0].first, x[0], x[1], x[2], x[3], x[4]])
-        .chain([outputs[0].view.offset, problem.out[0], problem.out[1], problem.out[2]])
-        .chain(g.padding)
-        .chain([ky, kx, problem.k.1[0], problem.k.1[1]])
-        .chain([problem.j.0[1], problem.j.0[2], problem.j.1[0], problem.j.1[1]])
-        .chain([depth / (kx * ky), depth / kx % ky, depth % kx, periods[0], periods[1], sums_offset, parts, part_k])
-        .collect();
-    let shader = Shader::file("conv", include_str!("../../../shaders/conv.wgsl"))
-        .join("conv_gather", include_str!("../../../shaders/conv_gather.wgsl"))
-        .join("conv_sums", include_str!("../../../shaders/conv_sums.wgsl"))
-        .join("conv_direct", include_str!("../../../shaders/conv_direct.wgsl"))
-        .join("conv_store", include_str!("../../../shaders/conv_store.wgsl"))
-        .constant("COLUMNS", tile.columns as u32)
-        .constant("PER", tile.per as u32)
-        .constant("SPLIT", tile.split as u32)
-        .constant("ROWS", tile.rows as u32)
-        .constant("BK", bk as u32)
-        .constant("GATHER", gather)
-        .constant("SY", classes[0] as u32)
-        .constant("SX", classes[1] as u32)
-        .constant("DIRECT", direct.into())
-        .broadcast(target.broadcasts() && tile.split == 1)
-        .row_sums(kernel.row_sums)
-        .alias("T", a.dtype)
-        .alias("C", outputs[0].dtype)
-        .alias("S", outputs[outputs.len() - 1].dtype);
-    let workgroups = (workgroups * parts) as u64;
-    let params = params.into_iter().map(|word| word as u32).collect();
-    let (dispatch, named) = Dispatch::reading(operands, shader, params, workgroups, &reads);
-    Pass { dispatch, named, partials: if parts > 1 { outputs } else { Vec::new() } }
+    let sizes = [problem.matmuls(), problem.m, columns, terms];
+    gather_tile::rule(sizes, problem.terms(), may_split, target).map(Tile::Gather)
 }
 
-/// A dispatch of `conv.wgsl`.
-struct Pass {
-    dispatch: Dispatch,
-    /// What its shader calls the buffers.
-    named: Vec<&'static str>,
-    /// Where k is split: the partial results, and row sums, that it stores.
-    partials: Vec<Operand>,
+/// All that may be worth a try.
+fn all(kernel: &ConvKernel, problem: &Problem, blocks: &Blocks<'_>, target: &GpuTarget) -> Vec<Split<Tile>> {
+    let [columns, terms] = problem.most();
+    let columns = columns + usize::from(kernel.row_sums);
+    let may_split = kernel.pass == ConvPass::WeightGrad;
+    let sizes = [problem.matmuls(), problem.m, columns, terms];
+    let gather = gather_tile::all(sizes, problem.terms(), may_split, target);
+    let tiles = SharedTile::variants(blocks.sizes(), target);
+    let short = tiles.into_iter().filter(|variant| variant.part <= LONGEST);
+    gather.into_iter().map(|v| v.map(Tile::Gather)).chain(short.map(|v| v.map(Tile::Blocks))).collect()
 }
 
 pub(super) fn dispatches(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Result<()> {
-    let launch = cx.launch;
-    let Pass { dispatch, named, partials } = dispatch(kernel, cx);
+    let (launch, target) = (cx.launch, cx.target);
+    let problem = Problem::new(kernel);
+    let blocks = Blocks::new(kernel, &problem);
+    let rule = rule(kernel, &problem, &blocks, target);
+    let Split { way, parts, part } = cx.choose(rule, || all(kernel, &problem, &blocks, target));
+    let own = &launch.outputs[..1 + usize::from(kernel.row_sums)];
+    let partial = |output: &Operand| cx.scratch([parts, output.view.shape.elements()], DType::F32);
+    let results: Vec<Operand> = if parts == 1 { own.to_vec() } else { own.iter().map(partial).collect() };
+    let operands = Operands::new(&launch.inputs[..2], &results);
+    let ((mut dispatch, named), quads) = match way {
+        Tile::Gather(way) => (gather::dispatch(kernel, &problem, operands, Split { way, parts, part }, target), None),
+        Tile::Blocks(way) => (blocks.dispatch(Split { way, parts, part }, &results, cx), blocks.quads(&results)),
+    };
+    if quads.is_none() {
+        dispatch.shader = dispatch.shader.alias("C", results[0].dtype);
+    }
     let axes = axes(kernel);
-    let stores = Stores { axes: &axes, quads: None, held: true };
-    if partials.is_empty() {
+    let stores = Stores { axes: &axes, quads, held: matches!(way, Tile::Gather(_)) };
+    if parts == 1 {
         cx.push(store(dispatch, &named, launch.into(), 2, kernel.epilogue.as_ref(), stores));
         return Ok(());
     }
-    cx.push(store(dispatch, &named, Operands::new(&launch.inputs[..2], &partials), 2, None, stores));
-    add_partials(cx, &partials, kernel.epilogue.as_ref());
+    cx.push(store(dispatch, &named, operands, 2, None, stores));
+    add_partials(cx, &results, kernel.epilogue.as_ref());
     Ok(())
 }
 
@@ -201,20 +122,42 @@ mod tests {
     #[test]
     fn few_tiles_of_long_k_are_split() {
         let (gpu, software) = (&GpuTarget::default(), &GpuTarget { software: true, ..GpuTarget::default() });
-        // Tiles of 16 rows and 64 columns, 4 × 9 of them; parts of 3461 terms.
+        // Tiles of 64 rows and 64 columns, 1 × 9 of them; parts of 896 terms.
         let (workgroups, scratch) = weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], false, gpu);
-        assert_eq!((workgroups.len(), workgroups[0]), (2, 4 * 9 * 29));
-        assert_eq!(scratch, 29 * 64 * 576 * 4);
-        // A bias adds one column and a third dispatch.
+        assert_eq!((workgroups.len(), workgroups[0]), (2, 9 * 112));
+        assert_eq!(scratch, 112 * 64 * 576 * 4);
+        // A bias adds the sums of rows and a third dispatch.
         let (workgroups, scratch) = weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], true, gpu);
-        assert_eq!((workgroups.len(), workgroups[0]), (3, 4 * 10 * 26));
-        assert_eq!(scratch, 26 * 64 * 577 * 4);
-        // Few columns: small tiles, whose threads share k.
+        assert_eq!((workgroups.len(), workgroups[0]), (3, 9 * 112));
+        assert_eq!(scratch, 112 * 64 * 577 * 4);
+        // Little work: threads gather. Few columns: small tiles, whose threads share k.
         let (workgroups, _) = weight_gradient([100, 1, 1, 40], [25, 1, 1, 5], false, gpu);
         assert_eq!((workgroups.len(), workgroups[0]), (2, 7 * 15));
-        // Tiles enough, a short k, a software driver.
-        assert_eq!(weight_gradient([4, 512, 14, 14], [512, 512, 3, 3], false, gpu), (vec![32 * 72], 0));
         assert_eq!(weight_gradient([1, 64, 30, 30], [64, 64, 3, 3], false, gpu).0.len(), 1);
+        // Tiles enough, a software driver.
+        assert_eq!(weight_gradient([4, 512, 14, 14], [512, 512, 3, 3], false, gpu), (vec![8 * 72], 0));
         assert_eq!(weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], false, software).0.len(), 1);
+    }
+
+    #[test]
+    fn much_work_runs_on_the_tiles_of_matmuls() {
+        let forward = |x: [usize; 4], w: [usize; 4], stride: usize, software: bool| {
+            launched(&GpuTarget { software, ..GpuTarget::default() }, |g| {
+                let (x, w) = (g.input("x", x, DType::F32), g.input("w", w, DType::F32));
+                vec![x.conv(w, &ConvOptions::new().padding(w.shape()[2] / 2).stride(stride))]
+            })
+        };
+        // A copy of `w` in which rows are neighbours, then 64 × 64 tiles; lines of 56 are whole fours.
+        assert_eq!(forward([32, 64, 56, 56], [64, 64, 3, 3], 1, false), (vec![576, 32 * 56 * 56 / 64], 64 * 576 * 4));
+        // Kernel positions of 1 × 1 need no copy, and planes are lines: 49 positions as 52.
+        assert_eq!(forward([64, 256, 7, 7], [512, 256, 1, 1], 1, false), (vec![8 * 52], 0));
+        // One channel, few rows, a software driver.
+        for (x, w, software) in [
+            ([256, 1, 56, 56], [64, 1, 5, 5], false),
+            ([256, 64, 56, 56], [8, 64, 3, 3], false),
+            ([32, 64, 56, 56], [64, 64, 3, 3], true),
+        ] {
+            assert_eq!(forward(x, w, 1, software).0.len(), 1);
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Where the tiles of the output are too few to fill a GPU and k is long, k is split over workgroups: a first
 //! dispatch stores a partial result for each part of k, and others add these and apply the epilogue.
 
+mod shared_tile;
 mod tile;
 
 use super::generate::{Stores, store};
@@ -12,9 +13,8 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::matmul::MatmulKernel;
 use crate::shape::View;
+pub(super) use shared_tile::SharedTile;
 use tile::{Tile, Variant};
-
-const MATMUL: &str = include_str!("../../../shaders/matmul.wgsl");
 
 /// Whether all vectors of four along `axis` are aligned, where that axis has `length` elements.
 fn aligned(view: &View, axis: usize, length: usize) -> bool {
@@ -37,7 +37,7 @@ fn dispatch(
     let (rank, batches) = (kernel.batch.rank(), kernel.batch.elements());
     let reads = [(["a", "a_more"], a), (["b", "b_more"], b)].map(|(names, operand)| match tile {
         Tile::Lanes { .. } => Reads::choose(names, operand, target),
-        Tile::Shared { .. } => Reads::storage(names),
+        Tile::Shared(_) => Reads::storage(names),
     });
     let tiles = tile.tiles(kernel.m, kernel.n);
     // Sizes and strides of the leading axes, outermost first, in four slots.
@@ -66,15 +66,9 @@ fn dispatch(
     };
     let (mut a_vector, b_vector) = (vectors(&a.view, [kernel.m, kernel.k]), vectors(&b.view, [kernel.k, kernel.n]));
     let shader = match tile {
-        Tile::Shared { tx, ty, r, bk, split, buffers } => Shader::file("matmul", MATMUL)
+        Tile::Shared(tile) => tile
+            .shader()
             .join("matmul_views", include_str!("../../../shaders/matmul_views.wgsl"))
-            .constant("TX", tx)
-            .constant("TY", ty)
-            .constant("R", r)
-            .constant("BK", bk)
-            .constant("SPLIT", split)
-            .constant("BUFFERS", buffers)
-            .constant("PAD", tile.pad())
             .alias("S", operands.outputs.last().map_or(a.dtype, |output| output.dtype))
             .constant("A_BY_K", u32::from(a.view.strides[rank + 1].abs() == 1))
             .constant("B_BY_K", u32::from(b.view.strides[rank].abs() == 1 && b.view.strides[rank + 1].abs() != 1)),

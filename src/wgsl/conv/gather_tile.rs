@@ -1,4 +1,4 @@
-//! The tiles of convolutions, and how k is split: the variants, and the rule that chooses one.
+//! The tiles of `conv.wgsl`, and how k is split: the variants, and the rule that chooses one.
 
 use crate::wgsl::GpuTarget;
 use crate::wgsl::threads::{FULL, split};
@@ -6,7 +6,7 @@ use crate::wgsl::variant::Split;
 
 /// A workgroup's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tile {
+pub(super) struct GatherTile {
     /// Threads along columns.
     pub(super) columns: usize,
     /// Threads that share a column.
@@ -21,13 +21,13 @@ pub(super) struct Tile {
 /// steps take up to five.
 const LONGEST: usize = 1 << 17;
 
-impl Tile {
+impl GatherTile {
     /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms, whose k may be split over workgroups or
     /// not.
     ///
     /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
     /// few columns. A software driver runs few threads; each element it gathers costs much and should feed many rows.
-    fn choose([groups, m, n, k]: [usize; 4], may_split: bool, target: &GpuTarget) -> Tile {
+    fn choose([groups, m, n, k]: [usize; 4], may_split: bool, target: &GpuTarget) -> GatherTile {
         let threads = target.max_invocations.min(256) as usize;
         let all_rows = all_rows(m);
         let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
@@ -36,10 +36,10 @@ impl Tile {
             // Where there are few columns, their threads are also needed to fetch `w`.
             let per = if n * groups >= 256 { 2 } else { 1 };
             let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / long).min(128));
-            return Tile { columns, split: long, rows: all_rows, per };
+            return GatherTile { columns, split: long, rows: all_rows, per };
         }
-        let tile = |columns, rows| Tile { columns, split: 1, rows, per: 1 };
-        let fills = |tile: &Tile| {
+        let tile = |columns, rows| GatherTile { columns, split: 1, rows, per: 1 };
+        let fills = |tile: &GatherTile| {
             // Where k is split, columns must be there for most threads.
             let Split { parts, part, .. } = cut(*tile, [groups, m, n], k, may_split && n > 32, target);
             tile.workgroups([groups, m, n]) * parts >= FULL as usize && part <= LONGEST
@@ -58,7 +58,7 @@ impl Tile {
         };
         let columns = if split == 16 { 16 } else { 32 };
         let split = split.max(long).min(threads / columns);
-        Tile { columns, split, rows: 4, per: 1 }
+        GatherTile { columns, split, rows: 4, per: 1 }
     }
 
     /// How many workgroups `groups` matmuls of `m` rows and `n` columns take.
@@ -67,7 +67,7 @@ impl Tile {
     }
 }
 
-impl std::fmt::Display for Tile {
+impl std::fmt::Display for GatherTile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.rows, self.columns * self.per)?;
         if self.per > 1 {
@@ -77,13 +77,13 @@ impl std::fmt::Display for Tile {
     }
 }
 
-/// A way to run a convolution: a tile, and the parts of k.
-pub(super) type Variant = Split<Tile>;
+/// A way to run it: a tile, and the parts of k.
+type Variant = Split<GatherTile>;
 
 /// The rule's choice for `groups` matmuls of `m` rows, `n` columns and `terms` terms each, of a whole k.
 pub(super) fn rule(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
     let [groups, m, n, _] = sizes;
-    cut(Tile::choose(sizes, may_split, target), [groups, m, n], k, may_split, target)
+    cut(GatherTile::choose(sizes, may_split, target), [groups, m, n], k, may_split, target)
 }
 
 /// All that may be worth a try.
@@ -92,9 +92,11 @@ pub(super) fn all(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarg
     let shapes = [(64, 1), (128, 1), (256, 1), (32, 4), (32, 8), (16, 4), (16, 16)];
     let tiles = shapes.into_iter().flat_map(|(columns, split)| {
         let pers: &[usize] = if split == 1 { &[1, 2] } else { &[1] };
-        [4, 8, 16].into_iter().flat_map(move |rows| pers.iter().map(move |&per| Tile { columns, split, rows, per }))
+        [4, 8, 16]
+            .into_iter()
+            .flat_map(move |rows| pers.iter().map(move |&per| GatherTile { columns, split, rows, per }))
     });
-    let fits = |tile: &Tile| {
+    let fits = |tile: &GatherTile| {
         let (threads, depth) = (tile.columns * tile.split, 16 * tile.split);
         threads <= target.max_invocations as usize
             && tile.rows <= all_rows(m)
@@ -118,7 +120,7 @@ pub(super) fn all(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarg
 const SHORTEST: usize = 256;
 
 /// The tile with k cut into the parts that `groups` matmuls of `m` rows and `n` columns want.
-fn cut(tile: Tile, sizes: [usize; 3], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
+fn cut(tile: GatherTile, sizes: [usize; 3], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
     let parts = if may_split { split(tile.workgroups(sizes) as u64, k, SHORTEST, target) } else { 1 };
     Split::new(tile, k, parts, 1)
 }

@@ -1,0 +1,233 @@
+//! The tiles of `matmul.wgsl`, and how k is split: the variants, and the rule that chooses one.
+
+use crate::wgsl::shader::Shader;
+use crate::wgsl::variant::Split;
+use crate::wgsl::{GpuTarget, split};
+
+/// The tile of the output that a workgroup computes through workgroup memory: `4·r·ty` rows by `4·r·tx` columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::wgsl) struct SharedTile {
+    /// Threads along columns.
+    tx: u32,
+    /// Threads along rows.
+    ty: u32,
+    /// A thread's vectors of four along rows, and along columns.
+    r: u32,
+    /// k a part reads at a time.
+    bk: u32,
+    /// Parts of a workgroup that share the k.
+    split: u32,
+    /// Tiles in workgroup memory.
+    buffers: u32,
+}
+
+/// Workgroups that fill a device.
+const FULL: usize = 96;
+/// k of the shortest part: what a part reads should be more than the partial result it stores.
+const SHORTEST: usize = 256;
+
+impl SharedTile {
+    /// The tile for a shape. The larger a tile, the less often an element is read; the smaller, the more of a device is
+    /// busy; where even small ones leave it idle, threads share the k.
+    pub(super) fn choose([batches, m, n, k]: [usize; 4], target: &GpuTarget) -> SharedTile {
+        let tiles = |rows: usize, columns: usize| batches * m.div_ceil(rows) * n.div_ceil(columns);
+        // Tiles of columns and rows with one vector of four columns and rows a thread, with two, and with shared k.
+        let small = |tx, ty, bk| SharedTile::fitting([tx, ty, 1, bk, 1], target);
+        let large = |tx, ty| SharedTile::fitting([tx, ty, 2, 16, 1], target);
+        let share = |tx, ty, bk, split| SharedTile::fitting([tx, ty, 1, bk, split], target);
+        if target.max_invocations < 256 {
+            return small(8, 8, 32);
+        }
+        // Whether tiles of so many rows and columns, and parts of k, fill a device; and whether they are hardly emptier
+        // than those of half the size.
+        let fills = |size| tiles(size, size) * split(tiles(size, size) as u64, k, SHORTEST, target) >= FULL;
+        let full = |size: usize| 4 * 8 * tiles(size, size) <= 9 * tiles(size / 2, size / 2);
+        match (m, n) {
+            // A matrix times a vector, or a few of them.
+            (_, ..=4) => share(1, 16, 4, 8),
+            (..=4, _) => share(16, 1, 4, 8),
+            (..=16, ..=16) if k >= 128 => share(4, 4, 8, 16),
+            (..=16, ..=16) => small(4, 4, 16),
+            // Tall or wide.
+            (_, ..=16) if k >= 128 && tiles(64, 16) < FULL => share(4, 16, 8, 4),
+            (_, ..=16) => small(4, 16, 16),
+            (..=16, _) if k >= 128 && tiles(16, 64) < FULL => share(16, 4, 8, 4),
+            (..=16, _) => small(16, 4, 16),
+            _ if tiles(128, 128) >= 2 * FULL && full(128) => large(16, 16),
+            _ if fills(64) && full(64) => large(8, 8),
+            _ if k >= 256 && tiles(32, 32) < FULL => share(8, 8, 8, 4),
+            _ => small(8, 8, 32),
+        }
+    }
+
+    /// The tiles that may be worth a try for `m` rows and `n` columns: those that are not mostly empty.
+    pub(super) fn all(m: usize, n: usize, target: &GpuTarget) -> Vec<SharedTile> {
+        let tiles = [
+            [16, 16, 2, 16, 1],
+            [8, 8, 2, 16, 1],
+            [16, 16, 1, 32, 1],
+            [8, 8, 1, 32, 1],
+            [8, 8, 1, 16, 1],
+            [8, 8, 1, 8, 4],
+            [4, 16, 1, 16, 1],
+            [4, 16, 1, 8, 4],
+            [16, 4, 1, 16, 1],
+            [16, 4, 1, 8, 4],
+            [4, 4, 1, 16, 1],
+            [4, 4, 1, 8, 16],
+            [1, 16, 1, 4, 8],
+            [16, 1, 1, 4, 8],
+        ];
+        let buffered = |sizes| [2, 1].map(|buffers| SharedTile::buffered(sizes, buffers));
+        let mut tiles: Vec<SharedTile> = tiles.into_iter().flat_map(buffered).collect();
+        tiles.retain(|tile| {
+            let [rows, columns] = tile.size();
+            tile.threads() <= target.max_invocations
+                && tile.fits(target)
+                && rows < 4 * m.max(4)
+                && columns < 4 * n.max(4)
+        });
+        tiles
+    }
+
+    /// Two tiles in workgroup memory where that has room for both, and no threads share the k; else one.
+    fn fitting(sizes: [u32; 5], target: &GpuTarget) -> SharedTile {
+        let double = SharedTile::buffered(sizes, 2);
+        if double.fits(target) { double } else { SharedTile::buffered(sizes, 1) }
+    }
+
+    fn buffered([tx, ty, r, bk, split]: [u32; 5], buffers: u32) -> SharedTile {
+        SharedTile { tx, ty, r, bk, split, buffers }
+    }
+
+    /// Whether it keeps to the target's workgroup memory, and to one buffer where threads share the k.
+    fn fits(self, target: &GpuTarget) -> bool {
+        (self.split == 1 || self.buffers == 1) && self.memory() <= target.workgroup_memory
+    }
+
+    fn threads(self) -> u32 {
+        self.tx * self.ty * self.split
+    }
+
+    /// Vectors between those of one k of `a` and the next.
+    fn pad(self) -> u32 {
+        u32::from(self.buffers == 2)
+    }
+
+    /// Bytes of workgroup memory.
+    fn memory(self) -> u32 {
+        ((self.tx + self.ty) * self.r + self.pad()) * self.bk * self.split * self.buffers * 16
+    }
+
+    /// Its rows and columns.
+    pub(super) fn size(self) -> [usize; 2] {
+        [self.ty, self.tx].map(|threads| (4 * self.r * threads) as usize)
+    }
+
+    /// Tiles along rows and columns.
+    pub(in crate::wgsl) fn tiles(self, m: usize, n: usize) -> [usize; 2] {
+        let [rows, columns] = self.size();
+        [m.div_ceil(rows), n.div_ceil(columns)]
+    }
+
+    /// With k cut into so many parts of whole tiles of k, or a few fewer.
+    pub(super) fn cut(self, parts: usize, k: usize) -> Split<SharedTile> {
+        Split::new(self, k, parts, (self.bk * self.split) as usize)
+    }
+
+    /// The rule's choice for a batch of matmuls: `[batches, m, n, k]`.
+    pub(in crate::wgsl) fn rule(sizes: [usize; 4], target: &GpuTarget) -> Split<SharedTile> {
+        let ([batches, m, n, k], tile) = (sizes, SharedTile::choose(sizes, target));
+        let [rows, columns] = tile.tiles(m, n);
+        tile.cut(split((batches * rows * columns) as u64, k, SHORTEST, target), k)
+    }
+
+    /// All that may be worth a try: parts of k that are not too short.
+    pub(in crate::wgsl) fn variants([_, m, n, k]: [usize; 4], target: &GpuTarget) -> Vec<Split<SharedTile>> {
+        let most = (k / SHORTEST).max(1);
+        let parts = [1, 2, 4, 8, 16, 32, 64].into_iter().filter(move |&parts| parts <= most);
+        let tiles = SharedTile::all(m, n, target).into_iter();
+        tiles.flat_map(|tile| parts.clone().map(move |parts| tile.cut(parts, k))).collect()
+    }
+
+    /// Its shader, to which another is to be joined.
+    pub(in crate::wgsl) fn shader(self) -> Shader {
+        Shader::file("matmul", include_str!("../../../shaders/matmul.wgsl"))
+            .constant("TX", self.tx)
+            .constant("TY", self.ty)
+            .constant("R", self.r)
+            .constant("BK", self.bk)
+            .constant("SPLIT", self.split)
+            .constant("BUFFERS", self.buffers)
+            .constant("PAD", self.pad())
+    }
+}
+
+impl std::fmt::Display for SharedTile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [rows, columns] = self.size();
+        write!(f, "{rows}x{columns}x{}-{}x{}", self.bk * self.split, 4 * self.r, 4 * self.r)?;
+        write!(f, "{}", if self.split > 1 { format!("-share{}", self.split) } else { String::new() })?;
+        write!(f, "{}", if self.buffers > 1 { "-double" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k_is_split_where_tiles_are_few() {
+        let (gpu, software) = (GpuTarget::default(), GpuTarget { software: true, ..GpuTarget::default() });
+        let parts = |sizes, target| {
+            let Split { parts, part, .. } = SharedTile::rule(sizes, target);
+            [parts, part]
+        };
+        assert_eq!(parts([1, 64, 64, 16_384], &gpu), [64, 256]);
+        assert_eq!(parts([1, 512, 512, 8192], &gpu), [16, 512]);
+        // Tiles enough, a short k, and a software driver.
+        assert_eq!(parts([1, 1024, 1024, 4096], &gpu), [1, 4096]);
+        assert_eq!(parts([1, 64, 64, 1023], &gpu), [1, 1023]);
+        assert_eq!(parts([1, 64, 64, 16_384], &software), [1, 16_384]);
+        // A matrix times a vector, either way; whole tiles of k, and a short last part.
+        assert_eq!(parts([1, 4096, 1, 4096], &gpu), [16, 256]);
+        assert_eq!(parts([1, 1, 4096, 4096], &gpu), [16, 256]);
+        assert_eq!(parts([1, 7, 9, 1027], &gpu), [5, 256]);
+        for k in [1024, 1027, 5000, 65_537, 1 << 20] {
+            let [parts, part] = parts([2, 33, 7, k], &gpu);
+            assert!(
+                parts > 1 && part * (parts - 1) < k && k <= part * parts && part % 32 == 0,
+                "{k}: {parts} × {part}"
+            );
+        }
+    }
+
+    /// What the shader's header asks of its constants.
+    #[test]
+    fn tiles_keep_to_the_shaders_ranges() {
+        let target = GpuTarget::default();
+        let large = GpuTarget { workgroup_memory: 48 * 1024, ..GpuTarget::default() };
+        let sizes = [1, 4, 5, 16, 17, 33, 100, 512, 1024, 4096];
+        let shapes = sizes.iter().flat_map(|&m| sizes.iter().flat_map(move |&n| sizes.map(|k| [1, m, n, k])));
+        let mut chosen = Vec::new();
+        for (shape, target) in shapes.flat_map(|shape| [(shape, &target), (shape, &large)]) {
+            let rule = SharedTile::rule(shape, target);
+            for Split { way: tile, parts, part } in [vec![rule], SharedTile::variants(shape, target)].concat() {
+                let SharedTile { tx, ty, r, bk, split, buffers } = tile;
+                let (threads, memory) = (tx * ty * split, tile.memory());
+                assert!(threads <= 256 && memory <= target.workgroup_memory, "{shape:?}: {tile:?}");
+                assert!((tx + ty) * r * bk <= 8 * tx * ty && [4, 8, 16, 32].contains(&bk), "{shape:?}: {tile:?}");
+                assert!(split == 1 || r == 1 && buffers == 1 && memory >= 16 * threads, "{shape:?}: {tile:?}");
+                assert!(
+                    parts == 1 || part % (bk * split) as usize == 0 && part * (parts - 1) < shape[3],
+                    "{parts} × {part}"
+                );
+            }
+            if !chosen.contains(&rule.way) {
+                chosen.push(rule.way);
+            }
+        }
+        // Each tile of the rule is met, with as many buffers as either target has memory for.
+        assert_eq!(chosen.len(), 15, "{chosen:?}");
+    }
+}
