@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::plan::Plan;
 use crate::variable::Variable;
-use crate::wgsl::{Choice, GpuTarget};
+use crate::wgsl::{DescribedGpu, GpuTarget};
 
 /// The seconds that each dispatch of a launch took; a launch on the CPU is one.
 pub type LaunchSeconds = Vec<f64>;
@@ -57,8 +57,10 @@ pub trait Executor: Send {
     fn gpu_target(&self) -> Option<GpuTarget> {
         None
     }
-    /// Takes other variants of kernels in programs compiled from now on, on a GPU.
-    fn choose_variants(&mut self, _choice: Choice) {}
+    /// The GPU that it only has a description of.
+    fn described(&self) -> Option<&DescribedGpu> {
+        None
+    }
     /// The name and the specialised text of each dispatch's shader, on a GPU.
     fn wgsl(&self, _program: usize) -> Result<Vec<(String, String)>> {
         Ok(Vec::new())

@@ -1,5 +1,7 @@
 //! Opening a device with options from the command line.
 
+#[cfg(feature = "gpu")]
+use super::output::note;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use wgrad::cpu::{CpuExecutor, CpuOptions};
@@ -72,7 +74,7 @@ impl GpuArgs {
                 let options = GpuOptions { limits, passes, shaders, choice: variants, checked_shaders };
                 let executor = GpuExecutor::with_options(&choice, options)?;
                 if let Some(error) = executor.unused_tuning() {
-                    eprintln!("wgrad: not used: {error}");
+                    note(format_args!("not used: {error}"));
                 }
                 return Ok(Session::with_executor(Device::Gpu(choice), Box::new(executor)));
             }

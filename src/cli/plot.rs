@@ -271,6 +271,7 @@ mod tests {
         });
         Metrics {
             device: "a device ".repeat(50),
+            variants: None,
             seed: 0,
             epochs: values.len() as u32,
             steps: 1,

@@ -2,6 +2,7 @@
 
 use super::DeviceArg;
 use super::anomaly;
+use super::open::GpuArgs;
 use super::output::{Failure, Outcome, bytes, duration, grouped, note, number, print};
 use super::plot;
 use super::progress::Progress;
@@ -9,9 +10,11 @@ use clap::Args;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use wgrad::Error;
 use wgrad::data::{Dataset, atomic_write};
+use wgrad::passes::Passes;
 use wgrad::train::{Config, DataConfig, Metrics, Model, RunFolder, Trainer};
+use wgrad::wgsl::DescribedGpu;
+use wgrad::{Error, Session};
 
 /// The parent folder of runs without `--out`.
 const RUNS: &str = "runs";
@@ -32,6 +35,8 @@ pub(super) struct TrainArgs {
     settings: String,
     #[command(flatten)]
     device: DeviceArg,
+    #[command(flatten)]
+    gpu: GpuArgs,
     /// The number of epochs, at least 1 [default: from the settings; presets: 50]
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
@@ -58,6 +63,10 @@ pub(super) struct TrainArgs {
     /// launch, and the totals of the step. Creates no folder
     #[arg(long, conflicts_with_all = ["json", "out"])]
     explain: bool,
+    /// With --explain: plan for a GPU that FILE describes, or `h200`, which need not be there, and estimate what each
+    /// dispatch takes on it
+    #[arg(long, value_name = "FILE", requires = "explain", conflicts_with = "device")]
+    on: Option<PathBuf>,
     /// If a parameter, the optimiser state or the loss becomes NaN or infinite, report the first operation and step
     /// that caused it, with its operands. Copies the parameters to the host after each epoch
     #[arg(long, conflicts_with = "explain")]
@@ -102,7 +111,7 @@ impl TrainArgs {
             return self.print_plan(&config, &data);
         }
         let target = Target::open(self.out.as_deref(), &config.name)?;
-        let trainer = Trainer::new(&config, &data, self.device.device.clone());
+        let trainer = Trainer::open(&config, &data, || self.gpu.open(&self.device.device, Passes::all()));
         let trainer = trainer.inspect_err(|_| target.discard())?;
         let mut fit = Fit { target, config, trainer, data_time, saved: None, detect_anomaly: self.detect_anomaly };
         if !fit.target.replaces {
@@ -118,7 +127,10 @@ impl TrainArgs {
 
 impl TrainArgs {
     fn print_plan(&self, config: &Config, data: &Dataset) -> Outcome {
-        let mut trainer = Trainer::new(config, data, self.device.device.clone())?;
+        let mut trainer = Trainer::open(config, data, || match &self.on {
+            Some(file) => Ok(Session::described(DescribedGpu::read(file)?)),
+            None => self.gpu.open(&self.device.device, Passes::all()),
+        })?;
         let device = trainer.session().device_name();
         let Some(text) = trainer.explain()? else {
             return Err(Error::config(

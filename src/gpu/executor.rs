@@ -341,10 +341,6 @@ impl Executor for GpuExecutor {
         Some(self.target())
     }
 
-    fn choose_variants(&mut self, choice: Choice) {
-        self.gpu.choice = choice;
-    }
-
     fn wgsl(&self, program: usize) -> Result<Vec<(String, String)>> {
         let mut texts = Vec::new();
         for launch in &self.programs[program].plan.launches {

@@ -18,6 +18,7 @@ mod updates;
 
 pub use lazy::Lazy;
 pub use lower::{Lowering, Value, lower};
+pub(crate) use print::count;
 pub use storage::{Placement, Storage};
 pub use target::{AnyBackend, Backend, Target};
 

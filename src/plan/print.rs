@@ -99,7 +99,7 @@ impl Plan {
 }
 
 /// 999 B, 1.23 kB, 45.6 Mflop: three significant digits and a decimal prefix.
-fn count(value: u64, unit: &str) -> String {
+pub(crate) fn count(value: u64, unit: &str) -> String {
     const PREFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
     if value < 1000 {
         return format!("{value} {unit}");

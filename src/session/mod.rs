@@ -1,5 +1,6 @@
 //! A session: a device, the storage of variables on it, and the programs that share them.
 
+mod described;
 mod open;
 mod reference;
 
@@ -16,7 +17,7 @@ use crate::plan::Plan;
 use crate::shape::TensorType;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
-use crate::wgsl::{self, Choice, GpuTarget};
+use crate::wgsl::{self, DescribedGpu, GpuTarget};
 
 /// A compiled program of a [`Session`].
 #[derive(Debug, Clone)]
@@ -75,6 +76,24 @@ impl Session {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Session { executor, device, id, seed: 0, steps: Vec::new() }
+    }
+
+    /// A session that plans for a GPU of which there is only a description: its programs can be explained
+    /// ([`Session::explain`]), but not run.
+    ///
+    /// ```
+    /// use wgrad::wgsl::DescribedGpu;
+    /// use wgrad::{DType, Graph, Session};
+    /// let g = Graph::new();
+    /// let sum = g.input("x", [1 << 20], DType::F32).sum(..);
+    /// let mut session = Session::described(DescribedGpu::read("h200".as_ref())?);
+    /// let program = session.compile(&g, &[sum])?;
+    /// let text = session.explain(&program)?.expect("there is a plan");
+    /// assert!(text.contains("takes about"));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn described(gpu: DescribedGpu) -> Self {
+        Session::with_executor(Device::Cpu, Box::new(described::DescribedExecutor::new(gpu)))
     }
 
     /// The requested device.
@@ -190,16 +209,17 @@ impl Session {
         (program.session == self.id).then(|| self.executor.plan(program.index)).flatten()
     }
 
-    /// The plan of a program as text (see [`Plan::explain`]), on a GPU with the dispatches of each launch. `None` on
+    /// The plan of a program as text (see [`Plan::explain`]), on a GPU with the dispatches of each launch, and on a
+    /// described one with estimates of what they take. `None` on
     /// the reference device, which has no plans.
     ///
     /// # Errors
     /// If `program` belongs to another session.
     pub fn explain(&self, program: &Program) -> Result<Option<String>> {
         self.check_program(program)?;
-        let target = self.gpu_target();
+        let (target, described) = (self.gpu_target(), self.executor.described());
         let details = |launch: &Launch| match &target {
-            Some(target) => wgsl::describe(launch, target),
+            Some(target) => wgsl::describe(launch, target, described),
             None => Ok(Vec::new()),
         };
         self.executor.plan(program.index).map(|plan| plan.explain(details)).transpose()
@@ -246,11 +266,6 @@ impl Session {
     /// The capabilities that kernels are chosen for, if the device is a GPU.
     pub fn gpu_target(&self) -> Option<GpuTarget> {
         self.executor.gpu_target()
-    }
-
-    /// Takes other variants of kernels in programs compiled from now on. Without a GPU it does nothing.
-    pub fn choose_variants(&mut self, choice: Choice) {
-        self.executor.choose_variants(choice);
     }
 
     /// The name and the WGSL source of the shader of each dispatch of a program; empty if the device is not a GPU.

@@ -60,11 +60,19 @@ impl Trainer {
     /// Checks the settings, draws the parameters, uploads the training set and compiles the training step. The
     /// evaluation is compiled after the first step of the first epoch, so that the first step need not wait for it.
     pub fn new(config: &Config, data: &Dataset, device: Device) -> Result<Self> {
+        Trainer::open(config, data, || Session::new(device))
+    }
+
+    /// As [`Trainer::new`], in a session that `open` opens once the settings and the data are checked.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::new`] and of `open`.
+    pub fn open(config: &Config, data: &Dataset, open: impl FnOnce() -> Result<Session>) -> Result<Self> {
         let start = Instant::now();
         config.check()?;
         config.check_data(data)?;
         let model = Model::for_data(config, data)?;
-        let mut session = Session::new(device)?;
+        let mut session = open()?;
         session.set_seed(config.seed);
         let optimizer = config.build_optimizer(model.network.parameters())?;
         let averaged = || optimizer.parameters().cloned().collect::<Vec<_>>();
@@ -341,6 +349,7 @@ impl Trainer {
         let second = self.ahead.as_ref().map_or(0, |ahead| ahead.second.allocated_bytes());
         Ok(Metrics {
             device: self.session.device_name(),
+            variants: self.session.gpu_target().map(|target| target.choice.to_string()),
             seed: self.config.seed,
             epochs: last.epoch,
             steps: u64::from(last.epoch) * u64::from(self.train.steps()),

@@ -1,6 +1,6 @@
 //! A user's kernel: its shader, taken as it is.
 
-use super::{Dispatch, Dispatches, Shader};
+use super::{Dispatch, Dispatches, Shader, Work};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::custom::UserKernel;
@@ -31,7 +31,11 @@ pub(super) fn dispatches(kernel: &UserKernel, cx: &mut Dispatches<'_>) -> Result
     let storage = inputs.iter().chain([output]).map(|ty| ty.bytes().next_multiple_of(4).max(16) as u64);
     let declared = std::iter::once(4 * params.len() as u64).chain(storage).collect();
     let shader = Shader::custom(op.name(), text, f16);
-    let dispatch = Dispatch::new(cx.launch.into(), shader, params, workgroups);
+    let threads = workgroup_size(&shader.text).unwrap_or(64);
+    let flops = cx.launch.kernel.flops();
+    let each = flops.div_ceil(threads.saturating_mul(workgroups).max(1)) as usize;
+    let work = Work::of(threads as u32, 1, 0, each).needed(flops as usize);
+    let dispatch = Dispatch::new(cx.launch.into(), shader, params, workgroups).work(work);
     cx.push(Dispatch { declared, ..dispatch });
     Ok(())
 }

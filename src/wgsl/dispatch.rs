@@ -1,6 +1,6 @@
 //! Dispatches: how a GPU runs a launch, as plain data.
 
-use super::{GpuTarget, Reads, Shader, Variants, Window};
+use super::{GpuTarget, Reads, Shader, Variants, Window, Work, work};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::{BufferId, Launch, Operand};
@@ -26,6 +26,8 @@ pub struct Dispatch {
     /// Bytes of the parameters and of each binding, more than which a user's shader may not declare; empty for
     /// wgrad's own.
     pub declared: Vec<u64>,
+    /// What it does to a device.
+    pub work: Work,
 }
 
 impl Dispatch {
@@ -34,7 +36,13 @@ impl Dispatch {
         let read = operands.inputs.iter().map(|o| Binding { buffer: o.buffer, written: false, window: None });
         let written = operands.outputs.iter().map(|o| Binding { buffer: o.buffer, written: true, window: None });
         let bindings = read.chain(written).collect();
-        Dispatch { shader, params, bindings, workgroups, uses_run: false, declared: Vec::new() }
+        let work = Work { bytes: work::bytes(operands.inputs.iter().chain(operands.outputs)), ..Work::default() };
+        Dispatch { shader, params, bindings, workgroups, uses_run: false, declared: Vec::new(), work }
+    }
+
+    /// The same with its work, but for the bytes, which are known.
+    pub fn work(self, work: Work) -> Dispatch {
+        Dispatch { work: Work { bytes: self.work.bytes, ..work }, ..self }
     }
 
     /// The dispatch of a shader that calls its result `c` and another output `row_sums`, and reads its inputs so; and

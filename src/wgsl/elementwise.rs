@@ -2,7 +2,7 @@
 
 use super::generate::{Piece, Region, generate};
 use super::shader::ELEMENTWISE;
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, workgroup_size};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, Work, work, workgroup_size};
 use crate::error::Result;
 use crate::kernels::Expr;
 use crate::kernels::elementwise::ElementwiseKernel;
@@ -29,10 +29,14 @@ pub(super) fn dispatch(expr: &Expr, shape: &Shape, operands: Operands<'_>, targe
         held: false,
         own: &[],
     };
+    let instructions = work::instructions(expr);
     generate(operands, &[piece], |generated| {
-        let threads = if generated.parts[0].wide { points / 4 } else { points };
+        let wide = generated.parts[0].wide;
+        let threads = if wide { points / 4 } else { points };
         let workgroup = workgroup_size(threads, target);
         let shader = Shader::file("elementwise", ELEMENTWISE).constant("WORKGROUP", workgroup).generated(generated);
-        (shader, (threads as u64).div_ceil(u64::from(workgroup)))
+        let each = 10 + if wide { 4 } else { 1 } * instructions;
+        let work = Work::of(workgroup, work::waits(expr), 0, each).needed(points * instructions);
+        (shader, (threads as u64).div_ceil(u64::from(workgroup)), work)
     })
 }

@@ -1,7 +1,7 @@
 //! Index-select, and scatter-add of little work: `shaders/index_select.wgsl` and `shaders/scatter_add.wgsl`.
 
 use super::generate::{Piece, fuse};
-use super::{Dispatch, Dispatches, Operands, Shader, workgroup_size};
+use super::{Dispatch, Dispatches, Operands, Shader, Work, work, workgroup_size};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::index::IndexKernel;
@@ -29,7 +29,12 @@ pub(super) fn dispatches(kernel: &IndexKernel, cx: &mut Dispatches<'_>) -> Resul
     let shader = shader.alias("I", if kernel.signed { DType::I32 } else { DType::U32 });
     let params = sizes.into_iter().chain(offsets).map(|size| size as u32).collect();
     let workgroups = (elements as u64).div_ceil(workgroup.into());
-    let dispatch = Dispatch::new(Operands::from(launch).first(1, 1), shader, params, workgroups);
+    let work = if kernel.scatter {
+        Work::of(workgroup, kernel.count.div_ceil(4), 0, 12 * kernel.count)
+    } else {
+        Work::of(workgroup, 1 + work::waits(&kernel.index.expr), 0, 20)
+    };
+    let dispatch = Dispatch::new(Operands::from(launch).first(1, 1), shader, params, workgroups).work(work);
     cx.push(fuse(
         dispatch,
         &["values", "out"],

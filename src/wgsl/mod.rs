@@ -9,6 +9,7 @@ mod cross_entropy;
 mod custom;
 mod dispatch;
 mod elementwise;
+mod estimate;
 pub mod generate;
 mod index;
 mod matmul;
@@ -26,17 +27,21 @@ mod threads;
 mod topk;
 mod variant;
 mod window;
+mod work;
 
 pub use dispatch::{Binding, Dispatch, Dispatches, Operands};
+pub use estimate::{DescribedGpu, Estimate};
 pub use shader::Shader;
 pub use shader_folder::ShaderFolder;
 pub use target::GpuTarget;
 pub use threads::{Lanes, share, shares, split, workgroup_size};
 pub use variant::{Choice, Tuned, Variants, key};
 pub use window::{Reads, WINDOW, Window};
+pub use work::Work;
 
 use crate::error::Result;
 use crate::kernels::{Kernel, Launch};
+use crate::plan::count;
 
 /// How a GPU runs a launch: its dispatches, in order.
 ///
@@ -62,17 +67,31 @@ pub fn variants(launch: &Launch, target: &GpuTarget) -> Result<Variants> {
     Ok(run(Dispatches::new(launch, target).listing())?.variants().clone())
 }
 
-/// What is known of a launch's dispatches, one line each, for people; before them the variant, where there is a choice.
+/// What is known of a launch's dispatches, two lines each, for people; before them the variant, where there is a choice.
+/// For a described GPU with estimates.
 ///
 /// # Errors
 /// As [`dispatches`].
-pub fn describe(launch: &Launch, target: &GpuTarget) -> Result<Vec<String>> {
-    let line = |dispatch: &Dispatch| {
+pub fn describe(launch: &Launch, target: &GpuTarget, described: Option<&DescribedGpu>) -> Result<Vec<String>> {
+    let lines = |dispatch: &Dispatch| {
         let constants = dispatch.shader.constants.iter().map(|(name, value)| format!("{name}={value}"));
         let constants = constants.collect::<Vec<_>>().join(" ");
-        let groups = dispatch.workgroups;
+        let (groups, work) = (dispatch.workgroups, &dispatch.work);
         let plural = if groups == 1 { "" } else { "s" };
-        format!("shader {}  {groups} workgroup{plural}  {constants}", dispatch.shader.name())
+        let Work { threads, waits, barriers, instructions, bytes, .. } = *work;
+        let (threads_in_all, bytes) = (groups.saturating_mul(threads.into()), count(bytes, "B"));
+        let all = count(threads_in_all.saturating_mul(instructions), "");
+        let estimate = described.map(|gpu| gpu.estimate(work, groups));
+        let estimate = estimate.map_or(String::new(), |Estimate { seconds, least }| {
+            format!("  takes about {:.1} µs, at least {:.1} µs", 1e6 * seconds, 1e6 * least)
+        });
+        [
+            format!("shader {}  {groups} workgroup{plural} of {threads} threads  {constants}", dispatch.shader.name()),
+            format!(
+                "  a thread: {waits} waits for memory, {barriers} barriers, {instructions} instructions; \
+                 all: {all}instructions, {bytes}{estimate}"
+            ),
+        ]
     };
     let cx = run(Dispatches::new(launch, target).listing())?;
     let variants = cx.variants();
@@ -84,7 +103,7 @@ pub fn describe(launch: &Launch, target: &GpuTarget) -> Result<Vec<String>> {
         };
         format!("variant {name}  {why} of {}", variants.names.len())
     });
-    Ok(chosen.into_iter().chain(cx.into_list()?.iter().map(line)).collect())
+    Ok(chosen.into_iter().chain(cx.into_list()?.iter().flat_map(lines)).collect())
 }
 
 fn run(mut cx: Dispatches<'_>) -> Result<Dispatches<'_>> {

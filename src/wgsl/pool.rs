@@ -1,6 +1,6 @@
 //! Pooling and its gradients: `shaders/pool.wgsl` and `shaders/pool_grad.wgsl`.
 
-use super::{Dispatch, Dispatches, Shader, workgroup_size};
+use super::{Dispatch, Dispatches, Shader, Work, workgroup_size};
 use crate::error::Result;
 use crate::kernels::pool::{PoolKernel, PoolPass};
 
@@ -73,6 +73,12 @@ pub(super) fn dispatches(kernel: &PoolKernel, cx: &mut Dispatches<'_>) -> Result
         0,
     ];
     let params = params.into_iter().map(|word| word as u32).collect();
-    cx.push(Dispatch::new(launch.into(), shader, params, (elements as u64).div_ceil(workgroup.into())));
+    // Elements of a window, or windows around an element.
+    let window = [y, x].map(|axis| if kernel.is_grad() { axis.kernel.div_ceil(axis.stride) } else { axis.kernel });
+    let waits = window[0] * window[1].div_ceil(4) * if kernel.is_grad() { 2 } else { 1 };
+    let each = window[0] * window[1] * 10 + 40;
+    let work = Work::of(workgroup, waits, 0, each).needed(elements * window[0] * window[1]);
+    let workgroups = (elements as u64).div_ceil(workgroup.into());
+    cx.push(Dispatch::new(launch.into(), shader, params, workgroups).work(work));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Stable sorts of pairs (key, position) by key: `shaders/radix_sort.wgsl`.
 
 use super::scan::scan;
-use super::{Dispatch, Dispatches, Operands, Shader};
+use super::{Dispatch, Dispatches, Operands, Shader, Work};
 use crate::dtype::DType;
 use crate::kernels::Operand;
 
@@ -36,8 +36,10 @@ pub(super) fn sort(cx: &mut Dispatches<'_>, pairs: Operand, keys: usize) -> Oper
                 shader = shader.replace("placing", nothing);
                 shader.named = vec!["pairs", "counts"];
             }
+            // Counts of digits are added up over the threads.
+            let work = Work::of(WORKGROUP as u32, PER, 2, 20 * PER + 4 * WORKGROUP);
             let params = [count, blocks, (pass * BITS) as usize, 0].map(|n| n as u32).to_vec();
-            Dispatch::new(Operands::new(inputs, std::slice::from_ref(output)), shader, params, blocks as u64)
+            Dispatch::new(Operands::new(inputs, std::slice::from_ref(output)), shader, params, blocks as u64).work(work)
         };
         cx.push(dispatch(std::slice::from_ref(&from), &counts, false));
         scan(cx, false, 1, DIGITS * blocks, counts, sums.clone());

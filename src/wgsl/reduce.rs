@@ -6,7 +6,7 @@
 use super::generate::{Piece, Region, generate};
 use super::shader::REDUCE;
 use super::variant::Split;
-use super::{Dispatches, GpuTarget, Lanes, Operands, Shader, share, shares, split};
+use super::{Dispatches, GpuTarget, Lanes, Operands, Shader, Work, share, shares, split, work};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::reduce::ReduceKernel;
@@ -15,6 +15,8 @@ use crate::ops::reduce::ReduceKind;
 
 /// Terms that a thread adds at most: Mesa's lavapipe ends a thread's loops after 65,535 iterations of eight terms.
 const MOST: usize = 1 << 18;
+/// Terms that a thread reads without waiting for one before it reads the next.
+const TOGETHER: usize = 1;
 /// Neighbouring outputs that a workgroup takes where those are neighbours in memory: a few cache lines.
 const SPREAD: u32 = 32;
 
@@ -232,6 +234,11 @@ impl Terms<'_> {
         };
         let inputs: Vec<Operand> = self.loads.iter().chain(self.places).chain(more).cloned().collect();
         let workgroups = (units as u64).div_ceil(u64::from(threads.workgroup / threads.lanes));
+        let (terms, steps) = (length.div_ceil(threads.lanes as usize), threads.lanes.ilog2() as usize);
+        let each = terms * (6 + work::instructions(self.expr)) + 8 * steps + 20;
+        let needed = self.outer.iter().product::<usize>() * self.points() * (1 + work::instructions(self.expr));
+        let waits = terms.div_ceil(TOGETHER) * work::waits(self.expr);
+        let work = Work::of(threads.workgroup, waits, steps, each).needed(needed);
         let dispatch = generate(Operands::new(&inputs, outputs), &pieces, |generated| {
             let shader = Shader::file("reduce", REDUCE)
                 .constant("WORKGROUP", threads.workgroup)
@@ -241,7 +248,7 @@ impl Terms<'_> {
                 .constant("LONG", (length / threads.lanes as usize > 4096).into())
                 .alias("T", self.dtype)
                 .generated(generated);
-            (shader, workgroups)
+            (shader, workgroups, work)
         });
         cx.push(dispatch);
     }

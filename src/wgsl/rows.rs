@@ -3,7 +3,7 @@
 //! Where rows are too few to fill a GPU, a dispatch of `shaders/row_stats.wgsl` computes the statistics of parts of
 //! rows, and the kernel's own dispatch joins those of its row.
 
-use super::{Dispatch, Dispatches, Lanes, Operands, Shader, share, shares, split};
+use super::{Dispatch, Dispatches, Lanes, Operands, Shader, Work, share, shares, split};
 use crate::dtype::DType;
 use crate::kernels::Operand;
 
@@ -50,7 +50,8 @@ impl Rows {
             let params = [rows, columns, shared.parts, length, x.view.offset, 0, 0, 0].map(|size| size as u32);
             let operands = [partials.clone()];
             let operands = Operands::new(std::slice::from_ref(x), &operands);
-            cx.push(Dispatch::new(operands, shader, params.to_vec(), shared.workgroups(rows * shared.parts)));
+            let workgroups = shared.workgroups(rows * shared.parts);
+            cx.push(Dispatch::new(operands, shader, params.to_vec(), workgroups).work(shared.work(false, rows * columns)));
             shared.partials = Some(partials);
         }
         shared
@@ -59,6 +60,18 @@ impl Rows {
     /// Workgroups for so many rows or parts of rows.
     pub(super) fn workgroups(&self, units: usize) -> u64 {
         (units as u64).div_ceil(u64::from(self.threads.workgroup / self.threads.lanes))
+    }
+
+    /// What a dispatch does that computes or joins the statistics, and writes each element if `writes`; of `elements` in
+    /// all.
+    pub(super) fn work(&self, writes: bool, elements: usize) -> Work {
+        let lanes = self.threads.lanes as usize;
+        let joins = 2 + usize::from(self.distances);
+        let read = if self.partials.is_some() { self.parts } else { self.length }.div_ceil(lanes);
+        let written = if writes { self.length.div_ceil(lanes) } else { 0 };
+        let barriers = joins * (lanes.ilog2() as usize + 2);
+        let each = 30 * read + 30 * written + 12 * barriers + 20;
+        Work::of(self.threads.workgroup, 2 * read + written, barriers, each).needed(40 * elements)
     }
 
     fn constants(&self, shader: Shader) -> Shader {

@@ -3,7 +3,7 @@
 //! Long rows are cut into segments if the rows are too few to fill a GPU: a dispatch stores each segment's total, these
 //! are scanned, and a last dispatch scans each segment from the sum of those before it.
 
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, split};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, Work, split};
 use crate::error::Result;
 use crate::kernels::Operand;
 use crate::kernels::scan::ScanKernel;
@@ -87,7 +87,11 @@ impl Pass {
         let sizes = [units, self.columns, self.length, segments];
         let params = sizes.into_iter().chain(offsets).chain([0]).map(|n| n as u32).collect();
         let workgroups = (units as u64).div_ceil(u64::from(workgroup / lanes));
-        cx.push(Dispatch::new(Operands::new(inputs, &[y]), shader, params, workgroups));
+        let turns = self.length.div_ceil(4 * lanes as usize);
+        let steps = 2 * lanes.ilog2() as usize + 2;
+        let work = Work::of(workgroup, turns + 1, turns * steps, turns * (40 + 8 * steps));
+        let work = work.needed(4 * self.rows * self.columns);
+        cx.push(Dispatch::new(Operands::new(inputs, &[y]), shader, params, workgroups).work(work));
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::generate::{Piece, fuse};
 use super::radix_sort::sort;
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, workgroup_size};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, Work, workgroup_size};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::Operand;
@@ -31,17 +31,18 @@ pub(super) fn dispatches(kernel: &IndexKernel, cx: &mut Dispatches<'_>) -> Resul
     let outer = kernel.outer;
     let chunks = length.div_ceil(CHUNK);
     // A dispatch of so many threads.
-    let dispatch = |shader: Shader, threads: usize, params: &[usize], operands: Operands<'_>| {
+    let dispatch = |shader: Shader, threads: usize, params: &[usize], operands: Operands<'_>, waits: usize| {
         let workgroup = workgroup_size(threads, target);
         let params = params.iter().map(|&n| n as u32).collect();
         let workgroups = (threads as u64).div_ceil(workgroup.into());
-        Dispatch::new(operands, shader.constant("WORKGROUP", workgroup), params, workgroups)
+        let work = Work::of(workgroup, waits, 0, 20 * waits);
+        Dispatch::new(operands, shader.constant("WORKGROUP", workgroup), params, workgroups).work(work)
     };
 
     let pairs = cx.scratch([length, 2], DType::U32);
     let shader = Shader::file("scatter_pairs", include_str!("../../shaders/scatter_pairs.wgsl"))
         .alias("I", if kernel.signed { DType::I32 } else { DType::U32 });
-    let making = dispatch(shader, length, &[length, rows, 0, 0], Operands::new(&[], std::slice::from_ref(&pairs)));
+    let making = dispatch(shader, length, &[length, rows, 0, 0], Operands::new(&[], std::slice::from_ref(&pairs)), 1);
     let index = Piece::prologue(&kernel.index, "index", &launch.inputs[1..]);
     cx.push(fuse(making, &["pairs"], launch.into(), &[index]));
     let sorted = sort(cx, pairs, rows);
@@ -49,7 +50,7 @@ pub(super) fn dispatches(kernel: &IndexKernel, cx: &mut Dispatches<'_>) -> Resul
     let starts = cx.scratch([rows + 1], DType::U32);
     let shader = Shader::file("scatter_starts", include_str!("../../shaders/scatter_starts.wgsl"));
     let operands = Operands::new(std::slice::from_ref(&sorted), std::slice::from_ref(&starts));
-    cx.push(dispatch(shader, rows + 1, &[length, rows, 0, 0], operands));
+    cx.push(dispatch(shader, rows + 1, &[length, rows, 0, 0], operands, length.ilog2() as usize + 1));
 
     let partials = [0, 1].map(|_| cx.scratch([outer, chunks, inner], DType::F32));
     let [heads, tails] = &partials;
@@ -59,14 +60,17 @@ pub(super) fn dispatches(kernel: &IndexKernel, cx: &mut Dispatches<'_>) -> Resul
     let threads = outer * chunks * inner;
     let params = [threads, rows, length, inner, chunks, values.view.offset, out.view.offset, 0];
     let (read, written) = ([sorted, values.clone()], [heads.clone(), tails.clone(), out.clone()]);
-    cx.push(dispatch(shader, threads, &params, Operands::new(&read, &written)));
+    // Four pairs at a time, and what they say to add.
+    cx.push(dispatch(shader, threads, &params, Operands::new(&read, &written), CHUNK / 2));
 
     let shader = Shader::file("scatter_join", include_str!("../../shaders/scatter_join.wgsl"))
         .constant("CHUNK", CHUNK as u32)
         .alias("T", out.dtype);
     let params = [outputs, rows, inner, chunks, out.view.offset, 0, 0, 0];
     let read: [Operand; 3] = [starts, heads.clone(), tails.clone()];
-    cx.push(dispatch(shader, outputs, &params, Operands::new(&read, std::slice::from_ref(out))));
+    // Positions spread evenly over the rows.
+    let waits = 3 + chunks.div_ceil(rows.max(1)).div_ceil(8);
+    cx.push(dispatch(shader, outputs, &params, Operands::new(&read, std::slice::from_ref(out)), waits));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Indices of the largest or smallest elements: `shaders/topk.wgsl` goes through a row once for each, and
 //! `shaders/topk_select.wgsl` a few times for all of them.
 
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, share, split};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Shader, Work, share, split};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::Operand;
@@ -64,7 +64,11 @@ fn select(kernel: &TopKKernel, cx: &mut Dispatches<'_>, x: &Operand, y: &Operand
     let shader = if first { keyed(shader, x.dtype) } else { shader.replace("element", CANDIDATE) };
     let params = [kernel.rows, columns, kernel.k, parts, length, x.view.offset, y.view.offset, 0].map(|n| n as u32);
     let operands = Operands::new(std::slice::from_ref(x), std::slice::from_ref(y));
-    cx.push(Dispatch::new(operands, shader, params.to_vec(), (kernel.rows * parts) as u64));
+    // Eight rounds of counting, each a scan over the threads; then a sort of the candidates.
+    let (reads, sort) = (length.div_ceil(4 * 256), kernel.k.next_power_of_two().ilog2() as usize);
+    let barriers = 8 * 20 + sort * (sort + 1) / 2;
+    let work = Work::of(256, 9 * reads, barriers, 9 * reads * 40 + 20 * barriers);
+    cx.push(Dispatch::new(operands, shader, params.to_vec(), (kernel.rows * parts) as u64).work(work));
 }
 
 /// A shader with the keys of a dtype.
@@ -87,7 +91,12 @@ fn one_by_one(kernel: &TopKKernel, cx: &mut Dispatches<'_>) {
         .constant("LANES", lanes.lanes)
         .constant("LARGEST", kernel.largest.into());
     let params = [kernel.rows, kernel.columns, kernel.k, x.view.offset, y.view.offset, 0, 0, 0].map(|n| n as u32);
-    cx.push(Dispatch::new(launch.into(), keyed(shader, x.dtype), params.to_vec(), lanes.workgroups));
+    let reads = kernel.columns.div_ceil(4 * lanes.lanes as usize);
+    let barriers = lanes.lanes.ilog2() as usize + 2;
+    let each = kernel.k * (reads * 40 + 12 * barriers);
+    let work = Work::of(lanes.workgroup, kernel.k * reads, kernel.k * barriers, each);
+    let dispatch = Dispatch::new(launch.into(), keyed(shader, x.dtype), params.to_vec(), lanes.workgroups);
+    cx.push(dispatch.work(work));
 }
 
 #[cfg(test)]

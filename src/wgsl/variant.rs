@@ -23,6 +23,17 @@ pub enum Choice {
     Tuned(Arc<Tuned>),
 }
 
+impl std::fmt::Display for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Choice::Rule => f.write_str("rule"),
+            Choice::Named(name) => f.write_str(name),
+            Choice::Number(number) => number.fmt(f),
+            Choice::Tuned(_) => f.write_str("tuned"),
+        }
+    }
+}
+
 /// The variants measured as the fastest, by [`key`] of the launch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -3,7 +3,7 @@
 use super::problem::Problem;
 use crate::dtype::DType;
 use crate::kernels::conv::{ConvKernel, ConvPass};
-use crate::kernels::{Fused, Operand};
+use crate::kernels::{Fused, KernelInfo, Operand};
 use crate::shape::{Shape, View};
 use crate::wgsl::elementwise::dispatch as elementwise;
 use crate::wgsl::matmul::SharedTile;
@@ -176,7 +176,8 @@ impl<'a> Blocks<'a> {
         let workgroups = (tiles[0] * tiles[1] * sizes[0] * parts) as u64;
         let inputs = [x.clone(), w.clone()];
         let reads = [Reads::storage(["x", "x_more"]), Reads::storage(["w", "w_more"])];
-        Dispatch::reading(Operands::new(&inputs, results), shader, params, workgroups, &reads)
+        let (dispatch, named) = Dispatch::reading(Operands::new(&inputs, results), shader, params, workgroups, &reads);
+        (dispatch.work(tile.work(part).needed(self.kernel.flops() as usize / 2)), named)
     }
 
     /// Elements of the result.

@@ -4,7 +4,7 @@ use super::piece::{Piece, mark_vectors};
 use super::{Buffer, Generated, Region};
 use crate::dtype::DType;
 use crate::kernels::{BufferId, Fused, Operand};
-use crate::wgsl::{Binding, Dispatch, Operands, Shader};
+use crate::wgsl::{Binding, Dispatch, Operands, Shader, Work, work};
 
 /// The storage bindings of a launch: one for each distinct buffer, in the order they are met.
 fn bind(all: Operands<'_>) -> (Vec<Binding>, Vec<Buffer>) {
@@ -37,7 +37,7 @@ fn binding_of(bindings: &[Binding], buffer: BufferId) -> u8 {
 pub fn generate(
     operands: Operands<'_>,
     pieces: &[Piece<'_>],
-    shader: impl FnOnce(Generated) -> (Shader, u64),
+    shader: impl FnOnce(Generated) -> (Shader, u64, Work),
 ) -> Dispatch {
     let (bindings, mut buffers) = bind(operands);
     let (mut parts, mut params) = (Vec::new(), Vec::new());
@@ -49,8 +49,9 @@ pub fn generate(
     mark_vectors(&mut buffers, &parts);
     let generated = Generated { buffers, named: Vec::new(), parts };
     let uses_run = generated.uses_run();
-    let (shader, workgroups) = shader(generated);
-    Dispatch { shader, params, bindings, workgroups, uses_run, declared: Vec::new() }
+    let (shader, workgroups, work) = shader(generated);
+    let work = Work { bytes: work::bytes(operands.inputs.iter().chain(operands.outputs)), ..work };
+    Dispatch { shader, params, bindings, workgroups, uses_run, declared: Vec::new(), work }
 }
 
 /// Puts `pieces` in the regions of a shader whose own text declares the storage buffers `named`, those of `dispatch`,
@@ -73,6 +74,15 @@ pub fn fuse(mut dispatch: Dispatch, named: &[&'static str], operands: Operands<'
     for piece in pieces {
         piece.loads.iter().flatten().for_each(|operand| bind(operand, false));
         piece.outputs.iter().for_each(|operand| bind(operand, true));
+    }
+    let own_buffers: Vec<BufferId> = dispatch.bindings[..own].iter().map(|binding| binding.buffer).collect();
+    for piece in pieces {
+        let written = piece.outputs.iter().filter(|operand| !own_buffers.contains(&operand.buffer));
+        dispatch.work.bytes += work::bytes(piece.loads.iter().flatten().chain(written).copied());
+        let instructions = (piece.outer.iter().product::<usize>() * work::instructions(piece.expr)) as u64;
+        dispatch.work.needed += instructions;
+        let threads = u64::from(dispatch.work.threads) * dispatch.workgroups;
+        dispatch.work.instructions += instructions.div_ceil(threads.max(1));
     }
     let bindings = &dispatch.bindings;
     let dtype = |buffer: BufferId| {

@@ -8,7 +8,7 @@ mod tile;
 
 use super::generate::{Stores, store};
 use super::reduce::add_partials;
-use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader};
+use super::{Dispatch, Dispatches, GpuTarget, Operands, Reads, Shader, Work};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::matmul::MatmulKernel;
@@ -86,7 +86,14 @@ fn dispatch(
     let shader = if a_vector > 0 { shader.vector("A", a.dtype) } else { shader.alias("A", a.dtype) };
     let shader = if b_vector > 0 { shader.vector("B", b.dtype) } else { shader.alias("B", b.dtype) };
     let workgroups = (tiles[0] * tiles[1] * batches * parts) as u64;
-    Dispatch::reading(operands, shader.alias("T", a.dtype), params, workgroups, &reads)
+    let work = match tile {
+        Tile::Shared(tile) => tile.work(part_k),
+        Tile::Lanes { rows, threads, quads } => {
+            Work::of(threads, part_k.div_ceil(4), 0, part_k * (rows * quads) as usize * 4)
+        }
+    };
+    let (dispatch, named) = Dispatch::reading(operands, shader.alias("T", a.dtype), params, workgroups, &reads);
+    (dispatch.work(work.needed(batches * kernel.m * kernel.n * kernel.k)), named)
 }
 
 pub(super) fn dispatches(kernel: &MatmulKernel, cx: &mut Dispatches<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::wgsl::shader::Shader;
 use crate::wgsl::variant::Split;
-use crate::wgsl::{GpuTarget, split};
+use crate::wgsl::{GpuTarget, Work, split};
 
 /// The tile of the output that a workgroup computes through workgroup memory: `4·r·ty` rows by `4·r·tx` columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(in crate::wgsl) struct SharedTile {
 
 /// Workgroups that fill a device.
 const FULL: usize = 96;
+/// Instructions that take as long as a load.
+const HIDES: usize = 256;
 /// k of the shortest part: what a part reads should be more than the partial result it stores.
 const SHORTEST: usize = 256;
 
@@ -148,6 +150,19 @@ impl SharedTile {
         let parts = [1, 2, 4, 8, 16, 32, 64].into_iter().filter(move |&parts| parts <= most);
         let tiles = SharedTile::all(m, n, target).into_iter();
         tiles.flat_map(|tile| parts.clone().map(move |parts| tile.cut(parts, k))).collect()
+    }
+
+    /// What a workgroup does with `k` of it.
+    pub(in crate::wgsl) fn work(self, k: usize) -> Work {
+        let [bk, split] = [self.bk, self.split].map(|size| size as usize);
+        let tiles = k.div_ceil(bk * split);
+        // Multiply-adds, reads of workgroup memory, and a share of the loads, as AMD's compiler has them.
+        let step = if self.r == 2 { 75 } else { 22 };
+        // The next tile is read while this one is computed with: where that is long, nobody waits.
+        let waits = if bk * step >= HIDES { 2 } else { tiles + 1 };
+        let joins = if split > 1 { 8 } else { 0 };
+        let barriers = tiles * if self.buffers == 2 { 1 } else { 2 } + joins;
+        Work::of(self.threads(), waits, barriers, tiles * bk * step + 60 * (self.r * self.r) as usize + 100)
     }
 
     /// Its shader, to which another is to be joined.
