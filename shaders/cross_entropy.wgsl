@@ -90,7 +90,19 @@ fn shifted_exp(x: f32, largest: f32) -> f32 {
 fn row_and_part(unit: u32, parts: u32) -> vec2<u32> {
     return vec2<u32>();
 }
+const TOGETHER: u32 = 1u;
+fn elements(first: u32, j: u32, end: u32) -> vec4<f32> {
+    return vec4<f32>();
+}
 // [end]
+
+// The gradient at element j of a row, if it is inside.
+fn put(row: u32, j: u32, value: f32, scale: f32, hit: u32, stats: Stats, inside: bool) {
+    if inside {
+        let wanted = p.smoothing / f32(p.columns) + select(0.0, 1.0 - p.smoothing, j == hit);
+        store_grad(row * p.columns + j, scale * (shifted_exp(value, stats.largest) / stats.sum - wanted));
+    }
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -117,9 +129,16 @@ fn main(
         if GRAD == 1u {
             let u = upstream(row);
             let end = min((segment + 1u) * p.length, p.columns);
-            for (var j = segment * p.length + lane; j < end; j += LANES) {
-                let wanted = p.smoothing / f32(p.columns) + select(0.0, 1.0 - p.smoothing, j == hit);
-                store_grad(row * p.columns + j, u * (shifted_exp(f32(x[first + j]), stats.largest) / stats.sum - wanted));
+            for (var j = segment * p.length + lane; j < end; j += TOGETHER * LANES) {
+                if TOGETHER == 1u {
+                    put(row, j, f32(x[first + j]), u, hit, stats, true);
+                } else {
+                    let values = elements(first, j, end);
+                    put(row, j, values.x, u, hit, stats, true);
+                    put(row, j + LANES, values.y, u, hit, stats, j + LANES < end);
+                    put(row, j + 2u * LANES, values.z, u, hit, stats, j + 2u * LANES < end);
+                    put(row, j + 3u * LANES, values.w, u, hit, stats, j + 3u * LANES < end);
+                }
             }
         }
     }

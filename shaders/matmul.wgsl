@@ -20,9 +20,9 @@
 //   R          1 or 2: a thread's vectors along rows, and along columns.
 //   BK         k of a tile a part computes with: 4, 8, 16 or 32.
 //   SPLIT      parts: TX·TY·SPLIT threads, at most 256; 1 where R is 2.
-//   BUFFERS    1 or 2: tiles in workgroup memory; 1 where SPLIT is not 1.
+//   BUFFERS    1 or 2: tiles in workgroup memory.
 //   PAD        vectors after the four-row vectors of one k, so that threads that store neighbouring k of `a` use different
-//              banks of workgroup memory. BUFFERS·((TX + TY)·R + PAD)·BK·SPLIT·16 bytes of it in all, at least 16 a
+//              banks of workgroup memory. BUFFERS·((TX + TY)·R + PAD)·BK·SPLIT·16 bytes of it in all, at least 32 a
 //              thread where SPLIT is not 1; (TX + TY)·R·BK at most 8·TX·TY.
 //   A_BY_K     1: neighbouring threads read neighbouring k of `a`; 0: neighbouring rows.
 //   B_BY_K     1: neighbouring threads read neighbouring k of `b`; 0: neighbouring columns.
@@ -215,15 +215,22 @@ fn four(all: ptr<function, All>, y: u32, x: u32, k: u32) {
     step(all, y + (k + 3u) * A_NEXT, x + (k + 3u) * XS);
 }
 
-// Adds the sums of the parts; the first part gets the result.
-fn join(sum: vec4<f32>, thread: u32) -> vec4<f32> {
+// Adds the sums of the parts, two of a thread's at a time; the first part gets the results.
+struct Both {
+    x: vec4<f32>,
+    y: vec4<f32>,
+}
+
+fn join(x: vec4<f32>, y: vec4<f32>, thread: u32) -> Both {
     workgroupBarrier();
-    tile[thread] = sum;
+    tile[thread] = x;
+    tile[THREADS + thread] = y;
     workgroupBarrier();
-    var total = sum;
+    var total = Both(x, y);
     if thread < PART {
         for (var other = thread + PART; other < THREADS; other += PART) {
-            total += tile[other];
+            total.x += tile[other];
+            total.y += tile[THREADS + other];
         }
     }
     return total;
@@ -376,12 +383,11 @@ fn main(
         workgroupBarrier();
     }
     if SPLIT > 1u {
-        all.s00.r0 = join(all.s00.r0, thread);
-        all.s00.r1 = join(all.s00.r1, thread);
-        all.s00.r2 = join(all.s00.r2, thread);
-        all.s00.r3 = join(all.s00.r3, thread);
+        let above = join(all.s00.r0, all.s00.r1, thread);
+        let below = join(all.s00.r2, all.s00.r3, thread);
+        all.s00 = Sums(above.x, above.y, below.x, below.y);
         if ROW_SUMS == 1u {
-            all.rows0 = join(all.rows0, thread);
+            all.rows0 = join(all.rows0, vec4<f32>(), thread).x;
         }
     }
     if part > 0u {

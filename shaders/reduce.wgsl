@@ -16,21 +16,22 @@
 //   LANES      threads that share a unit: a power of two up to WORKGROUP.
 //   SPREAD     1: neighbouring threads take neighbouring outputs; 0: neighbouring reduced points.
 //   KIND       0 sum, 1 mean, 2 max, 3 min, 4 argmax, 5 argmin.
-//   LONG       1: a thread takes eight terms an iteration, for many terms (Mesa's lavapipe ends a thread's loops after
-//              65,535 iterations in all, whatever the program says).
+//   TOGETHER   8: a thread takes eight terms an iteration, which on a GPU are loaded without waiting for one before the
+//              next; and for many terms (Mesa's lavapipe ends a thread's loops after 65,535 iterations in all, whatever
+//              the program says). 1: one after the other.
 //   T          the type that is reduced: f32, u32 or i32.
 // Accuracy: a thread adds blocks of 32 (or 8) terms and then the blocks' sums; the threads' sums are added as a tree.
 // Order: argmax and argmin give the first index: within a thread indices ascend and only a strictly better value
 //   replaces the best; between threads, and between parts, a tie goes to the lower index.
 // Bounds: threads beyond the last unit compute the last one and do not store it. Terms beyond a part's last are not
-//   read; of a maximum, the part's last term is read again, or the last of all where a part is empty, which changes
-//   no maximum.
+//   added; the part's last term is read again, or of a maximum the last of all where a part is empty, which changes no
+//   maximum.
 
 const WORKGROUP: u32 = 256u;
 const LANES: u32 = 256u;
 const SPREAD: u32 = 0u;
 const KIND: u32 = 0u;
-const LONG: u32 = 0u;
+const TOGETHER: u32 = 1u;
 const SLOTS: u32 = WORKGROUP / LANES;
 const BLOCK: u32 = 32u;
 alias T = f32;
@@ -96,10 +97,8 @@ fn better(o: u32, i: u32, end: u32, best: Best) -> Best {
 
 // The value at `i`; zero from `end` on.
 fn term(o: u32, i: u32, end: u32) -> T {
-    if i < end {
-        return value(o, i);
-    }
-    return T();
+    // Not a branch, before which loads would have to end.
+    return select(T(), value(o, min(i, end - 1u)), i < end);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -123,7 +122,7 @@ fn main(
         var i = start + lane;
         while i < end {
             var block = T();
-            if LONG == 1u {
+            if TOGETHER > 1u {
                 block = ((term(o, i, end) + term(o, i + LANES, end))
                     + (term(o, i + 2u * LANES, end) + term(o, i + 3u * LANES, end)))
                     + ((term(o, i + 4u * LANES, end) + term(o, i + 5u * LANES, end))
@@ -146,7 +145,7 @@ fn main(
         while i < end {
             best = better(o, i, end, best);
             i += LANES;
-            if LONG == 1u {
+            if TOGETHER > 1u {
                 best = better(o, i, end, best);
                 best = better(o, i + LANES, end, best);
                 best = better(o, i + 2u * LANES, end, best);

@@ -48,7 +48,21 @@ fn shifted_exp(x: f32, largest: f32) -> f32 {
 fn row_and_part(unit: u32, parts: u32) -> vec2<u32> {
     return vec2<u32>();
 }
+const TOGETHER: u32 = 1u;
+fn elements(first: u32, j: u32, end: u32) -> vec4<f32> {
+    return vec4<f32>();
+}
 // [end]
+
+fn put(at: u32, value: f32, stats: Stats, inside: bool) {
+    if inside {
+        if LOG == 1u {
+            y[at] = T((value - stats.largest) - log(stats.sum));
+        } else {
+            y[at] = T(shifted_exp(value, stats.largest) / stats.sum);
+        }
+    }
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -67,12 +81,15 @@ fn main(
         let out = p.y_offset + row * p.columns;
         let start = place.y * p.length;
         let end = min(start + p.length, p.columns);
-        for (var j = start + lane; j < end; j += LANES) {
-            let value = f32(x[first + j]);
-            if LOG == 1u {
-                y[out + j] = T((value - stats.largest) - log(stats.sum));
+        for (var j = start + lane; j < end; j += TOGETHER * LANES) {
+            if TOGETHER == 1u {
+                put(out + j, f32(x[first + j]), stats, true);
             } else {
-                y[out + j] = T(shifted_exp(value, stats.largest) / stats.sum);
+                let values = elements(first, j, end);
+                put(out + j, values.x, stats, true);
+                put(out + j + LANES, values.y, stats, j + LANES < end);
+                put(out + j + 2u * LANES, values.z, stats, j + 2u * LANES < end);
+                put(out + j + 3u * LANES, values.w, stats, j + 3u * LANES < end);
             }
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn dispatches(kernel: &CrossEntropyKernel, cx: &mut Dispatches<'_>) -
     params.extend([outputs.next().unwrap_or(0), kernel.smoothing.to_bits()]);
     params.extend([shared.parts, shared.length, segments, 0, 0, 0].map(|size| size as u32));
     let operands = Operands::new(&inputs, &launch.outputs);
-    let work = shared.work(kernel.upstream.is_some(), kernel.rows * kernel.classes);
+    let work = shared.work(shared.parts > 1, kernel.upstream.is_some(), kernel.rows * kernel.classes);
     let workgroups = shared.workgroups(kernel.rows * segments);
     let dispatch = Dispatch::new(operands, shader, params, workgroups).work(Work { waits: work.waits + 2, ..work });
     cx.push(fuse(dispatch, &named, launch.into(), &pieces));

@@ -2,7 +2,7 @@
 //! idle.
 //!
 //! A dispatch takes the device's shortest time and the longest of three others:
-//!   bytes        bytes / bandwidth;
+//!   bytes        bytes / bandwidth, and what workgroups read / the bandwidth of the cache that they share;
 //!   instructions those of the fullest compute unit: ⌈workgroups / units⌉ workgroups' instructions at the unit's rate;
 //!   one thread   the longest thread's loads that wait for one another, barriers and instructions, as often as workgroups
 //!                are more than the device holds.
@@ -46,6 +46,8 @@ pub struct Speed {
     pub threads_per_unit: u32,
     /// Bytes read and written a second.
     pub bytes_per_second: f64,
+    /// Bytes that workgroups read a second from the cache that they share.
+    pub cache_bytes_per_second: f64,
     /// Instructions of all threads a second; a multiply-add is one.
     pub instructions_per_second: f64,
     /// Microseconds of a dispatch that does next to nothing, after another one.
@@ -98,11 +100,13 @@ impl DescribedGpu {
             ("units", speed.units, 1, 1 << 20),
             ("threads_per_unit", speed.threads_per_unit, 1, 1 << 20),
         ];
-        if let Some((name, value, least, most)) = counts.into_iter().find(|&(_, n, least, most)| n < least || n > most) {
+        if let Some((name, value, least, most)) = counts.into_iter().find(|&(_, n, least, most)| n < least || n > most)
+        {
             return Err(fault(format!("`{name}` is {value}, but must be {least} to {most}")));
         }
         let rates = [
             ("bytes_per_second", speed.bytes_per_second),
+            ("cache_bytes_per_second", speed.cache_bytes_per_second),
             ("instructions_per_second", speed.instructions_per_second),
             ("dispatch_us", speed.dispatch_us),
             ("load_ns", speed.load_ns),
@@ -126,20 +130,92 @@ impl DescribedGpu {
 
     /// What a dispatch of so many workgroups would take on it.
     pub fn estimate(&self, work: &Work, workgroups: u64) -> Estimate {
-        let speed = &self.speed;
-        let (units, threads) = (f64::from(speed.units), f64::from(work.threads.max(1)));
-        let unit_rate = speed.instructions_per_second / units;
+        self.speed.estimate(work, workgroups)
+    }
+}
+
+impl Speed {
+    /// What the rules choose variants for: a data-centre GPU, as `devices/h200.toml` has it.
+    pub(super) const TYPICAL: Speed = Speed {
+        units: 132,
+        threads_per_unit: 2048,
+        bytes_per_second: 4.5e12,
+        cache_bytes_per_second: 5.5e12,
+        instructions_per_second: 23.9e12,
+        dispatch_us: 3.5,
+        load_ns: 180.0,
+        barrier_ns: 75.0,
+        more_barrier_ns: 35.0,
+        instruction_ns: 0.7,
+    };
+
+    /// What a dispatch of so many workgroups would take.
+    fn estimate(&self, work: &Work, workgroups: u64) -> Estimate {
+        let (units, threads) = (f64::from(self.units), f64::from(work.threads.max(1)));
+        let unit_rate = self.instructions_per_second / units;
         let fullest = (workgroups as f64 / units).ceil();
-        let busy = fullest * threads * work.instructions as f64 / unit_rate;
-        let barrier = speed.barrier_ns + speed.more_barrier_ns * ((threads / 32.0).ceil() - 1.0);
-        let loads = work.waits as f64 * speed.load_ns;
-        let chain =
-            loads + work.barriers as f64 * barrier + work.instructions as f64 * speed.instruction_ns;
-        let held = units * (f64::from(speed.threads_per_unit) / threads).floor().clamp(1.0, 32.0);
+        // A subgroup's threads take as long together as one of them.
+        let busy = fullest * 32.0 * (threads / 32.0).ceil() * work.instructions as f64 / unit_rate;
+        let barrier = self.barrier_ns + self.more_barrier_ns * ((threads / 32.0).ceil() - 1.0);
+        let loads = work.waits as f64 * self.load_ns;
+        let chain = loads + work.barriers as f64 * barrier + work.instructions as f64 * self.instruction_ns;
+        let held = units * (f64::from(self.threads_per_unit) / threads).floor().clamp(1.0, 32.0);
         let chain = 1e-9 * chain * (workgroups as f64 / held).ceil();
-        let bytes = work.bytes as f64 / speed.bytes_per_second;
-        let needed = work.needed as f64 / speed.instructions_per_second;
-        let dispatch = 1e-6 * speed.dispatch_us;
-        Estimate { seconds: dispatch + bytes.max(busy).max(chain), least: dispatch + bytes.max(needed) }
+        let bytes = work.bytes as f64 / self.bytes_per_second;
+        let loaded = (work.loaded.saturating_mul(workgroups)) as f64 / self.cache_bytes_per_second;
+        let needed = work.needed as f64 / self.instructions_per_second;
+        let dispatch = 1e-6 * self.dispatch_us;
+        Estimate { seconds: dispatch + bytes.max(loaded).max(busy).max(chain), least: dispatch + bytes.max(needed) }
+    }
+}
+
+/// The seconds of a dispatch on a typical GPU.
+pub(super) fn seconds(work: &Work, workgroups: u64) -> f64 {
+    Speed::TYPICAL.estimate(work, workgroups).seconds
+}
+
+/// The variant that takes the fewest seconds; of those within a twentieth, the first.
+pub(super) fn fastest<V>(variants: impl IntoIterator<Item = V>, seconds: impl Fn(&V) -> f64) -> Option<V> {
+    let timed = variants.into_iter().map(|variant| (seconds(&variant), variant));
+    let better = |best: (f64, V), other: (f64, V)| if other.0 < 0.95 * best.0 { other } else { best };
+    timed.reduce(better).map(|(_, variant)| variant)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_are_read_or_refused() {
+        assert_eq!(DescribedGpu::read("h200".as_ref()).unwrap().speed, Speed::TYPICAL);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("gpu.toml");
+        for (from, to, word) in [
+            ("units = 132", "units = 0", "`units` is 0"),
+            ("load_ns = 180.0", "load_ns = -1.0", "`load_ns` is -1"),
+            ("load_ns = 180.0", "", "load_ns"),
+            ("max_invocations = 1024", "max_invocations = 64", "128 to"),
+            ("f16 = true", "f16 = true\nwarp = 3", "warp"),
+        ] {
+            std::fs::write(&file, H200.replace(from, to)).unwrap();
+            let error = DescribedGpu::read(&file).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("gpu.toml"), "{error}");
+        }
+        assert!(DescribedGpu::read("none.toml".as_ref()).unwrap_err().to_string().contains("`h200`"));
+    }
+
+    #[test]
+    fn the_slowest_part_counts() {
+        let speed = Speed::TYPICAL;
+        let seconds = |work: Work, workgroups| 1e6 * speed.estimate(&work, workgroups).seconds - speed.dispatch_us;
+        let near = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-6, "{a} is not {b}");
+        // 4.5 MB; one workgroup that waits ten times and comes to two barriers of 320 ns; 64 instructions of many threads.
+        near(seconds(Work { threads: 64, bytes: 4_500_000, ..Work::default() }, 1), 1.0);
+        near(seconds(Work::of(256, 10, 2, 100), 1), 10.0 * 0.18 + 2.0 * 0.32 + 0.07);
+        near(seconds(Work::of(256, 0, 0, 64), 132 * 1000), 1000.0 * 256.0 * 64.0 * 132.0 / 23.9e6);
+        // Twice as many workgroups as the device holds wait twice as long.
+        near(seconds(Work::of(1024, 10, 0, 0), 2 * 2 * 132), 2.0 * 1.8);
+        assert_eq!(fastest([1.0, 0.96, 0.5, 0.48], |&x| x), Some(0.5));
     }
 }

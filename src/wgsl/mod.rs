@@ -16,6 +16,7 @@ mod matmul;
 mod pool;
 mod radix_sort;
 mod reduce;
+mod reduce_shape;
 mod rows;
 mod scan;
 mod scatter_add;

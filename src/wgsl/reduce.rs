@@ -4,21 +4,15 @@
 //! result of each part, and a second one combines those of an output in their order.
 
 use super::generate::{Piece, Region, generate};
+use super::reduce_shape::Shape;
 use super::shader::REDUCE;
 use super::variant::Split;
-use super::{Dispatches, GpuTarget, Lanes, Operands, Shader, Work, share, shares, split, work};
+use super::{Dispatches, Lanes, Operands, Shader, work};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::reduce::ReduceKernel;
 use crate::kernels::{Expr, Fused, Instr, Operand};
 use crate::ops::reduce::ReduceKind;
-
-/// Terms that a thread adds at most: Mesa's lavapipe ends a thread's loops after 65,535 iterations of eight terms.
-const MOST: usize = 1 << 18;
-/// Terms that a thread reads without waiting for one before it reads the next.
-const TOGETHER: usize = 1;
-/// Neighbouring outputs that a workgroup takes where those are neighbours in memory: a few cache lines.
-const SPREAD: u32 = 32;
 
 pub(super) fn dispatches(kernel: &ReduceKernel, cx: &mut Dispatches<'_>) -> Result<()> {
     let launch = cx.launch;
@@ -35,10 +29,8 @@ pub(super) fn dispatches(kernel: &ReduceKernel, cx: &mut Dispatches<'_>) -> Resu
     };
     let plain = Fused::result(&launch.outputs[0].view.shape, launch.outputs[0].dtype.compute());
     let epilogue = kernel.epilogue.as_ref().unwrap_or(&plain);
-    let rule = terms.threads(cx);
-    let parts = split(rule.workgroups, terms.points(), 8 * rule.lanes as usize, cx.target);
-    let target = cx.target;
-    let chosen = cx.choose(terms.cut(rule, parts), || terms.others(parts, target));
+    let (target, shape) = (cx.target, terms.shape());
+    let chosen = cx.choose(shape.rule(true, target), || shape.all(true, target));
     let parts = chosen.parts;
     if parts < 2 {
         terms.dispatch(cx, chosen, epilogue, more, &launch.outputs);
@@ -111,8 +103,8 @@ fn combined(
         count,
         places: by_output.get(1),
     };
-    let threads = terms.threads(cx);
-    terms.dispatch(cx, terms.cut(threads, 1), epilogue, more, outputs);
+    let chosen = terms.shape().rule(false, cx.target);
+    terms.dispatch(cx, chosen, epilogue, more, outputs);
 }
 
 /// The expression that is its one operand.
@@ -156,32 +148,10 @@ impl Terms<'_> {
         })
     }
 
-    /// How many threads share an output.
-    fn threads(&self, cx: &Dispatches<'_>) -> Lanes {
-        let outputs: usize = self.outer.iter().product();
-        let threads = share(outputs, self.points(), cx.target);
-        // The threads of a workgroup read whole cache lines.
-        let columns = SPREAD.min(outputs.next_power_of_two() as u32).min(threads.workgroup);
-        if self.spread() && !cx.target.software && threads.workgroup / threads.lanes < columns {
-            return threads.with_outputs(columns, outputs);
-        }
-        threads
-    }
-
-    /// Other variants, with as many parts as the rule's and with other numbers.
-    fn others(&self, parts: usize, target: &GpuTarget) -> Vec<Split<Lanes>> {
+    fn shape(&self) -> Shape {
         let outputs = self.outer.iter().product();
-        // As many terms as there are threads for, in each part.
-        let fits = |threads: &Lanes, parts: usize| parts == 1 || self.points() / parts >= threads.lanes as usize;
-        let shares = shares(outputs, self.points(), MOST, target).into_iter();
-        let all = shares.flat_map(|threads| [1, parts, 2 * parts, parts / 2, 64].map(|parts| (threads, parts)));
-        let useful = all.filter(|(threads, parts)| *parts > 0 && fits(threads, *parts));
-        useful.map(|(threads, parts)| self.cut(threads, parts)).collect()
-    }
-
-    /// So many parts of the terms of each output. The last ones may be short or empty.
-    fn cut(&self, way: Lanes, parts: usize) -> Split<Lanes> {
-        Split { way, parts, part: self.points().div_ceil(parts) }
+        let (instructions, waits) = (work::instructions(self.expr), work::waits(self.expr));
+        Shape { outputs, terms: self.points(), spread: self.spread(), instructions, waits }
     }
 
     /// Adds the dispatch that reduces the parts of the terms of each output: it stores results `[parts, outputs]`.
@@ -234,18 +204,14 @@ impl Terms<'_> {
         };
         let inputs: Vec<Operand> = self.loads.iter().chain(self.places).chain(more).cloned().collect();
         let workgroups = (units as u64).div_ceil(u64::from(threads.workgroup / threads.lanes));
-        let (terms, steps) = (length.div_ceil(threads.lanes as usize), threads.lanes.ilog2() as usize);
-        let each = terms * (6 + work::instructions(self.expr)) + 8 * steps + 20;
-        let needed = self.outer.iter().product::<usize>() * self.points() * (1 + work::instructions(self.expr));
-        let waits = terms.div_ceil(TOGETHER) * work::waits(self.expr);
-        let work = Work::of(threads.workgroup, waits, steps, each).needed(needed);
+        let (work, together) = (self.shape().work(threads, length), self.shape().together(threads, length, cx.target));
         let dispatch = generate(Operands::new(&inputs, outputs), &pieces, |generated| {
             let shader = Shader::file("reduce", REDUCE)
                 .constant("WORKGROUP", threads.workgroup)
                 .constant("LANES", threads.lanes)
                 .constant("SPREAD", self.spread().into())
                 .constant("KIND", kind)
-                .constant("LONG", (length / threads.lanes as usize > 4096).into())
+                .constant("TOGETHER", together as u32)
                 .alias("T", self.dtype)
                 .generated(generated);
             (shader, workgroups, work)
@@ -272,12 +238,12 @@ mod tests {
         let (gpu, software) = (&GpuTarget::default(), &GpuTarget { software: true, ..GpuTarget::default() });
         // One output: 512 parts of 2048 terms, then one workgroup that adds their sums.
         assert_eq!(of(&[1 << 20], gpu, |x| x.sum(..)).0, [512, 1]);
-        assert_eq!(of(&[1 << 24], gpu, |x| x.sum(..)).0, [1024, 1]);
+        assert_eq!(of(&[1 << 24], gpu, |x| x.sum(..)).0, [512, 1]);
         assert_eq!(of(&[8191], gpu, |x| x.sum(..)).0, [1]);
         assert_eq!(of(&[1 << 20], software, |x| x.sum(..)).0, [1]);
         // Outputs enough; and 32 neighbouring columns a workgroup, whose rows are cut into parts.
         assert_eq!(of(&[1024, 1024], gpu, |x| x.sum(1)).0, [1024]);
-        assert_eq!(of(&[1024, 1024], gpu, |x| x.sum(0)).0, [512, 16]);
+        assert_eq!(of(&[1024, 1024], gpu, |x| x.sum(0)).0, [512, 32]);
         // An epilogue is applied once, and an argmax stores where it found the parts' results.
         assert_eq!(of(&[1 << 20], gpu, |x| x.mean(..).exp() + 1.0).0, [512, 1]);
         assert_eq!(of(&[1 << 20], gpu, |x| x.sum(..)).1, 4 * 512);
@@ -287,8 +253,8 @@ mod tests {
     #[test]
     fn few_long_rows_fill_a_gpu() {
         let (gpu, software) = (&GpuTarget::default(), &GpuTarget { software: true, ..GpuTarget::default() });
-        assert_eq!(of(&[8, 1 << 17], gpu, |x| x.softmax(-1)).0, [512, 512]);
-        assert_eq!(of(&[8, 1 << 17], gpu, |x| x.log_softmax(-1)).0, [512, 512]);
+        assert_eq!(of(&[8, 1 << 17], gpu, |x| x.softmax(-1)).0, [1024, 1024]);
+        assert_eq!(of(&[8, 1 << 17], gpu, |x| x.log_softmax(-1)).0, [1024, 1024]);
         assert_eq!(of(&[1024, 1000], gpu, |x| x.softmax(-1)).0.len(), 1);
         assert_eq!(of(&[8, 1 << 17], software, |x| x.softmax(-1)).0.len(), 1);
         assert_eq!(of(&[1, 1 << 20], gpu, |x| x.cumsum(1)).0, [512, 1, 512]);

@@ -3,7 +3,8 @@
 //! Where rows are too few to fill a GPU, a dispatch of `shaders/row_stats.wgsl` computes the statistics of parts of
 //! rows, and the kernel's own dispatch joins those of its row.
 
-use super::{Dispatch, Dispatches, Lanes, Operands, Shader, Work, share, shares, split};
+use super::estimate::{fastest, seconds};
+use super::{Dispatch, Dispatches, GpuTarget, Lanes, Operands, Shader, Work, share, shares, split};
 use crate::dtype::DType;
 use crate::kernels::Operand;
 
@@ -12,6 +13,8 @@ const ROWS: &str = include_str!("../../shaders/rows.wgsl");
 /// Elements that a thread reads at most: Mesa's lavapipe ends a thread's loops after 65,535 iterations in all, and a row is
 /// read three times.
 const MOST: usize = 1 << 14;
+/// Elements that a GPU's thread reads without waiting for one before it reads the next.
+const TOGETHER: usize = 4;
 
 /// What takes the place of `row_stats` where a workgroup takes whole rows.
 const WHOLE: &str = "fn row_stats(thread: u32, lane: u32, row: u32, first: u32, columns: u32, parts: u32) -> Stats {
@@ -29,6 +32,8 @@ pub(super) struct Rows {
     partials: Option<Operand>,
     /// Whether distances are summed.
     distances: bool,
+    /// Elements that a thread reads without waiting for one before it reads the next.
+    together: usize,
 }
 
 impl Rows {
@@ -36,12 +41,18 @@ impl Rows {
     /// there is one. The rows are those of the launch's first operand.
     pub(super) fn new(cx: &mut Dispatches<'_>, rows: usize, columns: usize, distances: bool) -> Rows {
         let target = cx.target;
-        let threads = cx.choose(share(rows, columns, target), || shares(rows, columns, MOST, target));
-        let parts = split(threads.workgroups, columns, 8 * threads.lanes as usize, cx.target);
-        let length = columns.div_ceil(parts);
-        let mut shared = Rows { threads, parts: 1, length, partials: None, distances };
-        if parts > 1 {
-            shared.parts = columns.div_ceil(length);
+        let shared = |threads| Rows::shared(threads, columns, distances, target);
+        let all = || shares(rows, columns, MOST, target);
+        let rule = match target.software {
+            true => share(rows, columns, target),
+            false => {
+                let seconds = |threads: &Lanes| shared(*threads).seconds(rows, columns);
+                fastest(all(), seconds).unwrap_or_else(|| share(rows, columns, target))
+            }
+        };
+        let mut shared = shared(cx.choose(rule, all));
+        let length = shared.length;
+        if shared.parts > 1 {
             let x = &cx.launch.inputs[0];
             let partials = cx.scratch([rows, shared.parts, 4], DType::F32);
             let text = include_str!("../../shaders/row_stats.wgsl");
@@ -51,10 +62,31 @@ impl Rows {
             let operands = [partials.clone()];
             let operands = Operands::new(std::slice::from_ref(x), &operands);
             let workgroups = shared.workgroups(rows * shared.parts);
-            cx.push(Dispatch::new(operands, shader, params.to_vec(), workgroups).work(shared.work(false, rows * columns)));
+            cx.push(Dispatch::new(operands, shader, params.to_vec(), workgroups).work(shared.work(
+                false,
+                false,
+                rows * columns,
+            )));
             shared.partials = Some(partials);
         }
         shared
+    }
+
+    /// Rows shared so, in parts where they are too few to fill a GPU.
+    fn shared(threads: Lanes, columns: usize, distances: bool, target: &GpuTarget) -> Rows {
+        let parts = split(threads.workgroups, columns, 8 * threads.lanes as usize, target);
+        let length = columns.div_ceil(parts);
+        let together = if target.software { 1 } else { TOGETHER };
+        Rows { threads, parts: columns.div_ceil(length.max(1)).max(1), length, partials: None, distances, together }
+    }
+
+    /// What the dispatches take on a typical GPU, where elements are written too.
+    fn seconds(&self, rows: usize, columns: usize) -> f64 {
+        let wasted = if columns >= 32 { 8usize.div_ceil(self.threads.lanes as usize) } else { 1 };
+        let bytes = (8 * wasted * rows * columns) as u64;
+        let of = |work: Work| seconds(&Work { bytes, ..work }, self.workgroups(rows * self.parts));
+        let stats = if self.parts > 1 { of(self.work(false, false, 0)) } else { 0.0 };
+        stats + of(self.work(self.parts > 1, true, 0))
     }
 
     /// Workgroups for so many rows or parts of rows.
@@ -62,16 +94,20 @@ impl Rows {
         (units as u64).div_ceil(u64::from(self.threads.workgroup / self.threads.lanes))
     }
 
-    /// What a dispatch does that computes or joins the statistics, and writes each element if `writes`; of `elements` in
-    /// all.
-    pub(super) fn work(&self, writes: bool, elements: usize) -> Work {
+    /// What a dispatch does that computes the statistics of rows or parts of them, or else joins those of parts, and writes
+    /// each element if `writes`; of `elements` in all.
+    pub(super) fn work(&self, joins_parts: bool, writes: bool, elements: usize) -> Work {
         let lanes = self.threads.lanes as usize;
         let joins = 2 + usize::from(self.distances);
-        let read = if self.partials.is_some() { self.parts } else { self.length }.div_ceil(lanes);
-        let written = if writes { self.length.div_ceil(lanes) } else { 0 };
-        let barriers = joins * (lanes.ilog2() as usize + 2);
-        let each = 30 * read + 30 * written + 12 * barriers + 20;
-        Work::of(self.threads.workgroup, 2 * read + written, barriers, each).needed(40 * elements)
+        let (read, joined) = (self.length.div_ceil(lanes), self.parts.div_ceil(lanes));
+        let barriers = if lanes > 1 { joins * (lanes.ilog2() as usize + 2) } else { 0 };
+        let waits = |count: usize| count.div_ceil(self.together);
+        let (stats, each) = match joins_parts {
+            true => (2 * waits(joined), 30 * joined),
+            false => (2 * waits(read), 30 * read),
+        };
+        let (written, each) = if writes { (waits(read), each + 30 * read) } else { (0, each) };
+        Work::of(self.threads.workgroup, stats + written, barriers, each + 12 * barriers + 20).needed(40 * elements)
     }
 
     fn constants(&self, shader: Shader) -> Shader {
@@ -79,6 +115,7 @@ impl Rows {
             .constant("WORKGROUP", self.threads.workgroup)
             .constant("LANES", self.threads.lanes)
             .constant("DISTANCES", self.distances.into())
+            .constant("TOGETHER", self.together as u32)
             .constant("SEGMENTED", (self.parts > 1).into())
     }
 

@@ -69,14 +69,17 @@ impl Pass {
         let x = &inputs[0];
         let segments = self.columns.div_ceil(self.length.max(1));
         let units = self.rows * segments;
-        // A thread takes four neighbours; as many threads as there are fours, up to a workgroup.
-        let most = 256.min(1 << cx.target.max_invocations.ilog2());
-        let lanes = (self.length.div_ceil(4).next_power_of_two() as u32).min(most);
+        // A thread takes four neighbours, or on a GPU sixteen of many; as many threads as there are such, up to a
+        // workgroup. A GPU's barriers take the longer the more threads there are.
+        let most = if cx.target.software { 256 } else { 64 }.min(1 << cx.target.max_invocations.ilog2());
+        let fours = if cx.target.software || self.length <= 256 { 1 } else { 4 };
+        let lanes = (self.length.div_ceil(4 * fours).next_power_of_two() as u32).min(most);
         let workgroup = lanes.max(64.min(most));
         let before = inputs.get(1);
         let shader = Shader::file("scan", include_str!("../../shaders/scan.wgsl"))
             .constant("WORKGROUP", workgroup)
             .constant("LANES", lanes)
+            .constant("FOURS", fours as u32)
             .constant("REVERSE", self.reverse.into())
             .constant("TOTALS", self.totals.into())
             .alias("T", x.dtype)
@@ -87,9 +90,10 @@ impl Pass {
         let sizes = [units, self.columns, self.length, segments];
         let params = sizes.into_iter().chain(offsets).chain([0]).map(|n| n as u32).collect();
         let workgroups = (units as u64).div_ceil(u64::from(workgroup / lanes));
-        let turns = self.length.div_ceil(4 * lanes as usize);
-        let steps = 2 * lanes.ilog2() as usize + 2;
-        let work = Work::of(workgroup, turns + 1, turns * steps, turns * (40 + 8 * steps));
+        let turns = self.length.div_ceil(4 * fours * lanes as usize);
+        let steps = lanes.ilog2() as usize + 2;
+        let barriers = if self.totals { steps } else { turns * steps };
+        let work = Work::of(workgroup, turns + 1, barriers, turns * fours * 50 + barriers * 8);
         let work = work.needed(4 * self.rows * self.columns);
         cx.push(Dispatch::new(Operands::new(inputs, &[y]), shader, params, workgroups).work(work));
     }

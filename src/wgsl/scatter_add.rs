@@ -69,8 +69,10 @@ pub(super) fn dispatches(kernel: &IndexKernel, cx: &mut Dispatches<'_>) -> Resul
     let params = [outputs, rows, inner, chunks, out.view.offset, 0, 0, 0];
     let read: [Operand; 3] = [starts, heads.clone(), tails.clone()];
     // Positions spread evenly over the rows.
-    let waits = 3 + chunks.div_ceil(rows.max(1)).div_ceil(8);
-    cx.push(dispatch(shader, outputs, &params, Operands::new(&read, std::slice::from_ref(out)), waits));
+    let waits = if length < rows { 2 } else { 3 + chunks.div_ceil(rows.max(1)).div_ceil(8) };
+    let joining = dispatch(shader, outputs, &params, Operands::new(&read, std::slice::from_ref(out)), waits);
+    let instructions = 20 + 30 * (waits as u64).saturating_sub(3);
+    cx.push(Dispatch { work: Work { instructions, ..joining.work }, ..joining });
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub(super) fn dispatches(kernel: &SoftmaxKernel, cx: &mut Dispatches<'_>) -> Res
     let sizes = [kernel.rows, kernel.cols, shared.parts, shared.length, offsets[0], offsets[1], shared.parts, 0];
     let params = sizes.map(|size| size as u32).to_vec();
     let workgroups = shared.workgroups(kernel.rows * shared.parts);
-    let work = shared.work(true, kernel.rows * kernel.cols);
+    let work = shared.work(shared.parts > 1, true, kernel.rows * kernel.cols);
     cx.push(Dispatch::new(Operands::new(&inputs, std::slice::from_ref(y)), shader, params, workgroups).work(work));
     Ok(())
 }

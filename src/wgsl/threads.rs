@@ -26,10 +26,9 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// The same workgroup with `columns` outputs, a power of two.
-    pub fn with_outputs(self, columns: u32, outputs: usize) -> Lanes {
-        let lanes = self.workgroup / columns;
-        Lanes { lanes, workgroups: (outputs as u64).div_ceil(columns.into()), ..self }
+    /// So many threads a workgroup and an output, for `outputs` of them.
+    pub fn new(workgroup: u32, lanes: u32, outputs: usize) -> Lanes {
+        Lanes { workgroup, lanes, workgroups: (outputs as u64).div_ceil(u64::from(workgroup / lanes)) }
     }
 }
 
@@ -47,12 +46,7 @@ pub fn shares(outputs: usize, terms: usize, most: usize, target: &GpuTarget) -> 
         let each = terms.div_ceil(lanes as usize);
         workgroup <= largest && lanes <= workgroup && each <= most && lanes as usize <= terms.next_power_of_two()
     });
-    useful
-        .map(|(workgroup, lanes)| {
-            let workgroups = (outputs as u64).div_ceil(u64::from(workgroup / lanes));
-            Lanes { workgroup, lanes, workgroups }
-        })
-        .collect()
+    useful.map(|(workgroup, lanes)| Lanes::new(workgroup, lanes, outputs)).collect()
 }
 
 /// How many threads share an output that joins `terms` values, for `outputs` of them.
@@ -63,7 +57,7 @@ pub fn share(outputs: usize, terms: usize, target: &GpuTarget) -> Lanes {
     let lanes = (wanted.max(1) as u32).next_power_of_two().min(workgroup);
     // Few outputs: no more slots in a workgroup than there are outputs.
     let workgroup = workgroup.min((lanes as usize * outputs.next_power_of_two()).max(32) as u32).max(lanes);
-    Lanes { workgroup, lanes, workgroups: (outputs as u64).div_ceil(u64::from(workgroup / lanes)) }
+    Lanes::new(workgroup, lanes, outputs)
 }
 
 /// How many parts the terms of each output are cut into, where a launch of one part has so many workgroups: 1 where

@@ -15,6 +15,8 @@ pub struct Work {
     pub barriers: u64,
     /// Instructions of all threads, those that compute addresses among them.
     pub instructions: u64,
+    /// Bytes that a workgroup reads, from the cache if others do too; 0 if they are few beside `bytes`.
+    pub loaded: u64,
     /// The instructions that any way to compute the result needs: a multiply-add is one.
     pub needed: u64,
     /// Bytes that are read and written, if each element of the operands is once.

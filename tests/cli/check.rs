@@ -109,7 +109,7 @@ fn a_broken_kernel_is_found_named_and_not_timed() {
     }
     // The sums of rows leave out their last element.
     let terms = ("block += value(o, i);", "if i + 1u < end { block += value(o, i); }");
-    broken(&place, "reduce.wgsl", &[terms, ("if i < end {", "if i + 1u < end {")]);
+    broken(&place, "reduce.wgsl", &[terms, ("end - 1u)), i < end);", "end - 1u)), i + 1u < end);")]);
     let done = place.wgrad("check sum mean neg --device gpu --shaders broken --bundle saved --json report.json");
     assert_eq!(done.code, 1, "{}{}", done.stdout, done.stderr);
     assert!(done.stdout.contains("FAILED") && done.stderr.contains("cases FAILED"), "{}{}", done.stdout, done.stderr);

@@ -10,6 +10,9 @@ use crate::wgsl::matmul::SharedTile;
 use crate::wgsl::variant::Split;
 use crate::wgsl::{Dispatch, Dispatches, Operands, Reads};
 
+/// Operations from which on a copy of `w` takes little beside them: some microseconds of a large GPU.
+const MANY: u64 = 1 << 27;
+
 /// A convolution as the shader sees it: k and columns in fours.
 pub(super) struct Blocks<'a> {
     kernel: &'a ConvKernel,
@@ -47,9 +50,9 @@ impl<'a> Blocks<'a> {
     }
 
     /// Whether `w` should be copied so that rows are neighbours in memory: else neighbouring threads would read it far
-    /// apart.
-    fn packs(&self) -> bool {
-        !self.weight() && self.kernel.geometry.kernel != [1, 1]
+    /// apart, which little work can bear better than another dispatch.
+    pub(super) fn packs(&self) -> bool {
+        !self.weight() && self.kernel.geometry.kernel != [1, 1] && self.kernel.flops() >= MANY
     }
 
     /// Adds the dispatches of one way to run it, but for the last, which is returned with what its shader calls the
@@ -177,7 +180,12 @@ impl<'a> Blocks<'a> {
         let inputs = [x.clone(), w.clone()];
         let reads = [Reads::storage(["x", "x_more"]), Reads::storage(["w", "w_more"])];
         let (dispatch, named) = Dispatch::reading(Operands::new(&inputs, results), shader, params, workgroups, &reads);
-        (dispatch.work(tile.work(part).needed(self.kernel.flops() as usize / 2)), named)
+        (dispatch.work(tile.work(part, self.again()).needed(self.kernel.flops() as usize / 2)), named)
+    }
+
+    /// How many kernel positions of a row read an element of `x` one after another.
+    pub(super) fn again(&self) -> usize {
+        self.kernel.geometry.kernel[1].div_ceil(self.kernel.geometry.stride[1])
     }
 
     /// Elements of the result.

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use crate::kernels::KernelInfo;
 use crate::kernels::conv::{ConvKernel, ConvPass};
 use crate::wgsl::variant::Split;
-use crate::wgsl::{Dispatch, GpuTarget, Operands, Reads, Shader, Work};
+use crate::wgsl::{Dispatch, GpuTarget, Operands, Reads, Shader};
 
 /// The dispatch, and what its shader calls the buffers.
 pub(super) fn dispatch(
@@ -71,12 +71,7 @@ pub(super) fn dispatch(
         .alias("S", outputs[outputs.len() - 1].dtype);
     let workgroups = (tile.workgroups([problem.matmuls(), problem.m, columns]) * parts) as u64;
     let params = params.into_iter().map(|word| word as u32).collect();
-    // The longest thread's k; of eight of them it waits for four, and gathers each for all rows.
-    let k = terms.div_ceil(parts).div_ceil(tile.split);
-    let barriers = if direct { 0 } else { 2 * k.div_ceil(bk) } + if tile.split > 1 { 8 } else { 0 };
-    let each = k * tile.per * (tile.rows + 31) + 8 * tile.rows * tile.per + 60;
-    let threads = (tile.columns * tile.split) as u32;
-    let work = Work::of(threads, k.div_ceil(2), barriers, each).needed(kernel.flops() as usize / 2);
+    let work = tile.work(terms.div_ceil(parts)).needed(kernel.flops() as usize / 2);
     let (dispatch, named) = Dispatch::reading(operands, shader, params, workgroups, &reads);
     (dispatch.work(work), named)
 }

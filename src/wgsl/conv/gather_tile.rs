@@ -1,8 +1,8 @@
 //! The tiles of `conv.wgsl`, and how k is split: the variants, and the rule that chooses one.
 
-use crate::wgsl::GpuTarget;
 use crate::wgsl::threads::{FULL, split};
 use crate::wgsl::variant::Split;
+use crate::wgsl::{GpuTarget, Work};
 
 /// A workgroup's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,15 @@ impl GatherTile {
         let columns = if split == 16 { 16 } else { 32 };
         let split = split.max(long).min(threads / columns);
         GatherTile { columns, split, rows: 4, per: 1 }
+    }
+
+    /// What a workgroup does with so many of the terms.
+    pub(super) fn work(&self, terms: usize) -> Work {
+        // Of eight k a thread waits for four, and it gathers each for all rows.
+        let k = terms.div_ceil(self.split);
+        let barriers = 2 * k.div_ceil(16) + if self.split > 1 { 2 * self.rows / 4 } else { 0 };
+        let each = k * self.per * (self.rows + 31) + 8 * self.rows * self.per + 60;
+        Work::of((self.columns * self.split) as u32, k.div_ceil(2), barriers, each)
     }
 
     /// How many workgroups `groups` matmuls of `m` rows and `n` columns take.

@@ -8,11 +8,13 @@ mod gather;
 mod gather_tile;
 mod problem;
 
+use super::estimate::{fastest, seconds};
 use super::generate::{Stores, store};
 use super::matmul::SharedTile;
 use super::reduce::add_partials;
+use super::reduce_shape::partial_sums;
 use super::variant::Split;
-use super::{Dispatches, GpuTarget, Operands};
+use super::{Dispatches, GpuTarget, Operands, Work};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::Operand;
@@ -23,8 +25,6 @@ use problem::{Problem, axes};
 
 const CLASSES: &str = include_str!("../../../shaders/conv_classes.wgsl");
 
-/// Multiply-adds from which on tiles through workgroup memory pay: below, launches are short and the copy of `w` counts.
-const MANY: usize = 1 << 26;
 /// Steps of k in a thread's loop: Mesa's lavapipe ends a thread's loops after 65,535 iterations.
 const LONGEST: usize = 1 << 19;
 
@@ -46,39 +46,79 @@ impl std::fmt::Display for Tile {
     }
 }
 
-/// The rule's choice. Tiles through workgroup memory are for much work in matrices that fill them, on hardware; else,
-/// threads gather for themselves.
-fn rule(kernel: &ConvKernel, problem: &Problem, blocks: &Blocks<'_>, target: &GpuTarget) -> Split<Tile> {
-    let ([matmuls, m, n, k], [columns, terms]) = (blocks.sizes(), problem.most());
-    let work = matmuls * m * columns * terms;
-    let filled = 2 * columns * terms > n * k && m >= 16 && columns >= 16;
-    if !target.software && filled && work >= MANY {
-        return SharedTile::rule([matmuls, m, n, k], target).map(Tile::Blocks);
-    }
-    let columns = columns + usize::from(kernel.row_sums);
-    let may_split = kernel.pass == ConvPass::WeightGrad;
-    let sizes = [problem.matmuls(), problem.m, columns, terms];
-    gather_tile::rule(sizes, problem.terms(), may_split, target).map(Tile::Gather)
+/// What is to be chosen for.
+struct Ways<'a> {
+    kernel: &'a ConvKernel,
+    problem: &'a Problem,
+    blocks: &'a Blocks<'a>,
+    target: &'a GpuTarget,
 }
 
-/// All that may be worth a try.
-fn all(kernel: &ConvKernel, problem: &Problem, blocks: &Blocks<'_>, target: &GpuTarget) -> Vec<Split<Tile>> {
-    let [columns, terms] = problem.most();
-    let columns = columns + usize::from(kernel.row_sums);
-    let may_split = kernel.pass == ConvPass::WeightGrad;
-    let sizes = [problem.matmuls(), problem.m, columns, terms];
-    let gather = gather_tile::all(sizes, problem.terms(), may_split, target);
-    let tiles = SharedTile::variants(blocks.sizes(), target);
-    let short = tiles.into_iter().filter(|variant| variant.part <= LONGEST);
-    gather.into_iter().map(|v| v.map(Tile::Gather)).chain(short.map(|v| v.map(Tile::Blocks))).collect()
+impl Ways<'_> {
+    /// Matmuls, rows, columns and terms of one as threads see them that gather for themselves.
+    fn sizes(&self) -> [usize; 4] {
+        let [columns, terms] = self.problem.most();
+        [self.problem.matmuls(), self.problem.m, columns + usize::from(self.kernel.row_sums), terms]
+    }
+
+    /// The rule's choice: of a typical GPU's ways the fastest, by estimate. On software drivers threads gather for
+    /// themselves.
+    fn rule(&self) -> Split<Tile> {
+        let may_split = self.kernel.pass == ConvPass::WeightGrad;
+        let gather = gather_tile::rule(self.sizes(), self.problem.terms(), may_split, self.target).map(Tile::Gather);
+        if self.target.software {
+            return gather;
+        }
+        let plain = SharedTile::plain(self.blocks.sizes());
+        let shares = |v: &Split<Tile>| match v.way {
+            Tile::Blocks(way) => SharedTile::shares_k(&Split { way, parts: v.parts, part: v.part }),
+            Tile::Gather(_) => false,
+        };
+        let fits = self.all().into_iter().filter(|variant| !plain || !shares(variant));
+        fastest(fits, |variant| self.seconds(variant)).unwrap_or(gather)
+    }
+
+    /// All that may be worth a try.
+    fn all(&self) -> Vec<Split<Tile>> {
+        let may_split = self.kernel.pass == ConvPass::WeightGrad;
+        let gather = gather_tile::all(self.sizes(), self.problem.terms(), may_split, self.target);
+        let tiles = SharedTile::variants(self.blocks.sizes(), self.target);
+        let short = tiles.into_iter().filter(|variant| variant.part <= LONGEST);
+        short.map(|v| v.map(Tile::Blocks)).chain(gather.into_iter().map(|v| v.map(Tile::Gather))).collect()
+    }
+
+    /// Bytes of the operands, as many as those of the input and the output.
+    fn bytes(&self) -> usize {
+        let g = &self.kernel.geometry;
+        let elements = |channels: usize, size: [usize; 2]| g.batch * channels * size[0] * size[1];
+        4 * (elements(g.in_channels, g.input) + elements(g.out_channels, g.output))
+    }
+
+    /// What a way takes on a typical GPU, with the copy of `w` and the sum of partial results.
+    fn seconds(&self, &Split { way, parts, part }: &Split<Tile>) -> f64 {
+        match way {
+            Tile::Blocks(tile) => {
+                let copy = if self.blocks.packs() { seconds(&Work::of(64, 1, 0, 30), 1) } else { 0.0 };
+                let (variant, again) = (Split { way: tile, parts, part }, self.blocks.again());
+                copy + SharedTile::seconds(&variant, self.blocks.sizes(), self.bytes(), again)
+            }
+            Tile::Gather(tile) => {
+                let [matmuls, m, columns, terms] = self.sizes();
+                let workgroups = (tile.workgroups([matmuls, m, columns]) * parts) as u64;
+                let sums = if parts > 1 { partial_sums(parts, matmuls * m * columns) } else { 0.0 };
+                let bytes = (self.bytes() + 4 * parts * matmuls * m * columns) as u64;
+                seconds(&Work { bytes, ..tile.work(terms.div_ceil(parts)) }, workgroups) + sums
+            }
+        }
+    }
 }
 
 pub(super) fn dispatches(kernel: &ConvKernel, cx: &mut Dispatches<'_>) -> Result<()> {
     let (launch, target) = (cx.launch, cx.target);
     let problem = Problem::new(kernel);
     let blocks = Blocks::new(kernel, &problem);
-    let rule = rule(kernel, &problem, &blocks, target);
-    let Split { way, parts, part } = cx.choose(rule, || all(kernel, &problem, &blocks, target));
+    let ways = Ways { kernel, problem: &problem, blocks: &blocks, target };
+    let Split { way, parts, part } = cx.choose(ways.rule(), || ways.all());
     let own = &launch.outputs[..1 + usize::from(kernel.row_sums)];
     let partial = |output: &Operand| cx.scratch([parts, output.view.shape.elements()], DType::F32);
     let results: Vec<Operand> = if parts == 1 { own.to_vec() } else { own.iter().map(partial).collect() };
@@ -122,18 +162,16 @@ mod tests {
     #[test]
     fn few_tiles_of_long_k_are_split() {
         let (gpu, software) = (&GpuTarget::default(), &GpuTarget { software: true, ..GpuTarget::default() });
-        // Tiles of 64 rows and 64 columns, 1 × 9 of them; parts of 896 terms.
+        // Tiles of 64 rows and 64 columns, 1 × 9 of them, in 128 parts of 784 terms.
         let (workgroups, scratch) = weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], false, gpu);
-        assert_eq!((workgroups.len(), workgroups[0]), (2, 9 * 112));
-        assert_eq!(scratch, 112 * 64 * 576 * 4);
+        assert_eq!((workgroups.len(), workgroups[0]), (2, 9 * 128));
+        assert_eq!(scratch, 128 * 64 * 576 * 4);
         // A bias adds the sums of rows and a third dispatch.
         let (workgroups, scratch) = weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], true, gpu);
-        assert_eq!((workgroups.len(), workgroups[0]), (3, 9 * 112));
-        assert_eq!(scratch, 112 * 64 * 577 * 4);
-        // Little work: threads gather. Few columns: small tiles, whose threads share k.
-        let (workgroups, _) = weight_gradient([100, 1, 1, 40], [25, 1, 1, 5], false, gpu);
-        assert_eq!((workgroups.len(), workgroups[0]), (2, 7 * 15));
-        assert_eq!(weight_gradient([1, 64, 30, 30], [64, 64, 3, 3], false, gpu).0.len(), 1);
+        assert_eq!((workgroups.len(), workgroups[0]), (3, 9 * 128));
+        assert_eq!(scratch, 128 * 64 * 577 * 4);
+        // Few rows and columns.
+        assert_eq!(weight_gradient([100, 1, 1, 40], [25, 1, 1, 5], false, gpu).0.len(), 2);
         // Tiles enough, a software driver.
         assert_eq!(weight_gradient([4, 512, 14, 14], [512, 512, 3, 3], false, gpu), (vec![8 * 72], 0));
         assert_eq!(weight_gradient([32, 64, 56, 56], [64, 64, 3, 3], false, software).0.len(), 1);
@@ -150,13 +188,9 @@ mod tests {
         // A copy of `w` in which rows are neighbours, then 64 × 64 tiles; lines of 56 are whole fours.
         assert_eq!(forward([32, 64, 56, 56], [64, 64, 3, 3], 1, false), (vec![576, 32 * 56 * 56 / 64], 64 * 576 * 4));
         // Kernel positions of 1 × 1 need no copy, and planes are lines: 49 positions as 52.
-        assert_eq!(forward([64, 256, 7, 7], [512, 256, 1, 1], 1, false), (vec![8 * 52], 0));
-        // One channel, few rows, a software driver.
-        for (x, w, software) in [
-            ([256, 1, 56, 56], [64, 1, 5, 5], false),
-            ([256, 64, 56, 56], [8, 64, 3, 3], false),
-            ([32, 64, 56, 56], [64, 64, 3, 3], true),
-        ] {
+        assert_eq!(forward([64, 256, 7, 7], [512, 256, 1, 1], 1, false), (vec![4 * 26], 0));
+        // One channel, and a software driver: threads gather.
+        for (x, w, software) in [([256, 1, 56, 56], [64, 1, 5, 5], false), ([32, 64, 56, 56], [64, 64, 3, 3], true)] {
             assert_eq!(forward(x, w, 1, software).0.len(), 1);
         }
     }

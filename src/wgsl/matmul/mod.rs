@@ -87,7 +87,7 @@ fn dispatch(
     let shader = if b_vector > 0 { shader.vector("B", b.dtype) } else { shader.alias("B", b.dtype) };
     let workgroups = (tiles[0] * tiles[1] * batches * parts) as u64;
     let work = match tile {
-        Tile::Shared(tile) => tile.work(part_k),
+        Tile::Shared(tile) => tile.work(part_k, 1),
         Tile::Lanes { rows, threads, quads } => {
             Work::of(threads, part_k.div_ceil(4), 0, part_k * (rows * quads) as usize * 4)
         }
@@ -145,11 +145,11 @@ mod tests {
             })
         };
         let (workgroups, scratch) = of(false, gpu);
-        assert_eq!((workgroups.len(), workgroups[0]), (2, 64 * 4));
-        assert_eq!(scratch, 64 * 64 * 64 * 4);
+        assert_eq!((workgroups.len(), workgroups[0]), (2, 128 * 4));
+        assert_eq!(scratch, 128 * 64 * 64 * 4);
         let (workgroups, scratch) = of(true, gpu);
-        assert_eq!((workgroups.len(), workgroups[0]), (3, 64 * 4));
-        assert_eq!(scratch, 64 * 64 * 65 * 4);
+        assert_eq!((workgroups.len(), workgroups[0]), (3, 128 * 4));
+        assert_eq!(scratch, 128 * 64 * 65 * 4);
         assert_eq!(of(true, software).0.len(), 1);
     }
 }

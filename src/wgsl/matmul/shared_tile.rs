@@ -1,8 +1,10 @@
 //! The tiles of `matmul.wgsl`, and how k is split: the variants, and the rule that chooses one.
 
+use crate::wgsl::estimate::{fastest, seconds};
+use crate::wgsl::reduce_shape::partial_sums;
 use crate::wgsl::shader::Shader;
 use crate::wgsl::variant::Split;
-use crate::wgsl::{GpuTarget, Work, split};
+use crate::wgsl::{GpuTarget, Work};
 
 /// The tile of the output that a workgroup computes through workgroup memory: `4·r·ty` rows by `4·r·tx` columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,29 +23,26 @@ pub(in crate::wgsl) struct SharedTile {
     buffers: u32,
 }
 
-/// Workgroups that fill a device.
-const FULL: usize = 96;
+/// Workgroups that fill a device: one for each compute unit of a large one.
+const FULL: usize = 128;
+/// k of a part that is not short.
+const LONG: usize = 1024;
 /// Instructions that take as long as a load.
 const HIDES: usize = 256;
 /// k of the shortest part: what a part reads should be more than the partial result it stores.
-const SHORTEST: usize = 256;
+const SHORTEST: usize = 128;
 
 impl SharedTile {
-    /// The tile for a shape. The larger a tile, the less often an element is read; the smaller, the more of a device is
-    /// busy; where even small ones leave it idle, threads share the k.
-    pub(super) fn choose([batches, m, n, k]: [usize; 4], target: &GpuTarget) -> SharedTile {
+    /// A software driver's tile: the larger a tile, the less often an element is read; but not mostly empty.
+    fn choose([batches, m, n, k]: [usize; 4], target: &GpuTarget) -> SharedTile {
         let tiles = |rows: usize, columns: usize| batches * m.div_ceil(rows) * n.div_ceil(columns);
         // Tiles of columns and rows with one vector of four columns and rows a thread, with two, and with shared k.
         let small = |tx, ty, bk| SharedTile::fitting([tx, ty, 1, bk, 1], target);
         let large = |tx, ty| SharedTile::fitting([tx, ty, 2, 16, 1], target);
-        let share = |tx, ty, bk, split| SharedTile::fitting([tx, ty, 1, bk, split], target);
+        let share = |tx, ty, bk, split| SharedTile::buffered([tx, ty, 1, bk, split], 1);
         if target.max_invocations < 256 {
             return small(8, 8, 32);
         }
-        // Whether tiles of so many rows and columns, and parts of k, fill a device; and whether they are hardly emptier
-        // than those of half the size.
-        let fills = |size| tiles(size, size) * split(tiles(size, size) as u64, k, SHORTEST, target) >= FULL;
-        let full = |size: usize| 4 * 8 * tiles(size, size) <= 9 * tiles(size / 2, size / 2);
         match (m, n) {
             // A matrix times a vector, or a few of them.
             (_, ..=4) => share(1, 16, 4, 8),
@@ -55,8 +54,8 @@ impl SharedTile {
             (_, ..=16) => small(4, 16, 16),
             (..=16, _) if k >= 128 && tiles(16, 64) < FULL => share(16, 4, 8, 4),
             (..=16, _) => small(16, 4, 16),
-            _ if tiles(128, 128) >= 2 * FULL && full(128) => large(16, 16),
-            _ if fills(64) && full(64) => large(8, 8),
+            _ if tiles(128, 128) >= 2 * FULL => large(16, 16),
+            _ if tiles(64, 64) >= FULL => large(8, 8),
             _ if k >= 256 && tiles(32, 32) < FULL => share(8, 8, 8, 4),
             _ => small(8, 8, 32),
         }
@@ -68,14 +67,18 @@ impl SharedTile {
             [16, 16, 2, 16, 1],
             [8, 8, 2, 16, 1],
             [16, 16, 1, 32, 1],
+            [16, 16, 1, 16, 1],
             [8, 8, 1, 32, 1],
             [8, 8, 1, 16, 1],
+            [8, 8, 1, 16, 4],
             [8, 8, 1, 8, 4],
             [4, 16, 1, 16, 1],
             [4, 16, 1, 8, 4],
             [16, 4, 1, 16, 1],
             [16, 4, 1, 8, 4],
             [4, 4, 1, 16, 1],
+            [4, 4, 1, 16, 4],
+            [4, 4, 1, 8, 4],
             [4, 4, 1, 8, 16],
             [1, 16, 1, 4, 8],
             [16, 1, 1, 4, 8],
@@ -92,7 +95,7 @@ impl SharedTile {
         tiles
     }
 
-    /// Two tiles in workgroup memory where that has room for both, and no threads share the k; else one.
+    /// Two tiles in workgroup memory where that has room for both; else one.
     fn fitting(sizes: [u32; 5], target: &GpuTarget) -> SharedTile {
         let double = SharedTile::buffered(sizes, 2);
         if double.fits(target) { double } else { SharedTile::buffered(sizes, 1) }
@@ -102,9 +105,9 @@ impl SharedTile {
         SharedTile { tx, ty, r, bk, split, buffers }
     }
 
-    /// Whether it keeps to the target's workgroup memory, and to one buffer where threads share the k.
+    /// Whether it keeps to the target's workgroup memory.
     fn fits(self, target: &GpuTarget) -> bool {
-        (self.split == 1 || self.buffers == 1) && self.memory() <= target.workgroup_memory
+        self.memory() <= target.workgroup_memory
     }
 
     fn threads(self) -> u32 {
@@ -137,32 +140,71 @@ impl SharedTile {
         Split::new(self, k, parts, (self.bk * self.split) as usize)
     }
 
-    /// The rule's choice for a batch of matmuls: `[batches, m, n, k]`.
+    /// The rule's choice for a batch of matmuls: `[batches, m, n, k]`: of a typical GPU's variants the fastest, by estimate.
+    /// Where tiles of 32 by 32 fill the device, k is not shared by threads, and split only if it is long: so were the
+    /// measured ones.
     pub(in crate::wgsl) fn rule(sizes: [usize; 4], target: &GpuTarget) -> Split<SharedTile> {
-        let ([batches, m, n, k], tile) = (sizes, SharedTile::choose(sizes, target));
+        let of_software = || Split::whole(SharedTile::choose(sizes, target), sizes[3]);
+        if target.software {
+            return of_software();
+        }
+        let ([batches, m, n, k], variants) = (sizes, SharedTile::variants(sizes, target));
+        let bytes = 4 * batches * (m * k + k * n);
+        let plain = SharedTile::plain(sizes);
+        let fits = variants.into_iter().filter(|variant| !plain || !SharedTile::shares_k(variant));
+        fastest(fits, |variant| SharedTile::seconds(variant, sizes, bytes, 1)).unwrap_or_else(of_software)
+    }
+
+    /// Whether results are enough that each part of a device computes some for the whole k.
+    pub(in crate::wgsl) fn plain([batches, m, n, _]: [usize; 4]) -> bool {
+        m.min(n) >= 32 && batches * m * n >= 1024 * FULL
+    }
+
+    /// Whether threads share the k, or workgroups a short one.
+    pub(in crate::wgsl) fn shares_k(variant: &Split<SharedTile>) -> bool {
+        variant.way.split > 1 || variant.parts > 1 && variant.part < LONG
+    }
+
+    /// What one way to run a batch of matmuls with so many bytes of operands takes on a typical GPU: with the sum of
+    /// partial results. For `again` see [`SharedTile::work`].
+    pub(in crate::wgsl) fn seconds(
+        variant: &Split<SharedTile>,
+        sizes: [usize; 4],
+        operands: usize,
+        again: usize,
+    ) -> f64 {
+        let [batches, m, n, _] = sizes;
+        let Split { way: tile, parts, part } = *variant;
         let [rows, columns] = tile.tiles(m, n);
-        tile.cut(split((batches * rows * columns) as u64, k, SHORTEST, target), k)
+        let results = batches * m * n;
+        let bytes = (operands + 4 * parts * results) as u64;
+        let work = Work { bytes, ..tile.work(part, again) };
+        let sum = if parts > 1 { partial_sums(parts, results) } else { 0.0 };
+        seconds(&work, (batches * rows * columns * parts) as u64) + sum
     }
 
     /// All that may be worth a try: parts of k that are not too short.
     pub(in crate::wgsl) fn variants([_, m, n, k]: [usize; 4], target: &GpuTarget) -> Vec<Split<SharedTile>> {
         let most = (k / SHORTEST).max(1);
-        let parts = [1, 2, 4, 8, 16, 32, 64].into_iter().filter(move |&parts| parts <= most);
+        let parts = [1, 2, 4, 8, 16, 32, 64, 128, 256].into_iter().filter(move |&parts| parts <= most);
         let tiles = SharedTile::all(m, n, target).into_iter();
         tiles.flat_map(|tile| parts.clone().map(move |parts| tile.cut(parts, k))).collect()
     }
 
-    /// What a workgroup does with `k` of it.
-    pub(in crate::wgsl) fn work(self, k: usize) -> Work {
+    /// What a workgroup does with `k` of it, where an element of `b` is read `again` times in a row, all but once from the
+    /// compute unit's own cache.
+    pub(in crate::wgsl) fn work(self, k: usize, again: usize) -> Work {
         let [bk, split] = [self.bk, self.split].map(|size| size as usize);
         let tiles = k.div_ceil(bk * split);
         // Multiply-adds, reads of workgroup memory, and a share of the loads, as AMD's compiler has them.
         let step = if self.r == 2 { 75 } else { 22 };
         // The next tile is read while this one is computed with: where that is long, nobody waits.
         let waits = if bk * step >= HIDES { 2 } else { tiles + 1 };
-        let joins = if split > 1 { 8 } else { 0 };
+        let joins = if split > 1 { 4 } else { 0 };
         let barriers = tiles * if self.buffers == 2 { 1 } else { 2 } + joins;
-        Work::of(self.threads(), waits, barriers, tiles * bk * step + 60 * (self.r * self.r) as usize + 100)
+        let each = tiles * bk * step + 60 * (self.r * self.r) as usize + 100;
+        let [rows, columns] = self.size();
+        Work { loaded: 4 * (k * (rows + columns / again)) as u64, ..Work::of(self.threads(), waits, barriers, each) }
     }
 
     /// Its shader, to which another is to be joined.
@@ -192,29 +234,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn k_is_split_where_tiles_are_few() {
+    fn small_results_of_long_k_are_split() {
         let (gpu, software) = (GpuTarget::default(), GpuTarget { software: true, ..GpuTarget::default() });
-        let parts = |sizes, target| {
-            let Split { parts, part, .. } = SharedTile::rule(sizes, target);
-            [parts, part]
+        let chosen = |sizes, target: &GpuTarget| {
+            let Split { way, parts, part } = SharedTile::rule(sizes, target);
+            let [rows, columns] = way.tiles(sizes[1], sizes[2]);
+            (sizes[0] * rows * columns * parts, parts, part)
         };
-        assert_eq!(parts([1, 64, 64, 16_384], &gpu), [64, 256]);
-        assert_eq!(parts([1, 512, 512, 8192], &gpu), [16, 512]);
-        // Tiles enough, a short k, and a software driver.
-        assert_eq!(parts([1, 1024, 1024, 4096], &gpu), [1, 4096]);
-        assert_eq!(parts([1, 64, 64, 1023], &gpu), [1, 1023]);
-        assert_eq!(parts([1, 64, 64, 16_384], &software), [1, 16_384]);
-        // A matrix times a vector, either way; whole tiles of k, and a short last part.
-        assert_eq!(parts([1, 4096, 1, 4096], &gpu), [16, 256]);
-        assert_eq!(parts([1, 1, 4096, 4096], &gpu), [16, 256]);
-        assert_eq!(parts([1, 7, 9, 1027], &gpu), [5, 256]);
-        for k in [1024, 1027, 5000, 65_537, 1 << 20] {
-            let [parts, part] = parts([2, 33, 7, k], &gpu);
+        // Workgroups for a large GPU, or parts that are as short as is sensible.
+        for sizes in [[1, 64, 64, 16_384], [1, 512, 512, 8192], [1, 4096, 1, 4096], [1, 1, 4096, 4096], [1, 7, 9, 1027]]
+        {
+            let (workgroups, parts, part) = chosen(sizes, &gpu);
             assert!(
-                parts > 1 && part * (parts - 1) < k && k <= part * parts && part % 32 == 0,
-                "{k}: {parts} × {part}"
+                parts > 1 && (workgroups >= 96 || part <= 256),
+                "{sizes:?}: {workgroups} workgroups, parts of {part}"
             );
         }
+        // Tiles enough, a short k, and a software driver.
+        assert_eq!(chosen([1, 1024, 1024, 1024], &gpu).1, 1);
+        assert_eq!(chosen([1, 64, 64, 127], &gpu).1, 1);
+        assert_eq!(chosen([1, 64, 64, 16_384], &software).1, 1);
+        // Whole tiles of k, and a short last part.
+        for k in [5000, 65_537, 1 << 20] {
+            let (_, parts, part) = chosen([2, 33, 7, k], &gpu);
+            assert!(parts > 1 && part * (parts - 1) < k && k <= part * parts && part % 8 == 0, "{k}: {parts} × {part}");
+        }
+    }
+
+    #[test]
+    fn large_matmuls_take_the_tiles_that_were_measured() {
+        let large = GpuTarget { workgroup_memory: 48 * 1024, max_invocations: 1024, ..GpuTarget::default() };
+        let chosen = |n| SharedTile::rule([1, n, n, n], &large).to_string();
+        assert_eq!(
+            [512, 1024, 2048, 4096, 8192].map(chosen),
+            [
+                "32x32x32-4x4-double",
+                "64x64x16-8x8-double",
+                "128x128x16-8x8-double",
+                "128x128x16-8x8-double",
+                "128x128x16-8x8-double"
+            ]
+        );
     }
 
     /// What the shader's header asks of its constants.
@@ -224,25 +284,19 @@ mod tests {
         let large = GpuTarget { workgroup_memory: 48 * 1024, ..GpuTarget::default() };
         let sizes = [1, 4, 5, 16, 17, 33, 100, 512, 1024, 4096];
         let shapes = sizes.iter().flat_map(|&m| sizes.iter().flat_map(move |&n| sizes.map(|k| [1, m, n, k])));
-        let mut chosen = Vec::new();
         for (shape, target) in shapes.flat_map(|shape| [(shape, &target), (shape, &large)]) {
             let rule = SharedTile::rule(shape, target);
             for Split { way: tile, parts, part } in [vec![rule], SharedTile::variants(shape, target)].concat() {
-                let SharedTile { tx, ty, r, bk, split, buffers } = tile;
+                let SharedTile { tx, ty, r, bk, split, .. } = tile;
                 let (threads, memory) = (tx * ty * split, tile.memory());
                 assert!(threads <= 256 && memory <= target.workgroup_memory, "{shape:?}: {tile:?}");
                 assert!((tx + ty) * r * bk <= 8 * tx * ty && [4, 8, 16, 32].contains(&bk), "{shape:?}: {tile:?}");
-                assert!(split == 1 || r == 1 && buffers == 1 && memory >= 16 * threads, "{shape:?}: {tile:?}");
+                assert!(split == 1 || r == 1 && memory >= 32 * threads, "{shape:?}: {tile:?}");
                 assert!(
                     parts == 1 || part % (bk * split) as usize == 0 && part * (parts - 1) < shape[3],
                     "{parts} × {part}"
                 );
             }
-            if !chosen.contains(&rule.way) {
-                chosen.push(rule.way);
-            }
         }
-        // Each tile of the rule is met, with as many buffers as either target has memory for.
-        assert_eq!(chosen.len(), 15, "{chosen:?}");
     }
 }
