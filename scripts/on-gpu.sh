@@ -36,7 +36,7 @@ step() {
 
 if [ -n "$quick" ]; then
   check=(check --device "$device" elementwise matmul conv softmax)
-  bench=(matmul/64 conv1d/mnist1d softmax/100x10)
+  bench=(matmul/mlp conv1d/mnist1d softmax/100x10)
   epochs=2 samples=5
 else
   check=(check --device "$device" --fuzz 60)

@@ -52,6 +52,10 @@ pub fn shares(outputs: usize, terms: usize, most: usize, target: &GpuTarget) -> 
 /// How many threads share an output that joins `terms` values, for `outputs` of them.
 pub fn share(outputs: usize, terms: usize, target: &GpuTarget) -> Lanes {
     let workgroup = 256.min(1 << target.max_invocations.ilog2());
+    // A software driver runs its threads in vectors one after another: barriers only cost.
+    if target.software && outputs >= 256 && terms <= 1 << 14 {
+        return Lanes::new(64.min(workgroup), 1, outputs);
+    }
     // A thread wants some terms of its own, fewer where there would be too few threads to fill a device otherwise.
     let wanted = if outputs >= 1 << 14 { terms / 32 } else { terms / 4 };
     let lanes = (wanted.max(1) as u32).next_power_of_two().min(workgroup);
