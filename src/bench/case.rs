@@ -4,7 +4,7 @@ use crate::array::Array;
 use crate::custom::CustomKernel;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::ops::samples::{Build, SampleInput};
 use crate::session::{Program, Session};
 use crate::shape::Shape;
@@ -84,6 +84,21 @@ impl Case {
     /// The group of the case: the part of the name before the first slash.
     pub fn group(&self) -> &str {
         self.name.split('/').next().unwrap_or_default()
+    }
+
+    /// The graph of its result from inputs named `in0`, `in1`, …, and the result's node.
+    ///
+    /// # Errors
+    /// If the case's function makes errors.
+    pub fn graph(&self) -> Result<(Graph, NodeId)> {
+        let graph = Graph::new();
+        let inputs = self.inputs.iter().enumerate();
+        let inputs: Vec<Tensor<'_>> =
+            inputs.map(|(k, input)| graph.input(format!("in{k}"), &input.shape, input.dtype)).collect();
+        let output = (self.build)(&graph, &inputs).id();
+        drop(inputs);
+        graph.check().map_err(|error| Error::value(format!("case `{}`", self.name), error))?;
+        Ok((graph, output))
     }
 
     /// Reproducible values for the inputs.

@@ -11,7 +11,8 @@ use wgrad::bench::{self, BatchSize, Case, CaseResult, Change, Comparison, Machin
 use wgrad::data::atomic_write;
 use wgrad::passes::Passes;
 use wgrad::train::Config;
-use wgrad::{Error, Session};
+use wgrad::wgsl::DescribedGpu;
+use wgrad::{DType, Error, Session};
 
 /// Benchmark kernels, or training steps, against the machine's roofline
 ///
@@ -46,6 +47,9 @@ pub(super) struct BenchArgs {
     /// Write a roofline plot of the cases
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    /// Do not measure: estimate what the cases take on a GPU that FILE describes, or `h200`, which need not be there
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "json", "baseline", "plot", "list"])]
+    on: Option<PathBuf>,
     /// Only print the names of the cases
     #[arg(long)]
     list: bool,
@@ -92,6 +96,20 @@ pub(super) fn chosen(patterns: &[String]) -> Result<Vec<Case>, Error> {
     Ok(cases)
 }
 
+/// What cases would take on a described GPU, as a table.
+fn estimates(cases: &[Case], gpu: &DescribedGpu) -> Result<String, Error> {
+    let width = cases.iter().map(|case| case.name.len()).max().unwrap_or(0).max(4);
+    let mut text = format!("{}, estimated\n{:<width$}  dispatches   seconds  at least  Gflop/s", gpu.name, "case");
+    for case in cases.iter().filter(|case| gpu.limits.f16 || case.inputs.iter().all(|i| i.dtype != DType::F16)) {
+        let found = bench::estimate(case, gpu)?;
+        let [seconds, least] = [found.seconds, found.least].map(time);
+        let rate = found.flops as f64 / found.seconds / 1e9;
+        let _ =
+            write!(text, "\n{:<width$}  {:>10}  {seconds:>8}  {least:>8}  {rate:>7.0}", case.name, found.dispatches);
+    }
+    Ok(text)
+}
+
 impl BenchArgs {
     pub(super) fn run(&self) -> Outcome {
         if let Some(BenchCommand::Train(args)) = &self.command {
@@ -101,6 +119,9 @@ impl BenchArgs {
         if self.list {
             let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
             return print(names.join("\n"));
+        }
+        if let Some(file) = &self.on {
+            return print(estimates(&cases, &DescribedGpu::read(file)?)?);
         }
         let machine = Machine::of(&self.open()?);
         let baseline = self.baseline.as_ref().map(Report::read).transpose()?;

@@ -112,12 +112,8 @@ fn add_cases(kernels: &mut Kernels, target: &GpuTarget, case: &str) -> Result<()
         if !target.f16 && case.inputs.iter().any(|input| input.dtype == DType::F16) {
             continue;
         }
-        let graph = Graph::new();
-        let inputs = case.inputs.iter().enumerate();
-        let inputs: Vec<_> = inputs.map(|(k, i)| graph.input(format!("in{k}"), &i.shape, i.dtype)).collect();
-        let output = (case.build)(&graph, &inputs);
-        graph.check()?;
-        kernels.add(&graph, &[output.id()], target, &case.name)?;
+        let (graph, output) = case.graph()?;
+        kernels.add(&graph, &[output], target, &case.name)?;
     }
     Ok(())
 }

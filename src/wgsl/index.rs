@@ -1,7 +1,7 @@
 //! Index-select, and scatter-add of little work: `shaders/index_select.wgsl` and `shaders/scatter_add.wgsl`.
 
 use super::generate::{Piece, fuse};
-use super::{Dispatch, Dispatches, Operands, Shader, Work, work, workgroup_size};
+use super::{Apart, Dispatch, Dispatches, Operands, Shader, Work, work};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::index::IndexKernel;
@@ -23,7 +23,8 @@ pub(super) fn dispatches(kernel: &IndexKernel, cx: &mut Dispatches<'_>) -> Resul
     } else {
         Shader::file("index_select", include_str!("../../shaders/index_select.wgsl"))
     };
-    let workgroup = workgroup_size(elements, target);
+    let way = cx.choose(Apart::SINGLE, || Apart::single(target));
+    let workgroup = way.workgroup(elements, target);
     let shader = shader.constant("WORKGROUP", workgroup);
     let shader = if quads { shader.vector("T", values.dtype) } else { shader.alias("T", values.dtype) };
     let shader = shader.alias("I", if kernel.signed { DType::I32 } else { DType::U32 });

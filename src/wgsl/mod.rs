@@ -35,7 +35,7 @@ pub use estimate::{DescribedGpu, Estimate};
 pub use shader::Shader;
 pub use shader_folder::ShaderFolder;
 pub use target::GpuTarget;
-pub use threads::{Lanes, share, shares, split, workgroup_size};
+pub use threads::{Apart, Lanes, share, shares, split, workgroup_size};
 pub use variant::{Choice, Tuned, Variants, key};
 pub use window::{Reads, WINDOW, Window};
 pub use work::Work;

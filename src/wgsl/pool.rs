@@ -1,6 +1,6 @@
 //! Pooling and its gradients: `shaders/pool.wgsl` and `shaders/pool_grad.wgsl`.
 
-use super::{Dispatch, Dispatches, Shader, Work, workgroup_size};
+use super::{Apart, Dispatch, Dispatches, Shader, Work};
 use crate::error::Result;
 use crate::kernels::pool::{PoolKernel, PoolPass};
 
@@ -18,7 +18,8 @@ pub(super) fn dispatches(kernel: &PoolKernel, cx: &mut Dispatches<'_>) -> Result
     let (launch, target) = (cx.launch, cx.target);
     let g = &kernel.geometry;
     let elements = g.planes * if kernel.is_grad() { g.input_size() } else { g.output_size() };
-    let workgroup = workgroup_size(elements, target);
+    let way = cx.choose(Apart::SINGLE, || Apart::single(target));
+    let workgroup = way.workgroup(elements, target);
     let average = matches!(kernel.pass, PoolPass::Average | PoolPass::AverageGrad);
     let shader = match kernel.pass {
         PoolPass::Put | PoolPass::AverageGrad => {

@@ -14,6 +14,52 @@ pub fn workgroup_size(points: usize, target: &GpuTarget) -> u32 {
     wanted.min(target.max_invocations)
 }
 
+/// How threads that have no work in common are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Apart {
+    /// Threads a workgroup; by their number in all if not said.
+    pub workgroup: Option<u32>,
+    /// Whether a thread takes four neighbouring points where it can.
+    pub quads: bool,
+}
+
+impl Apart {
+    /// The rule's where a thread takes one point.
+    pub const SINGLE: Apart = Apart { workgroup: None, quads: false };
+
+    /// The rule's for `points` points: where these are few, a GPU rather has more threads.
+    pub fn rule(points: usize, target: &GpuTarget) -> Apart {
+        Apart { workgroup: None, quads: target.software || points >= 1 << 16 }
+    }
+
+    /// All that may be worth a try where a thread takes one point.
+    pub fn single(target: &GpuTarget) -> Vec<Apart> {
+        let sizes = [64, 256].into_iter().filter(|&size| size <= target.max_invocations);
+        sizes.map(|size| Apart { workgroup: Some(size), quads: false }).collect()
+    }
+
+    /// All that may be worth a try.
+    pub fn all(target: &GpuTarget) -> Vec<Apart> {
+        let single = Apart::single(target).into_iter();
+        single.flat_map(|way| [Apart { quads: true, ..way }, way]).collect()
+    }
+
+    /// Threads a workgroup, of so many in all.
+    pub fn workgroup(self, threads: usize, target: &GpuTarget) -> u32 {
+        self.workgroup.unwrap_or_else(|| workgroup_size(threads, target))
+    }
+}
+
+impl std::fmt::Display for Apart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.workgroup {
+            Some(workgroup) => write!(f, "{workgroup}-threads")?,
+            None => f.write_str("threads-by-size")?,
+        }
+        f.write_str(if self.quads { "-quads" } else { "" })
+    }
+}
+
 /// How a shader in which threads share an output is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lanes {

@@ -121,4 +121,16 @@ fn a_plan_is_explained_and_nothing_is_trained() {
     assert!(!place.path("runs").exists());
     place.refuses("train tiny.toml --device reference --explain", &["reference", "plan"]);
     place.refuses("train tiny.toml --explain --json", &["--explain", "--json"]);
+    // For a GPU that is only described.
+    let text = place.ok("train tiny.toml --explain --on h200");
+    for word in ["H200 (described)", "waits for memory", "takes about", "at least"] {
+        assert!(text.contains(word), "`{word}` is not in: {text}");
+    }
+    place.refuses("train tiny.toml --on h200", &["--explain"]);
+    place.refuses("train tiny.toml --explain --on none.toml", &["none.toml", "h200"]);
+    let table = place.ok("bench reduce/all --on h200");
+    assert!(table.contains("H200 (described), estimated") && table.contains("reduce/all-16M"), "{table}");
+    place.refuses("bench reduce/all --on h200 --json x.json", &["--on", "--json"]);
+    // Options of GPUs are refused without one.
+    place.refuses("train tiny.toml --device cpu --variant 1", &["variant", "GPU"]);
 }

@@ -8,7 +8,7 @@ use crate::shape::{Shape, View};
 use crate::wgsl::elementwise::dispatch as elementwise;
 use crate::wgsl::matmul::SharedTile;
 use crate::wgsl::variant::Split;
-use crate::wgsl::{Dispatch, Dispatches, Operands, Reads};
+use crate::wgsl::{Apart, Dispatch, Dispatches, Operands, Reads};
 
 /// Operations from which on a copy of `w` takes little beside them: some microseconds of a large GPU.
 const MANY: u64 = 1 << 27;
@@ -75,7 +75,8 @@ impl<'a> Blocks<'a> {
             let from = Operand { view, ..w.clone() };
             let copy = Fused::result(&packed.view.shape, w.dtype);
             let operands = Operands::new(std::slice::from_ref(&from), std::slice::from_ref(&packed));
-            let dispatch = elementwise(&copy.expr, &packed.view.shape, operands, cx.target);
+            let way = Apart::rule(packed.view.shape.elements(), cx.target);
+            let dispatch = elementwise(&copy.expr, &packed.view.shape, operands, way, cx.target);
             cx.push(dispatch);
             (packed, [ky * kx * k0 * m, 1, m, kx * k0 * m, k0 * m])
         } else {

@@ -10,7 +10,7 @@ mod problem;
 
 use super::estimate::{fastest, seconds};
 use super::generate::{Stores, store};
-use super::matmul::SharedTile;
+use super::matmul::{Also, SharedTile};
 use super::reduce::add_partials;
 use super::reduce_shape::partial_sums;
 use super::variant::Split;
@@ -99,13 +99,20 @@ impl Ways<'_> {
         match way {
             Tile::Blocks(tile) => {
                 let copy = if self.blocks.packs() { seconds(&Work::of(64, 1, 0, 30), 1) } else { 0.0 };
-                let (variant, again) = (Split { way: tile, parts, part }, self.blocks.again());
-                copy + SharedTile::seconds(&variant, self.blocks.sizes(), self.bytes(), again)
+                let row_sums = self.kernel.row_sums;
+                let also = Also { operands: self.bytes(), again: self.blocks.again(), row_sums };
+                copy + SharedTile::seconds(&Split { way: tile, parts, part }, self.blocks.sizes(), also)
             }
             Tile::Gather(tile) => {
                 let [matmuls, m, columns, terms] = self.sizes();
                 let workgroups = (tile.workgroups([matmuls, m, columns]) * parts) as u64;
-                let sums = if parts > 1 { partial_sums(parts, matmuls * m * columns) } else { 0.0 };
+                let sums = match parts {
+                    1 => 0.0,
+                    _ if self.kernel.row_sums => {
+                        partial_sums(parts, matmuls * m * columns) + partial_sums(parts, matmuls * m)
+                    }
+                    _ => partial_sums(parts, matmuls * m * columns),
+                };
                 let bytes = (self.bytes() + 4 * parts * matmuls * m * columns) as u64;
                 seconds(&Work { bytes, ..tile.work(terms.div_ceil(parts)) }, workgroups) + sums
             }

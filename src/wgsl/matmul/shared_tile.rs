@@ -23,6 +23,17 @@ pub(in crate::wgsl) struct SharedTile {
     buffers: u32,
 }
 
+/// What an estimate of a batch of matmuls needs besides its sizes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::wgsl) struct Also {
+    /// Bytes of the operands.
+    pub(in crate::wgsl) operands: usize,
+    /// See [`SharedTile::work`].
+    pub(in crate::wgsl) again: usize,
+    /// Whether the sums of rows are wanted too: of parts of k they are added by a dispatch of their own.
+    pub(in crate::wgsl) row_sums: bool,
+}
+
 /// Workgroups that fill a device: one for each compute unit of a large one.
 const FULL: usize = 128;
 /// k of a part that is not short.
@@ -143,16 +154,16 @@ impl SharedTile {
     /// The rule's choice for a batch of matmuls: `[batches, m, n, k]`: of a typical GPU's variants the fastest, by estimate.
     /// Where tiles of 32 by 32 fill the device, k is not shared by threads, and split only if it is long: so were the
     /// measured ones.
-    pub(in crate::wgsl) fn rule(sizes: [usize; 4], target: &GpuTarget) -> Split<SharedTile> {
+    pub(in crate::wgsl) fn rule(sizes: [usize; 4], row_sums: bool, target: &GpuTarget) -> Split<SharedTile> {
         let of_software = || Split::whole(SharedTile::choose(sizes, target), sizes[3]);
         if target.software {
             return of_software();
         }
         let ([batches, m, n, k], variants) = (sizes, SharedTile::variants(sizes, target));
-        let bytes = 4 * batches * (m * k + k * n);
+        let also = Also { operands: 4 * batches * (m * k + k * n), again: 1, row_sums };
         let plain = SharedTile::plain(sizes);
         let fits = variants.into_iter().filter(|variant| !plain || !SharedTile::shares_k(variant));
-        fastest(fits, |variant| SharedTile::seconds(variant, sizes, bytes, 1)).unwrap_or_else(of_software)
+        fastest(fits, |variant| SharedTile::seconds(variant, sizes, also)).unwrap_or_else(of_software)
     }
 
     /// Whether results are enough that each part of a device computes some for the whole k.
@@ -165,21 +176,19 @@ impl SharedTile {
         variant.way.split > 1 || variant.parts > 1 && variant.part < LONG
     }
 
-    /// What one way to run a batch of matmuls with so many bytes of operands takes on a typical GPU: with the sum of
-    /// partial results. For `again` see [`SharedTile::work`].
-    pub(in crate::wgsl) fn seconds(
-        variant: &Split<SharedTile>,
-        sizes: [usize; 4],
-        operands: usize,
-        again: usize,
-    ) -> f64 {
+    /// What one way to run a batch of matmuls takes on a typical GPU: with the sums of partial results.
+    pub(in crate::wgsl) fn seconds(variant: &Split<SharedTile>, sizes: [usize; 4], also: Also) -> f64 {
         let [batches, m, n, _] = sizes;
         let Split { way: tile, parts, part } = *variant;
         let [rows, columns] = tile.tiles(m, n);
         let results = batches * m * n;
-        let bytes = (operands + 4 * parts * results) as u64;
-        let work = Work { bytes, ..tile.work(part, again) };
-        let sum = if parts > 1 { partial_sums(parts, results) } else { 0.0 };
+        let bytes = (also.operands + 4 * parts * results) as u64;
+        let work = Work { bytes, ..tile.work(part, also.again) };
+        let sum = match parts {
+            1 => 0.0,
+            _ if also.row_sums => partial_sums(parts, results) + partial_sums(parts, batches * m),
+            _ => partial_sums(parts, results),
+        };
         seconds(&work, (batches * rows * columns * parts) as u64) + sum
     }
 
@@ -237,7 +246,7 @@ mod tests {
     fn small_results_of_long_k_are_split() {
         let (gpu, software) = (GpuTarget::default(), GpuTarget { software: true, ..GpuTarget::default() });
         let chosen = |sizes, target: &GpuTarget| {
-            let Split { way, parts, part } = SharedTile::rule(sizes, target);
+            let Split { way, parts, part } = SharedTile::rule(sizes, false, target);
             let [rows, columns] = way.tiles(sizes[1], sizes[2]);
             (sizes[0] * rows * columns * parts, parts, part)
         };
@@ -264,7 +273,7 @@ mod tests {
     #[test]
     fn large_matmuls_take_the_tiles_that_were_measured() {
         let large = GpuTarget { workgroup_memory: 48 * 1024, max_invocations: 1024, ..GpuTarget::default() };
-        let chosen = |n| SharedTile::rule([1, n, n, n], &large).to_string();
+        let chosen = |n| SharedTile::rule([1, n, n, n], false, &large).to_string();
         assert_eq!(
             [512, 1024, 2048, 4096, 8192].map(chosen),
             [
@@ -285,7 +294,7 @@ mod tests {
         let sizes = [1, 4, 5, 16, 17, 33, 100, 512, 1024, 4096];
         let shapes = sizes.iter().flat_map(|&m| sizes.iter().flat_map(move |&n| sizes.map(|k| [1, m, n, k])));
         for (shape, target) in shapes.flat_map(|shape| [(shape, &target), (shape, &large)]) {
-            let rule = SharedTile::rule(shape, target);
+            let rule = SharedTile::rule(shape, false, target);
             for Split { way: tile, parts, part } in [vec![rule], SharedTile::variants(shape, target)].concat() {
                 let SharedTile { tx, ty, r, bk, split, .. } = tile;
                 let (threads, memory) = (tx * ty * split, tile.memory());

@@ -24,9 +24,9 @@ pub(super) enum Tile {
 pub(super) type Variant = Split<Tile>;
 
 /// The rule's choice for a batch of matmuls: `[batches, m, n, k]`.
-pub(super) fn rule(sizes: [usize; 4], target: &GpuTarget) -> Variant {
+pub(super) fn rule(sizes: [usize; 4], row_sums: bool, target: &GpuTarget) -> Variant {
     if !target.broadcasts() {
-        return SharedTile::rule(sizes, target).map(Tile::Shared);
+        return SharedTile::rule(sizes, row_sums, target).map(Tile::Shared);
     }
     let [_, m, n, k] = sizes;
     // As many rows as there are, up to a most, in tiles of equal size. A shorter shader compiles faster for narrow
