@@ -265,14 +265,39 @@ fn log_unit(v: f32) -> f32 {
     return (f + (f * z * p - 2.12194440e-4 * e - 0.5 * z)) + 0.693359375 * e;
 }
 
-// Box–Muller: √(−2 log(1 − u₀)) · cos(2π u₁). The quadrant of a multiple of 2⁻²⁴ is exact.
-fn random_normal(index: u32, stream: u32, run: Run) -> f32 {
-    let words = philox(index / 2u, stream, run);
-    let pair = select(words.xy, words.zw, index % 2u == 1u);
-    let radius = sqrt(max(-2.0 * log_unit(1.0 - unit(pair.x)), 0.0));
-    let turns = unit(pair.y) * 4.0;
+// Box–Muller: √(−2 log(1 − u₀)) times the cosine and the sine of 2π u₁. The quadrant of a multiple of 2⁻²⁴ is exact.
+fn normal_pair(words: vec2<u32>) -> vec2<f32> {
+    let radius = sqrt(max(-2.0 * log_unit(1.0 - unit(words.x)), 0.0));
+    let turns = unit(words.y) * 4.0;
     let quadrant = round(turns);
-    return radius * sin_quadrant((turns - quadrant) * 1.57079637, u32(quadrant) + 1u);
+    let angle = (turns - quadrant) * 1.57079637;
+    return radius * vec2<f32>(sin_quadrant(angle, u32(quadrant) + 1u), sin_quadrant(angle, u32(quadrant)));
+}
+
+fn random_normal(index: u32, stream: u32, run: Run) -> f32 {
+    let words = philox(index / 4u, stream, run);
+    let pair = normal_pair(select(words.xy, words.zw, index % 4u > 1u));
+    return select(pair.x, pair.y, index % 2u == 1u);
+}
+
+// The numbers of four neighbouring elements, the first of which has the number `index`, a multiple of four.
+fn four_bits(index: u32, stream: u32, run: Run) -> vec4<u32> {
+    return philox(index / 4u, stream, run);
+}
+
+fn four_uniform(index: u32, stream: u32, run: Run) -> vec4<f32> {
+    let words = philox(index / 4u, stream, run);
+    return vec4<f32>(unit(words.x), unit(words.y), unit(words.z), unit(words.w));
+}
+
+fn four_bernoulli(index: u32, stream: u32, threshold: u32, run: Run) -> vec4<u32> {
+    let drawn = (philox(index / 4u, stream, run) >> vec4<u32>(8u)) < vec4<u32>(threshold);
+    return select(vec4<u32>(), vec4<u32>(1u), drawn);
+}
+
+fn four_normal(index: u32, stream: u32, run: Run) -> vec4<f32> {
+    let words = philox(index / 4u, stream, run);
+    return vec4<f32>(normal_pair(words.xy), normal_pair(words.zw));
 }
 // [end]
 

@@ -5,7 +5,7 @@ use super::strided::Walk;
 use super::words::{aligned, floats, floats_mut};
 use crate::dtype::DType;
 use crate::kernels::{Expr, Instr, Operand, Slot};
-use crate::ops::random::{Distribution, key, philox, unit};
+use crate::ops::random::{Distribution, key, normal_pair, philox, unit};
 use crate::ops::table::integer::Int;
 use crate::ops::table::{Binary, Compare, Unary};
 use crate::shape::{MAX_RANK, View};
@@ -266,25 +266,24 @@ fn iota(sizes: &[usize], start: usize, out: &mut [u32]) {
 
 /// Like [`crate::ops::random::draw`], but calls the generator once for all points that share one of its blocks.
 fn random(distribution: Distribution, key: [u32; 2], [step, stream]: [u32; 2], start: usize, out: &mut [u32]) {
-    let per_block = if distribution == Distribution::Normal { 2 } else { 4 };
     let mut done = 0;
     while done < out.len() {
         let index = start + done;
-        let words = philox([(index / per_block) as u32, step, stream, 0], key);
-        let first = index % per_block;
+        let words = philox([(index / 4) as u32, step, stream, 0], key);
+        let first = index % 4;
+        let normals = match distribution {
+            Distribution::Normal => [normal_pair([words[0], words[1]]), normal_pair([words[2], words[3]])],
+            _ => [[0.0; 2]; 2],
+        };
         let run = &mut out[done..];
-        let n = run.len().min(per_block - first);
+        let n = run.len().min(4 - first);
         for (k, o) in run[..n].iter_mut().enumerate() {
             let k = first + k;
             *o = match distribution {
                 Distribution::Bits => words[k],
                 Distribution::Uniform => (unit(words[k]) as f32).to_bits(),
                 Distribution::Bernoulli { threshold } => u32::from(words[k] >> 8 < threshold),
-                Distribution::Normal => {
-                    let radius = (-2.0 * (1.0 - unit(words[2 * k])).ln()).sqrt();
-                    let normal = radius * (std::f64::consts::TAU * unit(words[2 * k + 1])).cos();
-                    (normal as f32).to_bits()
-                }
+                Distribution::Normal => (normals[k / 2][k % 2] as f32).to_bits(),
             };
         }
         done += n;

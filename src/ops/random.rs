@@ -2,7 +2,7 @@
 //!
 //! Philox4x32-10 (Salmon, Moraes, Dror, Shaw: *Parallel random numbers: as easy as 1, 2, 3*, SC'11), keyed by the
 //! session's seed. The counter is (block, step, stream, 0). The four words of a block serve four neighbouring
-//! elements (two for normal numbers). The counter is the only state, so resuming a run needs only the step index.
+//! elements; for normal numbers, two words give two by Box–Muller's transform (a cosine and a sine). The counter is the only state, so resuming a run needs only the step index.
 
 use super::{GradContext, Operation};
 use crate::dtype::DType;
@@ -75,15 +75,21 @@ pub fn unit(word: u32) -> f64 {
     f64::from(word >> 8) / f64::from(1 << 24)
 }
 
+/// Two normal numbers from two words, by Box–Muller: √(−2 ln(1 − u₀)) times the cosine and the sine of 2π u₁.
+pub fn normal_pair(words: [u32; 2]) -> [f64; 2] {
+    // 1 − u lies in (0, 1], so its logarithm is finite.
+    let radius = (-2.0 * (1.0 - unit(words[0])).ln()).sqrt();
+    let (sine, cosine) = (std::f64::consts::TAU * unit(words[1])).sin_cos();
+    [radius * cosine, radius * sine]
+}
+
 /// The random number for element `index` of a stream; integers are exact in the `f64`.
 pub fn draw(distribution: Distribution, key: [u32; 2], stream: u32, step: u32, index: u32) -> f64 {
     match distribution {
         Distribution::Normal => {
-            let words = philox([index / 2, step, stream, 0], key);
-            let pair = (index % 2 * 2) as usize;
-            // 1 − u lies in (0, 1], so its logarithm is finite.
-            let radius = (-2.0 * (1.0 - unit(words[pair])).ln()).sqrt();
-            radius * (std::f64::consts::TAU * unit(words[pair + 1])).cos()
+            let words = philox([index / 4, step, stream, 0], key);
+            let pair = (index % 4 / 2 * 2) as usize;
+            normal_pair([words[pair], words[pair + 1]])[(index % 2) as usize]
         }
         _ => {
             let word = philox([index / 4, step, stream, 0], key)[(index % 4) as usize];

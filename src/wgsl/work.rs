@@ -44,8 +44,9 @@ pub(super) fn instructions(expr: &Expr) -> usize {
         Instr::Load { .. } => 4,
         Instr::Gather { .. } => 8,
         Instr::Iota { .. } => 4,
-        Instr::Random { distribution: Distribution::Normal, .. } => 400,
-        Instr::Random { .. } => 150,
+        // Four neighbours share the generator's ten rounds.
+        Instr::Random { distribution: Distribution::Normal, .. } => 150,
+        Instr::Random { .. } => 90,
         Instr::Unary { op, .. } => of_text(op.row().wgsl),
         Instr::Binary { op, .. } => of_text(op.row().wgsl),
         _ => 1,

@@ -351,6 +351,11 @@ fn leaves() -> Vec<Sample> {
         Sample::new("random_uniform", "7x13", vec![], |g, _| g.random_uniform([7, 13])),
         Sample::new("random_normal", "1001", vec![], |g, _| g.random_normal([1001])),
         Sample::new("random_bernoulli", "0.3", vec![], |g, _| g.random_bernoulli(0.3, [1001])),
+        // Whole fours, which a thread may draw together.
+        Sample::new("random_bits", "fours", vec![], |g, _| g.random_bits([250, 4])),
+        Sample::new("random_uniform", "fours", vec![], |g, _| g.random_uniform([1000])),
+        Sample::new("random_normal", "fours", vec![], |g, _| g.random_normal([5, 200])),
+        Sample::new("random_bernoulli", "fours", vec![], |g, _| g.random_bernoulli(0.7, [1000])),
         Sample::new("dropout", "transposed mask", vec![floats([6, 8])], |g, t| {
             g.random_bernoulli(0.5, [8, 6]).t().select(t[0] * 2.0, 0.0)
         }),

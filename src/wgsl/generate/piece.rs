@@ -119,13 +119,10 @@ impl Piece<'_> {
             (0..operands.len()).map(|k| quad(patterns[k], &sizes, &strides[k], operands[k].view.offset)).collect();
         let points = self.outer.iter().product::<usize>();
         let written = &quads[operands.len() - self.outputs.len()..];
-        // Four draws at once would be much code.
-        let draws = |instr: &Instr| matches!(instr, Instr::Random { .. });
         let wide = self.quads
             && points.is_multiple_of(4)
             && quads.iter().all(Option::is_some)
-            && written.iter().all(|quad| *quad == Some(true))
-            && !self.expr.instrs.iter().any(draws);
+            && written.iter().all(|quad| *quad == Some(true));
         let threads = if wide && self.region == Region::Elementwise { points / 4 } else { points };
         let mut words = vec![threads as u32, self.inner.iter().product::<usize>() as u32];
         words.extend(self.own);

@@ -212,6 +212,10 @@ impl<'a> Writer<'a> {
                     let _ = writeln!(text, "    let w{s} = {}[({position}) / 4u];", self.buffer(access));
                 }
             }
+            if let Instr::Random { distribution, stream } = *instr {
+                let drawn = draw("four", distribution, self.point, stream);
+                let _ = writeln!(text, "    let w{s} = {drawn};");
+            }
             for k in 0..4 {
                 let _ = writeln!(text, "    {keyword} v{s}_{k} = {};", self.value(s, Some(k)));
             }
@@ -259,17 +263,10 @@ impl<'a> Writer<'a> {
             Instr::Fill { dtype, bits } => literal(dtype, bits),
             Instr::Iota { .. } => format!("({linear}) / {} % {}", self.word(own), self.word(own + 1)),
             Instr::Step => "run.step".to_string(),
-            Instr::Random { distribution, stream } => {
-                let arguments = format!("({linear}, {stream}u");
-                match distribution {
-                    Distribution::Bits => format!("random_bits{arguments}, run)"),
-                    Distribution::Uniform => format!("random_uniform{arguments}, run)"),
-                    Distribution::Normal => format!("random_normal{arguments}, run)"),
-                    Distribution::Bernoulli { threshold } => {
-                        format!("random_bernoulli{arguments}, {threshold}u, run)")
-                    }
-                }
-            }
+            Instr::Random { distribution, stream } => match lane {
+                Some(k) => format!("w{s}.{}", COMPONENTS[k]),
+                None => draw("random", distribution, &linear, stream),
+            },
             // On GL, naga takes the signed one's magnitude.
             Instr::Unary { op: Unary::Abs, dtype: DType::U32, x } => v(x),
             Instr::Unary { op, dtype, x } => substitute(op.row().wgsl, dtype, &[("x", v(x))]),
@@ -318,6 +315,18 @@ fn substitute(template: &str, dtype: DType, names: &[(&str, String)]) -> String 
         rest = after;
     }
     out
+}
+
+/// The call that draws the number of the element `index`, with `random`, or with `four` those of the four from it on.
+fn draw(many: &str, distribution: Distribution, index: &str, stream: u32) -> String {
+    match distribution {
+        Distribution::Bits => format!("{many}_bits({index}, {stream}u, run)"),
+        Distribution::Uniform => format!("{many}_uniform({index}, {stream}u, run)"),
+        Distribution::Normal => format!("{many}_normal({index}, {stream}u, run)"),
+        Distribution::Bernoulli { threshold } => {
+            format!("{many}_bernoulli({index}, {stream}u, {threshold}u, run)")
+        }
+    }
 }
 
 #[cfg(test)]
