@@ -20,6 +20,10 @@ pub struct Machine {
     pub cpu: String,
     /// The operating system and architecture.
     pub system: String,
+    /// On a GPU, which variants of kernels ran: `by rule`, `tuned for 12 launches`, or the one
+    /// asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variants: Option<String>,
 }
 
 impl Machine {
@@ -37,6 +41,7 @@ impl Machine {
             threads: if is_gpu { host } else { crate::cpu::threads::count() },
             cpu: processor(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            variants: session.gpu_target().map(|target| target.choice.to_string()),
         }
     }
 
@@ -59,7 +64,10 @@ impl Machine {
         let threads = if self.threads == 1 { "1 thread".to_string() } else { format!("{} threads", self.threads) };
         match self.driver.as_str() {
             "" => format!("{} ({}, {threads})", self.name, self.cpu),
-            driver => format!("{}, {driver}; host {} ({threads})", self.name, self.cpu),
+            driver => {
+                let variants = self.variants.as_ref().map_or(String::new(), |chosen| format!("; variants: {chosen}"));
+                format!("{}, {driver}{variants}; host {} ({threads})", self.name, self.cpu)
+            }
         }
     }
 }

@@ -356,18 +356,12 @@ impl Executor for GpuExecutor {
         let features: Vec<String> = self.gpu.features.iter_names().map(|(name, _)| name.to_string()).collect();
         let replaced = self.options.shaders.names();
         let (adapter, limits) = (&self.gpu.info, self.target());
-        let variants = match &limits.choice {
-            Choice::Rule => "by rule".to_string(),
-            Choice::Named(name) => format!("{name} where there is such a one"),
-            Choice::Number(number) => format!("number {number}"),
-            Choice::Tuned(tuned) => format!("tuned for {} launches", tuned.0.len()),
-        };
         serde_json::json!({
             "adapter": adapter,
             "limits": limits,
             "features": features,
             "replaced_shaders": replaced,
-            "variants": variants,
+            "variants": limits.choice.to_string(),
         })
     }
 

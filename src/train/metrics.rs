@@ -35,7 +35,8 @@ pub struct EpochRecord {
 pub struct Metrics {
     /// The device's name.
     pub device: String,
-    /// On a GPU, which variants of kernels ran: `tuned` (by `wgrad tune`), `rule`, or the one asked for.
+    /// On a GPU, which variants of kernels ran: `by rule`, `tuned for 12 launches`, or the one
+    /// asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variants: Option<String>,
     /// The run's seed.

@@ -26,10 +26,10 @@ pub enum Choice {
 impl std::fmt::Display for Choice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Choice::Rule => f.write_str("rule"),
+            Choice::Rule => f.write_str("by rule"),
             Choice::Named(name) => f.write_str(name),
-            Choice::Number(number) => number.fmt(f),
-            Choice::Tuned(_) => f.write_str("tuned"),
+            Choice::Number(number) => write!(f, "number {number}"),
+            Choice::Tuned(tuned) => write!(f, "tuned for {} launches", tuned.0.len()),
         }
     }
 }
