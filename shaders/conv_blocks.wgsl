@@ -34,6 +34,7 @@ const EXTRA: u32 = 1u;
 struct Axis { first: u32, size: u32, base: u32, k_first: u32, k_size: u32 }
 fn axis(residue: u32, stride: u32, period: u32, dilation: u32, pad: u32, size: u32, k_size: u32) -> Axis { return Axis(); }
 @group(0) @binding(0) var<uniform> p: Params;
+fn masked(block: mat4x4<f32>, inside: vec4<bool>) -> mat4x4<f32> { return block; }
 // [end]
 
 const WEIGHT: u32 = 0u;
@@ -174,16 +175,6 @@ fn at_a(i: u32) -> vec4<f32> {
 
 fn at_x(i: u32) -> vec4<f32> {
     return vec4<f32>(V(x[select(i, i / 4u, X_VECTOR > 0u)]));
-}
-
-// Columns that are not inside count as 0.
-fn masked(block: mat4x4<f32>, inside: vec4<bool>) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        select(vec4<f32>(), block[0], inside.x),
-        select(vec4<f32>(), block[1], inside.y),
-        select(vec4<f32>(), block[2], inside.z),
-        select(vec4<f32>(), block[3], inside.w),
-    );
 }
 
 // Four rows of `w` for each of four k.

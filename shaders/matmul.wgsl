@@ -94,6 +94,16 @@ fn quad(both: Operands, unit: u32, column: u32) -> Quad { return Quad(); }
 // `a` as [k][four rows], then `b` as [k][four columns]; at the end the sums of the parts.
 var<workgroup> tile: array<vec4<f32>, BUFFERS * BUFFER>;
 
+// Of a block of the joined file: columns that are not inside count as 0.
+fn masked(block: mat4x4<f32>, inside: vec4<bool>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        select(vec4<f32>(), block[0], inside.x),
+        select(vec4<f32>(), block[1], inside.y),
+        select(vec4<f32>(), block[2], inside.z),
+        select(vec4<f32>(), block[3], inside.w),
+    );
+}
+
 // A thread's first block is number `thread`, its second one, if it has one, THREADS further. Constants decide what they
 // can, so that drivers need not keep what a thread never loads.
 fn has_block(thread: u32, second: u32) -> bool {

@@ -15,6 +15,7 @@
 // [outside]
 const EXTRA: u32 = 1u;
 @group(0) @binding(0) var<uniform> p: Params;
+fn masked(block: mat4x4<f32>, inside: vec4<bool>) -> mat4x4<f32> { return block; }
 // [end]
 
 const A_VECTOR: u32 = 0u;
@@ -110,16 +111,6 @@ fn lines_a(both: Operands, row: u32) -> Lines {
 fn lines_b(both: Operands, column: u32) -> Lines {
     let columns = min(vec4<u32>(column) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(max(p.n, COLUMNS_B) - COLUMNS_B));
     return Lines(vec4<u32>(both.b) + columns * p.b_column);
-}
-
-// Columns that are not inside count as 0.
-fn masked(block: mat4x4<f32>, inside: vec4<bool>) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        select(vec4<f32>(), block[0], inside.x),
-        select(vec4<f32>(), block[1], inside.y),
-        select(vec4<f32>(), block[2], inside.z),
-        select(vec4<f32>(), block[3], inside.w),
-    );
 }
 
 // Four rows of `a` for each of four k.

@@ -151,7 +151,7 @@ pub struct Tuner<'a> {
     pub open: &'a mut dyn FnMut(Choice) -> Result<Session>,
     /// When to stop.
     pub until: Option<Instant>,
-    /// Told of each variant: the subject, how many launches are done of how many, the launch's number of variants.
+    /// Told of each launch to be tuned: the subject, how many of its launches come before, and how many there are.
     pub progress: &'a mut dyn FnMut(&str, usize, usize),
     /// What was found before, by launches that need not be measured again; what is found is added.
     pub tuned: Tuned,

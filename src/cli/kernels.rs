@@ -75,9 +75,8 @@ fn kernels(device: &DeviceArg, gpu: &GpuArgs, workgroup_memory: Option<u32>) -> 
     // Without a GPU the options of one still choose the kernel.
     let plain = GpuArgs { variant: None, no_tune: false, checked_shaders: false, ..gpu.clone() };
     let target = match &device.device {
-        Device::Cpu | Device::Reference => plain.open(&device.device, Passes::all())?.gpu_target(),
         // With `auto` there may be no GPU either.
-        Device::Auto => plain.open_with(&device.device, Passes::all(), None)?.gpu_target(),
+        Device::Cpu | Device::Reference | Device::Auto => plain.open(&device.device, Passes::all())?.gpu_target(),
         _ => gpu.open(&device.device, Passes::all())?.gpu_target(),
     };
     if target.is_none() {

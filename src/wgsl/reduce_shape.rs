@@ -32,10 +32,10 @@ impl Shape {
     /// The rule's choice: of a typical GPU's variants the fastest, by estimate; on a software driver as few dispatches and
     /// threads as do.
     pub(super) fn rule(&self, may_split: bool, target: &GpuTarget) -> Split<Lanes> {
-        if target.software {
-            return Split::whole(share(self.outputs, self.terms, target), self.terms);
-        }
         let whole = || Split::whole(share(self.outputs, self.terms, target), self.terms);
+        if target.software {
+            return whole();
+        }
         fastest(self.all(may_split, target), |variant| self.seconds(variant)).unwrap_or_else(whole)
     }
 
@@ -82,14 +82,20 @@ impl Shape {
         };
         let workgroups = (self.outputs * parts).div_ceil(slots) as u64;
         let work = Work { bytes: 4 * (wasted * self.outputs * self.terms) as u64, ..self.work(way, part) };
-        let sums = if parts > 1 { partial_sums(parts, self.outputs) } else { 0.0 };
-        seconds(&work, workgroups) + sums
+        seconds(&work, workgroups) + partial_sums(parts, [self.outputs, 0])
     }
 }
 
-/// What the dispatch takes on a typical GPU that adds so many partial results of each of `outputs`.
-pub(super) fn partial_sums(parts: usize, outputs: usize) -> f64 {
-    let shape = Shape { outputs, terms: parts, spread: outputs > 1, instructions: 4, waits: 1 };
-    let way = shape.rule(false, &GpuTarget::default());
-    shape.seconds(&way)
+/// What the dispatches take on a typical GPU that add so many partial results of each of a result's elements, and of each
+/// of the sums of its rows; 0 of these if they are not wanted. Nothing for one part.
+pub(super) fn partial_sums(parts: usize, [elements, row_sums]: [usize; 2]) -> f64 {
+    let seconds = |outputs: usize| {
+        let shape = Shape { outputs, terms: parts, spread: outputs > 1, instructions: 4, waits: 1 };
+        shape.seconds(&shape.rule(false, &GpuTarget::default()))
+    };
+    match (parts, row_sums) {
+        (..=1, _) => 0.0,
+        (_, 0) => seconds(elements),
+        _ => seconds(elements) + seconds(row_sums),
+    }
 }

@@ -1,6 +1,5 @@
-//! The tiles of `conv.wgsl`, and how k is split: the variants, and the rule that chooses one.
+//! The tiles of `conv.wgsl`, and how k is split: the variants, and the rule of software drivers.
 
-use crate::wgsl::threads::{FULL, split};
 use crate::wgsl::variant::Split;
 use crate::wgsl::{GpuTarget, Work};
 
@@ -22,43 +21,17 @@ pub(super) struct GatherTile {
 const LONGEST: usize = 1 << 17;
 
 impl GatherTile {
-    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms, whose k may be split over workgroups or
-    /// not.
+    /// The tile for `groups` matmuls of `m` rows, `n` columns and `k` terms.
     ///
-    /// A GPU wants many workgroups before it wants many rows a thread, and threads that share a column where there are
-    /// few columns. A software driver runs few threads; each element it gathers costs much and should feed many rows.
-    fn choose([groups, m, n, k]: [usize; 4], may_split: bool, target: &GpuTarget) -> GatherTile {
+    /// A software driver runs few threads; each element it gathers costs much and should feed many rows.
+    fn choose([groups, m, n, k]: [usize; 4], target: &GpuTarget) -> GatherTile {
         let threads = target.max_invocations.min(256) as usize;
-        let all_rows = all_rows(m);
-        let long = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
-        if target.software {
-            // Two columns a thread, so that an entry of `w` feeds two: reads of workgroup memory cost much too.
-            // Where there are few columns, their threads are also needed to fetch `w`.
-            let per = if n * groups >= 256 { 2 } else { 1 };
-            let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / long).min(128));
-            return GatherTile { columns, split: long, rows: all_rows, per };
-        }
-        let tile = |columns, rows| GatherTile { columns, split: 1, rows, per: 1 };
-        let fills = |tile: &GatherTile| {
-            // Where k is split, columns must be there for most threads.
-            let Split { parts, part, .. } = cut(*tile, [groups, m, n], k, may_split && n > 32, target);
-            tile.workgroups([groups, m, n]) * parts >= FULL as usize && part <= LONGEST
-        };
-        let wide = [tile(64, all_rows), tile(64, all_rows.min(8)), tile(64, 4)];
-        if let Some(found) = wide.into_iter().find(fills) {
-            return found;
-        }
-        // Too few columns to fill a device: the more terms, the more threads share one.
-        let split = if k >= 512 {
-            16
-        } else if k >= 64 {
-            4
-        } else {
-            1
-        };
-        let columns = if split == 16 { 16 } else { 32 };
-        let split = split.max(long).min(threads / columns);
-        GatherTile { columns, split, rows: 4, per: 1 }
+        let split = k.div_ceil(LONGEST).next_power_of_two().min(threads / 8);
+        // Two columns a thread, so that an entry of `w` feeds two: reads of workgroup memory cost much too. Where there
+        // are few columns, their threads are also needed to fetch `w`.
+        let per = if n * groups >= 256 { 2 } else { 1 };
+        let columns = (n * groups).div_ceil(2 * per).next_multiple_of(8).clamp(8, (threads / split).min(128));
+        GatherTile { columns, split, rows: all_rows(m), per }
     }
 
     /// What a workgroup does with so many of the terms.
@@ -89,10 +62,10 @@ impl std::fmt::Display for GatherTile {
 /// A way to run it: a tile, and the parts of k.
 type Variant = Split<GatherTile>;
 
-/// The rule's choice for `groups` matmuls of `m` rows, `n` columns and `terms` terms each, of a whole k.
-pub(super) fn rule(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
-    let [groups, m, n, _] = sizes;
-    cut(GatherTile::choose(sizes, may_split, target), [groups, m, n], k, may_split, target)
+/// A software driver's choice for `groups` matmuls of `m` rows, `n` columns and `terms` terms each, of a whole k. On hardware,
+/// estimates choose.
+pub(super) fn rule(sizes: [usize; 4], k: usize, target: &GpuTarget) -> Variant {
+    Split::whole(GatherTile::choose(sizes, target), k)
 }
 
 /// All that may be worth a try.
@@ -127,12 +100,6 @@ pub(super) fn all(sizes: [usize; 4], k: usize, may_split: bool, target: &GpuTarg
 
 /// k of the shortest part.
 const SHORTEST: usize = 256;
-
-/// The tile with k cut into the parts that `groups` matmuls of `m` rows and `n` columns want.
-fn cut(tile: GatherTile, sizes: [usize; 3], k: usize, may_split: bool, target: &GpuTarget) -> Variant {
-    let parts = if may_split { split(tile.workgroups(sizes) as u64, k, SHORTEST, target) } else { 1 };
-    Split::new(tile, k, parts, 1)
-}
 
 /// The rows of a tile that takes all of them, up to 16.
 fn all_rows(m: usize) -> usize {

@@ -64,10 +64,9 @@ impl Ways<'_> {
     /// The rule's choice: of a typical GPU's ways the fastest, by estimate. On software drivers threads gather for
     /// themselves.
     fn rule(&self) -> Split<Tile> {
-        let may_split = self.kernel.pass == ConvPass::WeightGrad;
-        let gather = gather_tile::rule(self.sizes(), self.problem.terms(), may_split, self.target).map(Tile::Gather);
+        let gather = || gather_tile::rule(self.sizes(), self.problem.terms(), self.target).map(Tile::Gather);
         if self.target.software {
-            return gather;
+            return gather();
         }
         let plain = SharedTile::plain(self.blocks.sizes());
         let shares = |v: &Split<Tile>| match v.way {
@@ -75,7 +74,7 @@ impl Ways<'_> {
             Tile::Gather(_) => false,
         };
         let fits = self.all().into_iter().filter(|variant| !plain || !shares(variant));
-        fastest(fits, |variant| self.seconds(variant)).unwrap_or(gather)
+        fastest(fits, |variant| self.seconds(variant)).unwrap_or_else(gather)
     }
 
     /// All that may be worth a try.
@@ -106,13 +105,8 @@ impl Ways<'_> {
             Tile::Gather(tile) => {
                 let [matmuls, m, columns, terms] = self.sizes();
                 let workgroups = (tile.workgroups([matmuls, m, columns]) * parts) as u64;
-                let sums = match parts {
-                    1 => 0.0,
-                    _ if self.kernel.row_sums => {
-                        partial_sums(parts, matmuls * m * columns) + partial_sums(parts, matmuls * m)
-                    }
-                    _ => partial_sums(parts, matmuls * m * columns),
-                };
+                let row_sums = usize::from(self.kernel.row_sums) * matmuls * m;
+                let sums = partial_sums(parts, [matmuls * m * columns, row_sums]);
                 let bytes = (self.bytes() + 4 * parts * matmuls * m * columns) as u64;
                 seconds(&Work { bytes, ..tile.work(terms.div_ceil(parts)) }, workgroups) + sums
             }

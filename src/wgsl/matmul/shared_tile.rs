@@ -4,7 +4,7 @@ use crate::wgsl::estimate::{fastest, seconds};
 use crate::wgsl::reduce_shape::partial_sums;
 use crate::wgsl::shader::Shader;
 use crate::wgsl::variant::Split;
-use crate::wgsl::{GpuTarget, Work};
+use crate::wgsl::{GpuTarget, Work, threads};
 
 /// The tile of the output that a workgroup computes through workgroup memory: `4·r·ty` rows by `4·r·tx` columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub(in crate::wgsl) struct Also {
     pub(in crate::wgsl) row_sums: bool,
 }
 
-/// Workgroups that fill a device: one for each compute unit of a large one.
-const FULL: usize = 128;
+/// Workgroups that fill a device.
+const FULL: usize = threads::FULL as usize;
 /// k of a part that is not short.
 const LONG: usize = 1024;
 /// Instructions that take as long as a load.
@@ -184,12 +184,8 @@ impl SharedTile {
         let results = batches * m * n;
         let bytes = (also.operands + 4 * parts * results) as u64;
         let work = Work { bytes, ..tile.work(part, also.again) };
-        let sum = match parts {
-            1 => 0.0,
-            _ if also.row_sums => partial_sums(parts, results) + partial_sums(parts, batches * m),
-            _ => partial_sums(parts, results),
-        };
-        seconds(&work, (batches * rows * columns * parts) as u64) + sum
+        let sums = partial_sums(parts, [results, usize::from(also.row_sums) * batches * m]);
+        seconds(&work, (batches * rows * columns * parts) as u64) + sums
     }
 
     /// All that may be worth a try: parts of k that are not too short.
