@@ -9,7 +9,7 @@ use wgrad::nn::loss::{self, CrossEntropy};
 use wgrad::nn::{Mode, Module};
 use wgrad::optim::Optimizer;
 use wgrad::plan::{Target, lower};
-use wgrad::train::{Config, Model, Trainer};
+use wgrad::train::{Config, Model, Preprocessing, Trainer};
 use wgrad::{DType, Device, Graph, Session};
 
 /// The presets to measure.
@@ -38,7 +38,8 @@ fn trace(model: &Model, optimizer: &Optimizer, batch: usize) -> Graph {
 fn host(criterion: &mut Criterion) {
     for name in PRESETS {
         let (config, data) = preset(name);
-        let model = Model::for_data(&config, &data).expect("a model");
+        let preprocessing = Preprocessing::fit(&config, &data).expect("a task");
+        let model = Model::for_data(&config, &preprocessing, data.classes).expect("a model");
         let optimizer = config.build_optimizer(model.network.parameters()).expect("an optimiser");
         criterion.bench_function(&format!("trace/{name}"), |b| {
             b.iter(|| black_box(trace(&model, &optimizer, config.batch)));

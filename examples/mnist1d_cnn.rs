@@ -18,9 +18,13 @@ use wgrad::{Array, ConvOptions, DType, Device, Graph, Session, Variable};
 const BATCH: usize = 100;
 const EPOCHS: u32 = 10;
 
+fn labels(split: &wgrad::data::Split) -> Vec<u32> {
+    split.y.classes().unwrap_or_default().to_vec()
+}
+
 fn main() -> wgrad::Result<()> {
     let data = generate(&Mnist1dConfig::udl())?.dataset(Mnist1dPreset::Udl)?;
-    let rows = data.train.rows;
+    let rows = data.train.rows();
     let mut rng = Generator::new(1);
     let mut conv = |channels| Conv1d::new(channels, 15, 3, ConvOptions::new().stride(2), &mut rng);
     let (first, second, third) = (conv(1), conv(15), conv(15));
@@ -35,8 +39,8 @@ fn main() -> wgrad::Result<()> {
         .push(Linear::new(60, 10, &mut rng));
 
     // The data set stays on the device; each step gathers its batch by the step index.
-    let x = Variable::new("train.x", Array::new([rows, 1, 40], data.train.x)?);
-    let y = Variable::new("train.y", Array::new([rows], data.train.y)?);
+    let x = Variable::new("train.x", Array::new([rows, 1, 40], data.train.x.to_f32()?)?);
+    let y = Variable::new("train.y", Array::new([rows], labels(&data.train))?);
     let g = Graph::new();
     let batches = g.scalar((rows / BATCH) as f64, DType::U32);
     let pick = g.iota([BATCH], 0) + g.step() % batches * g.scalar(BATCH as f64, DType::U32);
@@ -47,8 +51,8 @@ fn main() -> wgrad::Result<()> {
 
     let val = data.val.ok_or_else(|| wgrad::Error::config("data", "has no validation set"))?;
     let e = Graph::new();
-    let logits = model.forward(e.constant(Array::new([val.rows, 1, 40], val.x)?), Mode::Eval);
-    let accuracy = logits.argmax(1).eq(e.constant(Array::new([val.rows], val.y)?)).cast(DType::F32).mean(..);
+    let logits = model.forward(e.constant(Array::new([val.rows(), 1, 40], val.x.to_f32()?)?), Mode::Eval);
+    let accuracy = logits.argmax(1).eq(e.constant(Array::new([val.rows()], labels(&val))?)).cast(DType::F32).mean(..);
 
     let mut session = Session::new(Device::auto())?;
     let train = session.compile(&g, &[cost])?;

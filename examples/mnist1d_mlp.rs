@@ -21,8 +21,8 @@ fn main() -> wgrad::Result<()> {
     for _ in 0..config.epochs {
         let record = trainer.epoch()?;
         if record.epoch % 10 == 0 {
-            let val = record.val_error.unwrap_or(f64::NAN);
-            println!("epoch {:2}: loss {:.4}, validation error {val:.2} %", record.epoch, record.train_loss);
+            let val = record.scores.val.as_ref().and_then(|val| val.error()).unwrap_or(f64::NAN);
+            println!("epoch {:2}: loss {:.4}, validation error {val:.2} %", record.epoch, record.scores.train.loss());
         }
     }
     let metrics = trainer.metrics()?;

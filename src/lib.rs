@@ -70,6 +70,7 @@ mod executor;
 pub mod gpu;
 mod graph;
 pub mod kernels;
+pub mod memory;
 pub mod nn;
 pub mod ops;
 pub mod optim;

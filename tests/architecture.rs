@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// the front end, which build one graph together, may name each other.
 const ORDER: &[&[&str]] = &[
     &["error"],
+    &["memory"],
     &["dtype"],
     &["shape"],
     &["array"],

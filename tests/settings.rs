@@ -34,7 +34,7 @@ fn train(text: &str, device: &Device) -> Vec<EpochRecord> {
     let epochs = trainer.config().epochs;
     let records: Vec<EpochRecord> =
         (0..epochs).map(|_| trainer.epoch().unwrap_or_else(|e| panic!("{e}\n{text}"))).collect();
-    assert!(records.iter().all(|r| r.train_loss.is_finite()), "{text}");
+    assert!(records.iter().all(|r| r.scores.train.loss().is_finite()), "{text}");
     // A parameter before a softmax or a normalisation may have no gradient; most move.
     let after = trainer.state_dict().unwrap();
     let moved = before.iter().zip(&after).filter(|(a, b)| a.1 != b.1).count();
@@ -192,8 +192,8 @@ fn a_plateau_lowers_the_rate() {
         // The first epoch is better than none; the second is not better by 1e9; at rate 0 nothing moves any more.
         let rates: Vec<f64> = records.iter().map(|r| r.lr).collect();
         assert_eq!(rates, [0.5, 0.5, 0.0, 0.0], "{device}");
-        assert!(records[1].train_loss != records[0].train_loss, "{device}");
-        assert!(records[3].train_loss == records[1].train_loss, "{device}: {records:?}");
+        assert!(records[1].scores.train.loss() != records[0].scores.train.loss(), "{device}");
+        assert!(records[3].scores.train.loss() == records[1].scores.train.loss(), "{device}: {records:?}");
     }
 }
 
@@ -201,7 +201,7 @@ fn a_plateau_lowers_the_rate() {
 fn averages_clipping_and_groups_train() {
     let plain = text("[40]", MLP, "").replace("epochs = 1", "epochs = 3");
     let with = |keys: &str, tables: &str| plain.replace("batch = 20\n", &format!("batch = 20\n{keys}\n{tables}"));
-    let losses = |text: &str| train(text, &Device::cpu()).iter().map(|r| r.train_loss).collect::<Vec<_>>();
+    let losses = |text: &str| train(text, &Device::cpu()).iter().map(|r| r.scores.train.loss()).collect::<Vec<_>>();
     let base = losses(&plain);
     assert_ne!(losses(&with("ema_decay = 0.9", "")), base);
     // After the first update the average is a copy, so without inertia it is the weights at every step.
@@ -235,8 +235,8 @@ fn a_saved_run_evaluates_as_it_was_trained() {
     let names: Vec<String> = trainer.state_dict().unwrap().into_iter().map(|(name, _)| name).collect();
     assert!(names.contains(&"1.running_mean".into()) && names.contains(&"8.running_var".into()), "{names:?}");
     let mut run = Run::load(folder.path(), Device::cpu()).unwrap();
-    let (loss, _) = run.evaluate(&data.train).unwrap();
-    assert!((loss - record.train_loss).abs() < 1e-5 * loss, "{loss} is not {}", record.train_loss);
+    let (loss, trained) = (run.evaluate(&data.train).unwrap().scores.loss(), record.scores.train.loss());
+    assert!((loss - trained).abs() < 1e-5 * loss, "{loss} is not {trained}");
 }
 
 #[test]

@@ -41,6 +41,10 @@ warmup = { length = 3 }
 /// The curve and the final parameters.
 type Outcome = (Vec<EpochRecord>, Vec<(String, Array)>);
 
+fn val_loss(record: &EpochRecord) -> f64 {
+    record.scores.val.as_ref().unwrap().loss()
+}
+
 fn train(text: &str, device: Device) -> Option<Outcome> {
     let config: Config = toml::from_str(text).unwrap();
     let data = config.data.load().unwrap();
@@ -70,8 +74,11 @@ fn every_device_gives_the_same_curve() {
         for (got, expected) in curve.iter().zip(&reference) {
             // 27 steps of f32 rounding on losses of size one; the devices draw the same dropout masks.
             let close = |a: f64, b: f64| (a - b).abs() <= 2e-5 * b;
-            assert!(close(got.train_loss, expected.train_loss), "{device}: {got:?} is not {expected:?}");
-            assert!(close(got.val_loss.unwrap(), expected.val_loss.unwrap()), "{device}: {got:?} is not {expected:?}");
+            assert!(
+                close(got.scores.train.loss(), expected.scores.train.loss()),
+                "{device}: {got:?} is not {expected:?}"
+            );
+            assert!(close(val_loss(got), val_loss(expected)), "{device}: {got:?} is not {expected:?}");
             assert_eq!(got.lr, expected.lr);
         }
     }
@@ -86,7 +93,7 @@ fn a_seed_gives_the_same_bits_every_time() {
     for device in devices {
         let Some((curve, parameters)) = train(NETWORK, device.clone()) else { continue };
         let (again, same) = train(NETWORK, device.clone()).unwrap();
-        assert!(curve.iter().zip(&again).all(|(a, b)| a.train_loss.to_bits() == b.train_loss.to_bits()), "{device}");
+        assert!(curve.iter().zip(&again).all(|(a, b)| a.scores == b.scores), "{device}");
         assert!(parameters == same, "{device}: the parameters differ");
         let (_, other) = train(&NETWORK.replace("seed = 5", "seed = 6"), device).unwrap();
         assert!(parameters != other);
@@ -145,7 +152,7 @@ fn every_loss_trains() {
              \"adam\"\nlr = 0.01\n[schedule]\ntype = \"constant\"\n"
         );
         let (curve, _) = train(&text, Device::cpu()).unwrap();
-        assert!(curve[3].train_loss < 0.9 * curve[0].train_loss, "{loss}: {curve:?}");
+        assert!(curve[3].scores.train.loss() < 0.9 * curve[0].scores.train.loss(), "{loss}: {curve:?}");
     }
 }
 
@@ -163,7 +170,7 @@ fn the_first_step_is_timed_and_evaluation_may_come_before_it() {
     let (before, record, test, metrics) = run(true);
     let (_, other, other_test, _) = run(false);
     assert!(before.is_some() && before != test && test == other_test, "{before:?} {test:?} {other_test:?}");
-    assert_eq!((record.running_loss, record.train_loss), (other.running_loss, other.train_loss));
+    assert_eq!((record.running_loss, record.scores), (other.running_loss, other.scores));
     let first = metrics.first_step_seconds.unwrap();
     assert!(first > 0.0 && first < metrics.setup_seconds + record.seconds, "{metrics:?}");
     // Files of earlier versions do not have it.

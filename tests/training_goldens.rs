@@ -95,9 +95,9 @@ fn train_on_mnist1d(device: &Device, name: &str) {
     let mut values = Values::default();
     let network = Network::new(&arrays, "init.", &mut values);
     let floats = |data: &[f32]| data.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-    let xs = values.add("x", [data.rows, data.features], &floats(&data.x));
+    let xs = values.add("x", [data.rows(), data.features()], &floats(&data.x.to_f32().unwrap()));
     let integers = |data: Vec<f64>| Golden { shape: vec![data.len()], data, dtype: DType::I32 };
-    let ys = values.golden("y", &integers(data.y.iter().map(|&v| f64::from(v)).collect()));
+    let ys = values.golden("y", &integers(data.y.classes().unwrap().iter().map(|&v| f64::from(v)).collect()));
     let order = values.golden("order", &arrays["order"]);
 
     // A batch is a hundred places in the epoch's order, from the step's first on.
@@ -133,8 +133,8 @@ fn train_on_mnist1d(device: &Device, name: &str) {
     let outputs: Vec<Tensor<'_>> = [data, splits.val.as_ref().unwrap()]
         .into_iter()
         .flat_map(|split| {
-            let x = Array::new([split.rows, split.features], split.x.clone()).unwrap();
-            let labels = evaluation.constant(Array::new([split.rows], split.y.clone()).unwrap());
+            let x = Array::new([split.rows(), split.features()], split.x.to_f32().unwrap()).unwrap();
+            let labels = evaluation.constant(Array::new([split.rows()], split.y.classes().unwrap().to_vec()).unwrap());
             let logits = network.forward(&evaluation, evaluation.constant(x));
             let wrong = logits.argmax(1).ne(labels).cast(DType::F32);
             [logits.cross_entropy(labels, 0.0).mean(..), wrong.mean(..) * 100.0]

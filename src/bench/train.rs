@@ -89,7 +89,7 @@ pub fn train(
         machine,
         network: config.name.clone(),
         parameters,
-        rows: data.train.rows,
+        rows: data.train.rows(),
         batch_sizes,
     })
 }

@@ -304,7 +304,7 @@ impl TrainArgs {
         config.check()?;
         let data = config.data.load()?;
         config.check_data(&data)?;
-        let rows = data.train.rows;
+        let rows = data.train.rows();
         let mut sizes = self.batch_sizes.clone();
         if sizes.is_empty() {
             let of = [config.batch / 4, config.batch / 2, config.batch, 2 * config.batch];

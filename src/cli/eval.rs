@@ -1,31 +1,38 @@
-//! `wgrad eval`: the loss, accuracy and confusion matrix of a run.
+//! `wgrad eval`: the metrics of a run on a set.
 
 use super::DeviceArg;
-use super::output::{Outcome, grouped, number, print, print_json};
+use super::output::{Outcome, grouped, metric, note, number, print, print_json};
+use super::plot;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 use wgrad::Error;
-use wgrad::data::{Dataset, Split, load_folder};
-use wgrad::train::Run;
+use wgrad::data::{Dataset, Split, Targets, atomic_write};
+use wgrad::train::{LabelScores, Metric, Run, Task};
 
 /// The maximum number of classes for which the matrix is printed.
 const WIDEST_MATRIX: usize = 32;
 
-/// Evaluate a run: loss, accuracy and confusion matrix
+/// Evaluate a run: its loss and the metrics of its task
 ///
-/// Uses the data set of the run unless --data is given. Accuracy and error are in per cent.
+/// Classification has an accuracy and a confusion matrix, regression RMSE, MAE and R², binary tasks and several labels
+/// precision, recall, F1 and AUROC. Uses the data set of the run unless --data is given. Accuracy and error are in per
+/// cent.
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
     /// The run folder, e.g. runs/cnn-1
     run: PathBuf,
-    /// A folder of .npy files (x_train.npy, y_train.npy, …) to evaluate on [default: the data set of the run]
-    #[arg(long, value_name = "DIR")]
+    /// A data set to evaluate on, of any kind that `train` takes [default: the data set of the run]
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// The split to evaluate [default: the first that exists of test, val, train]
     #[arg(long, value_enum)]
     split: Option<SplitName>,
+    /// Draw predictions against targets, of a regression, to this .png file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArg,
     /// Print one JSON document instead of text
@@ -45,44 +52,78 @@ enum SplitName {
 struct Report {
     run: PathBuf,
     device: String,
+    task: Task,
     split: &'static str,
     rows: usize,
     loss: f64,
     /// In per cent, like `error`.
-    accuracy: f64,
-    error: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<f64>,
+    /// The other metrics of the task.
+    #[serde(flatten)]
+    metrics: BTreeMap<&'static str, f64>,
     /// `confusion[label][prediction]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     confusion: Vec<Vec<u64>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<LabelScores>,
+    #[serde(skip)]
+    names: Vec<String>,
+    #[serde(skip)]
+    scores: Vec<(Metric, f64)>,
 }
 
 impl EvalArgs {
     pub(super) fn run(&self) -> Outcome {
         let mut run = Run::load(&self.run, self.device.device.clone())?;
+        let kind = run.config.target_kind();
         let data = match &self.data {
-            Some(dir) => load_folder(dir)?,
-            None => run.config.data.load()?,
+            Some(path) => run.config.data.load_other(path, kind, run.preprocessing().table.as_ref())?,
+            None => run.config.data.load_as(kind)?,
         };
-        let (split, samples) = choose(&data, self.split)?;
-        let (loss, confusion) = run.evaluate(samples)?;
-        if !loss.is_finite() {
-            return Err(
-                Error::NotFinite(format!("the {split} loss is {loss}: the parameters of the run are invalid")).into()
-            );
-        }
-        let correct: u64 = (0..confusion.len()).map(|k| confusion[k][k]).sum();
-        let rows = samples.rows;
-        let percent = |count: usize| 100.0 * count as f64 / rows as f64;
+        let (split, samples) = match (&self.data, &data) {
+            (Some(_), Dataset { train, val: None, test: None, .. }) if self.split.is_none() => ("all", train),
+            _ => choose(&data, self.split)?,
+        };
+        let evaluated = run.evaluate(samples)?;
+        let task = run.preprocessing().task;
+        let scores: Vec<(Metric, f64)> = evaluated.scores.iter().collect();
+        let names = run.preprocessing().class_names.clone();
+        let accuracy = evaluated.scores.error().map(|error| 100.0 - error);
+        let others = scores.iter().filter(|(which, _)| *which != Metric::Loss);
         let report = Report {
             run: self.run.clone(),
             device: run.device_name(),
+            task,
             split,
-            rows,
-            loss,
-            accuracy: percent(correct as usize),
-            error: percent(rows - correct as usize),
-            confusion,
+            rows: samples.rows(),
+            loss: evaluated.scores.loss(),
+            accuracy,
+            metrics: others.map(|(which, value)| (which.name(), *value)).collect(),
+            confusion: evaluated.confusion,
+            labels: evaluated.labels,
+            names,
+            scores,
         };
+        if let Some(path) = &self.plot {
+            self.draw(path, &mut run, samples, &report)?;
+        }
         if self.json { print_json(&report) } else { print(report.text()) }
+    }
+
+    fn draw(&self, path: &PathBuf, run: &mut Run, samples: &Split, report: &Report) -> Result<(), Error> {
+        let (Task::Regression, Targets::Values(targets)) = (report.task, &samples.y) else {
+            return Err(Error::config("--plot", format!("is for regression, not for {}", report.task)));
+        };
+        let prediction = run.predict(&samples.x)?;
+        let targets = targets.to_f32()?;
+        let points: Vec<(f64, f64)> =
+            targets.iter().zip(&prediction.values).map(|(&t, &p)| (f64::from(t), f64::from(p))).collect();
+        let details = format!("{} {} samples: {}", grouped(report.rows as u64), report.split, report.line());
+        let image = plot::predictions(&run.config.name, &details, &points).map_err(|e| Error::file(path, e))?;
+        atomic_write(path, |file| file.write_all(&image))?;
+        note(format_args!("{}", path.display()));
+        Ok(())
     }
 }
 
@@ -103,18 +144,47 @@ fn choose(data: &Dataset, wanted: Option<SplitName>) -> Result<(&'static str, &S
 }
 
 impl Report {
+    /// The metrics in a line.
+    fn line(&self) -> String {
+        let mut parts = vec![format!("loss {}", number(self.loss))];
+        parts.extend(self.accuracy.map(|accuracy| format!("accuracy {accuracy:.2} %")));
+        let others = self.scores.iter().filter(|(which, _)| *which != Metric::Loss);
+        parts.extend(others.map(|&(which, value)| super::output::metric_with_name(which, value)));
+        parts.join(", ")
+    }
+
     fn text(&self) -> String {
         let mut out = format!(
-            "{} on {}\n{} {} samples: loss {}, accuracy {:.2} %, error {:.2} %\n\n",
+            "{} on {}\n{} {} samples: {}\n",
             self.run.display(),
             self.device,
             grouped(self.rows as u64),
             self.split,
-            number(self.loss),
-            self.accuracy,
-            self.error
+            self.line(),
         );
-        out.push_str(&table(&self.confusion));
+        if !self.confusion.is_empty() {
+            out.push('\n');
+            out.push_str(&table(&self.confusion));
+            let named = self.names.iter().enumerate().map(|(k, name)| format!("{k} = {name}"));
+            let named: Vec<String> = named.take(WIDEST_MATRIX).collect();
+            if !named.is_empty() {
+                let _ = write!(out, "\n\nclasses: {}", named.join(", "));
+            }
+        }
+        if !self.labels.is_empty() {
+            let _ = writeln!(
+                out,
+                "\n{:>6}{:>11}{:>11}{:>11}{:>11}{:>11}",
+                "label", "positives", "precision", "recall", "f1", "auroc"
+            );
+            let cell = |value: Option<f64>| value.map_or("-".into(), |v| metric(Metric::F1, v));
+            for (k, label) in self.labels.iter().enumerate() {
+                let cells = [label.precision, label.recall, label.f1, label.auroc].map(cell);
+                let cells: String = cells.iter().map(|cell| format!("{cell:>11}")).collect();
+                let _ = writeln!(out, "{k:>6}{:>11}{cells}", grouped(label.positives));
+            }
+        }
+        out.truncate(out.trim_end().len());
         out
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use wgrad::Error;
+use wgrad::train::Metric;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -81,6 +82,19 @@ pub(super) fn number(value: f64) -> String {
     }
     let decimals = if size >= 1000.0 { 1 } else { 4 };
     format!("{value:.decimals$}")
+}
+
+/// A metric's value: errors in per cent.
+pub(super) fn metric(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::Error | Metric::TopKError => format!("{value:.2} %"),
+        _ => number(value),
+    }
+}
+
+/// A metric's name and value.
+pub(super) fn metric_with_name(which: Metric, value: f64) -> String {
+    format!("{which} {}", metric(which, value))
 }
 
 /// A number with three significant digits, without trailing zeros.

@@ -3,28 +3,31 @@
 use super::DeviceArg;
 use super::output::{Outcome, note, print};
 use clap::{Args, ValueEnum};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use wgrad::Error;
-use wgrad::data::npy;
-use wgrad::train::Run;
+use wgrad::data::{Samples, atomic_write, npy, table};
+use wgrad::train::{Prediction, Run, Task};
 
-/// Predict with the model of a run, from one .npy file to another
+/// Predict with the model of a run, from one file to another
 ///
-/// The input is an array of N samples, (N, features) or (N, sample shape…), of any real type, or one sample,
-/// (features,). The output is an array of int64 labels, (N,), or of float32 logits or probabilities, (N, classes).
+/// The input is a .npy array of N samples, (N, features) or (N, sample shape…), of any real type, or one sample,
+/// (features,); or, for a run trained on a table, a .csv or .tsv table with its columns. The output, .npy or .csv, has a
+/// row for each sample: class labels (int64; in .csv by name), probabilities, or values in the target's own units.
 #[derive(Debug, Args)]
 pub(super) struct PredictArgs {
     /// The run folder, e.g. runs/cnn-1
     run: PathBuf,
-    /// The .npy file of the samples
+    /// The .npy, .csv or .tsv file of the samples
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The .npy file to write the predictions to; overwritten if it exists
+    /// The .npy or .csv file to write the predictions to; overwritten if it exists
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// The kind of prediction: class labels, the raw output of the network (logits), or its softmax
-    #[arg(long, value_enum, default_value_t = Kind::Labels)]
-    kind: Kind,
+    /// The kind of prediction: class labels (or yes and no), the raw output of the network (logits), probabilities, or
+    /// values in the target's own units [default: labels for classes, values for other targets]
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
     #[command(flatten)]
     device: DeviceArg,
 }
@@ -34,44 +37,67 @@ enum Kind {
     Labels,
     Logits,
     Probabilities,
+    Values,
+}
+
+/// What is written: integers or floats, a row for each sample.
+enum Rows {
+    Labels(Vec<i64>),
+    Floats(Vec<f32>),
 }
 
 impl PredictArgs {
     pub(super) fn run(&self) -> Outcome {
         let mut run = Run::load(&self.run, self.device.device.clone())?;
-        let array = npy::read_finite(&self.input)?;
-        let rows = rows(&array.shape, run.features()).map_err(|message| Error::file(&self.input, message))?;
-        if let Some(at) = array.values.iter().position(|&v| (v as f32).is_infinite()) {
-            let message = format!("the value at {:?} is {:e}, too large for f32", array.index(at), array.values[at]);
-            return Err(Error::file(&self.input, message).into());
+        let task = run.preprocessing().task;
+        let kind = self.kind.unwrap_or(match task {
+            Task::Regression | Task::Autoencoder => Kind::Values,
+            _ => Kind::Labels,
+        });
+        let has_classes = matches!(task, Task::Classification | Task::Binary | Task::Multilabel);
+        if has_classes == (kind == Kind::Values) && kind != Kind::Logits {
+            let suits = if has_classes { "labels, logits or probabilities" } else { "values or logits" };
+            let message = format!("does not suit a run of {task}; use {suits}");
+            return Err(Error::config("--kind", message).into());
         }
+        let samples = self.samples(&run)?;
         // Overwriting the samples with their predictions is never intended.
         if self.output.canonicalize().is_ok_and(|output| self.input.canonicalize().is_ok_and(|input| input == output)) {
             return Err(Error::file(&self.output, "is the input file; choose another output file").into());
         }
         probe(&self.output)?;
-        let x: Vec<f32> = array.values.iter().map(|&v| v as f32).collect();
-        let prediction = run.predict(&x)?;
-        let classes = prediction.classes;
-        if let Some(at) = prediction.logits.iter().position(|v| !v.is_finite()) {
-            let message = format!("the output of the network for sample {} is {}", at / classes, prediction.logits[at]);
+        let (rows, width) = (samples.as_ref().map_or(0, Samples::rows), run.outputs());
+        let prediction = match &samples {
+            Some(samples) => run.predict(samples)?,
+            None => Prediction { task, outputs: Vec::new(), width, values: Vec::new(), shape: vec![width] },
+        };
+        if let Some(at) = prediction.outputs.iter().position(|v| !v.is_finite()) {
+            let message = format!("the output of the network for sample {} is {}", at / width, prediction.outputs[at]);
             return Err(Error::NotFinite(format!("{message}: the parameters or the sample are too large")).into());
         }
-        let (dtype, shape) = match self.kind {
+        let one = task == Task::Classification || (task == Task::Binary && kind != Kind::Logits);
+        let (content, shape) = match kind {
             Kind::Labels => {
-                let labels: Vec<i64> = prediction.labels().into_iter().map(|label| label as i64).collect();
-                npy::write(&self.output, &[rows], &labels)?;
-                ("int64", vec![rows])
+                let labels = prediction.labels().into_iter().map(|label| label as i64).collect();
+                (Rows::Labels(labels), if one { vec![rows] } else { vec![rows, width] })
             }
-            Kind::Logits => {
-                npy::write(&self.output, &[rows, classes], &prediction.logits)?;
-                ("float32", vec![rows, classes])
-            }
-            Kind::Probabilities => {
-                npy::write(&self.output, &[rows, classes], &prediction.probabilities())?;
-                ("float32", vec![rows, classes])
+            Kind::Logits => (Rows::Floats(prediction.outputs), vec![rows, width]),
+            Kind::Probabilities => (Rows::Floats(prediction.probabilities()), vec![rows, width]),
+            Kind::Values => {
+                let shape = [&[rows], &prediction.shape[..]].concat();
+                (Rows::Floats(prediction.values), shape)
             }
         };
+        let dtype = if matches!(content, Rows::Labels(_)) { "int64" } else { "float32" };
+        if self.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+            let text = csv(&content, rows, &header(&run, kind, &shape), &run.preprocessing().class_names, task);
+            atomic_write(&self.output, |file| file.write_all(text.as_bytes()))?;
+        } else {
+            match &content {
+                Rows::Labels(labels) => npy::write(&self.output, &shape, labels)?,
+                Rows::Floats(values) => npy::write(&self.output, &shape, values)?,
+            }
+        }
         let line = format!("{}  {dtype}  {shape:?}  on {}", self.output.display(), run.device_name());
         // The output may be a pipe or stdout itself.
         if self.output.is_file() {
@@ -81,6 +107,72 @@ impl PredictArgs {
             Ok(())
         }
     }
+
+    /// The samples in the input file; `None` if there are none.
+    fn samples(&self, run: &Run) -> Result<Option<Samples>, Error> {
+        let wrong = |message: String| Error::file(&self.input, message);
+        let ending = self.input.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if matches!(ending.as_str(), "csv" | "tsv") {
+            let Some(encoder) = &run.preprocessing().table else {
+                return Err(wrong("is a table, but the run was not trained on one".into()));
+            };
+            let data = &run.config.data;
+            let delimiter = data.delimiter.or((ending == "tsv").then_some('\t'));
+            let options = table::TableOptions { delimiter, header: data.header, comment: data.comment };
+            let file = std::fs::File::open(&self.input).map_err(|e| wrong(format!("could not open: {e}")))?;
+            let table = table::read_table(file, &options).map_err(wrong)?;
+            let (values, width) = encoder.features(&table).map_err(wrong)?;
+            return Samples::new(values, [width]).map(Some).map_err(|e| Error::file(&self.input, e));
+        }
+        let array = npy::read_finite(&self.input)?;
+        let rows = rows(&array.shape, run.features()).map_err(wrong)?;
+        if let Some(at) = array.values.iter().position(|&v| (v as f32).is_infinite()) {
+            return Err(wrong(format!(
+                "the value at {:?} is {:e}, too large for f32",
+                array.index(at),
+                array.values[at]
+            )));
+        }
+        let x: Vec<f32> = array.values.iter().map(|&v| v as f32).collect();
+        if rows == 0 { Ok(None) } else { Samples::new(x, [run.features()]).map(Some) }
+    }
+}
+
+/// The names of the columns of a table of predictions.
+fn header(run: &Run, kind: Kind, shape: &[usize]) -> Vec<String> {
+    let preprocessing = run.preprocessing();
+    let columns: usize = shape[1..].iter().product();
+    let targets = preprocessing.table.as_ref().map(table::Encoder::target_names).unwrap_or_default();
+    if kind == Kind::Labels && targets.len() == columns {
+        return targets;
+    }
+    match kind {
+        Kind::Values if targets.len() == columns => targets,
+        _ if columns == preprocessing.class_names.len() => preprocessing.class_names.clone(),
+        _ if columns == 1 => vec![if kind == Kind::Labels { "label" } else { "prediction" }.into()],
+        _ => (0..columns).map(|k| k.to_string()).collect(),
+    }
+}
+
+/// A table of predictions; labels of named classes by name.
+fn csv(content: &Rows, rows: usize, header: &[String], classes: &[String], task: Task) -> String {
+    let quoted = |text: &str| {
+        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+    };
+    let mut out = header.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
+    out.push('\n');
+    let name = |label: &i64| match classes.get(*label as usize) {
+        Some(name) if task != Task::Multilabel => quoted(name),
+        _ => label.to_string(),
+    };
+    let cells: Vec<String> = match content {
+        Rows::Labels(labels) => labels.iter().map(name).collect(),
+        Rows::Floats(values) => values.iter().map(f32::to_string).collect(),
+    };
+    for row in cells.chunks((cells.len() / rows.max(1)).max(1)) {
+        let _ = writeln!(out, "{}", row.join(","));
+    }
+    out
 }
 
 /// The number of samples with `features` values in an array of this shape, or why the shape is invalid.

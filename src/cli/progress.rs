@@ -1,10 +1,10 @@
 //! The progress of a training run: a progress bar if stderr is a terminal, otherwise a line per epoch.
 
-use super::output::{duration, note, number, significant};
+use super::output::{duration, metric, metric_with_name, note, number, significant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
-use wgrad::train::EpochRecord;
+use wgrad::train::{EpochRecord, Metric, Scores, SetName};
 
 /// Shows the epochs of a run on stderr.
 pub(super) struct Progress {
@@ -56,19 +56,22 @@ impl Drop for Progress {
     }
 }
 
+/// The loss and the headline of each set.
 fn losses(record: &EpochRecord) -> String {
-    let train = format!("train loss {}  error {:.2} %", number(record.train_loss), record.train_error);
-    match record.val_loss.zip(record.val_error) {
-        Some((loss, error)) => format!("{train}  val loss {}  error {error:.2} %", number(loss)),
-        None => train,
-    }
+    let of = |(set, scores): (SetName, &Scores)| {
+        let headline = scores.headline().filter(|(which, _)| *which != Metric::Loss);
+        let other = headline.map_or(String::new(), |(which, value)| format!("  {}", metric_with_name(which, value)));
+        format!("{} loss {}{other}", set.name(), number(scores.loss()))
+    };
+    record.scores.iter().map(of).collect::<Vec<_>>().join("  ")
 }
 
 /// A summary that, with the bar, fits in 80 columns.
 fn brief(record: &EpochRecord) -> String {
-    let train = format!("train {} {:.2} %", number(record.train_loss), record.train_error);
-    match record.val_loss.zip(record.val_error) {
-        Some((loss, error)) => format!("{train}  val {} {error:.2} %", number(loss)),
-        None => train,
-    }
+    let of = |(set, scores): (SetName, &Scores)| {
+        let headline = scores.headline().filter(|(which, _)| *which != Metric::Loss);
+        let other = headline.map_or(String::new(), |(which, value)| format!(" {}", metric(which, value)));
+        format!("{} {}{other}", set.name(), number(scores.loss()))
+    };
+    record.scores.iter().map(of).collect::<Vec<_>>().join("  ")
 }

@@ -3,35 +3,36 @@
 use super::DeviceArg;
 use super::anomaly;
 use super::open::GpuArgs;
-use super::output::{Failure, Outcome, bytes, duration, grouped, note, number, print};
+use super::output::{Failure, Outcome, bytes, duration, grouped, metric, note, print};
 use super::plot;
 use super::progress::Progress;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use wgrad::data::{Dataset, atomic_write};
 use wgrad::passes::Passes;
-use wgrad::train::{Config, DataConfig, Metrics, Model, RunFolder, Trainer};
+use wgrad::train::{
+    Config, DataConfig, Fit, Metric, Metrics, Model, Monitor, OnDeviceLoss, Preprocessing, Report, RunFolder, SetName,
+    Trainer,
+};
 use wgrad::wgsl::DescribedGpu;
 use wgrad::{Error, Session};
 
 /// The parent folder of runs without `--out`.
 const RUNS: &str = "runs";
-/// The minimum time between two saves of a run's files.
-const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// The file of the loss and error curves.
 const CURVES: &str = "curves.png";
 
 /// Train a network and write a run folder
 ///
 /// Progress goes to stderr, a summary to stdout. The folder contains config.toml (all settings; `wgrad train` accepts
-/// it), metrics.json, metrics.csv, model.safetensors and curves.png. MNIST-1D is generated unless --data or `data.dir`
-/// in the settings names a data set.
+/// it), metrics.json, metrics.csv, model.safetensors, best.safetensors (the epoch that --monitor says is best),
+/// checkpoints/ and curves.png. MNIST-1D is generated unless --data or `data.path` in the settings names a data set.
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
     /// A preset (cnn, mlp, logistic) or a .toml settings file
-    #[arg(value_name = "PRESET|FILE.toml", default_value = "cnn")]
+    #[arg(value_name = "PRESET|FILE.toml", default_value = "cnn", conflicts_with = "resume")]
     settings: String,
     #[command(flatten)]
     device: DeviceArg,
@@ -50,9 +51,37 @@ pub(super) struct TrainArgs {
     /// The initial learning rate, 0 or more [default: from the settings; presets: 0.05]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     lr: Option<f64>,
-    /// A folder of .npy files: x_train.npy (N, …) and y_train.npy (N,); likewise _val and _test
-    #[arg(long, value_name = "DIR")]
+    /// The data: a folder of .npy or IDX files, or a .npz, .csv, .tsv or .safetensors file
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+    /// Change any setting, such as optimizer.lr=0.1 or model.layers.0.out_features=64; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Start from the weights in a .safetensors file: a run's, or a PyTorch state_dict
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// With --init: take what fits in name and shape, and draw the rest
+    #[arg(long)]
+    init_partial: bool,
+    /// The metric that says which epoch is best, such as val_error [default: val_loss; without a validation set,
+    /// train_loss]
+    #[arg(long, value_name = "METRIC", value_parser = monitor)]
+    monitor: Option<Monitor>,
+    /// Keep the data set on the device, whatever its size
+    #[arg(long, conflicts_with = "stream")]
+    resident: bool,
+    /// Stream the data set to the device, whatever its size
+    #[arg(long)]
+    stream: bool,
+    /// Go on with a run from its last checkpoint, with the same results as if it had not been interrupted
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "seed", "batch", "lr", "data", "set", "init", "explain"])]
+    resume: Option<PathBuf>,
+    /// End the run after this time (such as 90s, 30m or 2h), with a checkpoint to resume from
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    max_time: Option<Duration>,
+    /// What to do if the device is lost: end with the last checkpoint's name, or open it again and go on
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = DeviceLoss::Fail)]
+    on_device_loss: DeviceLoss,
     /// The run folder; an existing run in it is replaced [default: the next free runs/NAME-1, runs/NAME-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -73,22 +102,54 @@ pub(super) struct TrainArgs {
     detect_anomaly: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeviceLoss {
+    Fail,
+    Retry,
+}
+
+fn monitor(text: &str) -> Result<Monitor, String> {
+    text.parse()
+}
+
+/// A time such as `90s`, `30m`, `2h` or, in seconds, `90`.
+fn time(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
+    let parsed = units.iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+        Duration::try_from_secs_f64(number * seconds).ok()
+    });
+    parsed.filter(|time| !time.is_zero()).ok_or_else(|| format!("`{text}` is not a time such as 90s, 30m or 2h"))
+}
+
 impl TrainArgs {
-    /// The settings with the command line's changes, checked; the path of the data is absolute.
+    /// The settings with the command line's changes, checked; the paths are absolute.
     fn resolve(&self) -> Result<Config, Error> {
-        let mut config = Config::resolve(&self.settings)?;
+        let mut config = match &self.resume {
+            Some(run) => RunFolder::open(run)?.config()?,
+            None => Config::resolve(&self.settings)?,
+        };
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.seed = self.seed.unwrap_or(config.seed);
         config.batch = self.batch.unwrap_or(config.batch);
+        config.monitor = self.monitor.or(config.monitor);
         if let Some(lr) = self.lr {
             config.optimizer.set_lr(lr);
         }
-        if let Some(dir) = &self.data {
-            config.data = DataConfig { dir: Some(dir.clone()), ..DataConfig::default() };
+        if let Some(path) = &self.data {
+            config.data = DataConfig { path: Some(path.clone()), ..config.data };
         }
-        if let Some(dir) = &mut config.data.dir {
-            *dir = std::path::absolute(&*dir).map_err(|e| Error::file(&*dir, format!("is not a valid path: {e}")))?;
+        if let Some(file) = &self.init {
+            config.init = Some(file.clone());
         }
+        config.init_partial |= self.init_partial;
+        for assignment in &self.set {
+            config = config.with_assignment(assignment)?;
+        }
+        if self.resident || self.stream {
+            config.data.resident = Some(self.resident);
+        }
+        let config = config.with_absolute_paths()?;
         config.check()?;
         Ok(config)
     }
@@ -99,29 +160,63 @@ impl TrainArgs {
         // Loading drivers takes long, so the data set is loaded or generated at the same time.
         let data = std::thread::scope(|scope| {
             scope.spawn(|| self.device.device.look_up());
-            config.data.load()
+            config.data.load_as(config.target_kind())
         })?;
         let data_time = start.elapsed();
         config.check_data(&data)?;
-        Model::for_data(&config, &data)?;
+        let preprocessing = Preprocessing::fit(&config, &data)?;
+        Model::for_data(&config, &preprocessing, data.classes)?;
+        announce(&config, &preprocessing);
         config.data = config.data.resolved();
         config.to_toml()?;
 
         if self.explain {
             return self.print_plan(&config, &data);
         }
-        let target = Target::open(self.out.as_deref(), &config.name)?;
-        let trainer = Trainer::open(&config, &data, || self.gpu.open(&self.device.device, Passes::all()));
-        let trainer = trainer.inspect_err(|_| target.discard())?;
-        let mut fit = Fit { target, config, trainer, data_time, saved: None, detect_anomaly: self.detect_anomaly };
-        if !fit.target.replaces {
-            fit.target.folder.save_config(&fit.config)?;
-        }
-        let metrics = match fit.run() {
-            Ok(metrics) => metrics,
-            Err(error) => return Err(fit.rescue(error)),
+        let open = || self.gpu.open(&self.device.device, Passes::all());
+        let progress = Progress::new(config.epochs);
+        let mut report = |report: Report<'_>| match report {
+            Report::Epoch(record) => progress.epoch(record),
+            Report::Warning(text) => note(format_args!("warning: {text}")),
         };
-        if self.json { print(metrics.to_json()?) } else { print(fit.summary(&metrics)) }
+        let (fit, target) = match &self.resume {
+            Some(run) => {
+                let target = Target { folder: RunFolder::open(run)?, is_new: false };
+                (Fit::resume(target.folder.clone(), config, &data, open, &mut report)?, target)
+            }
+            None => {
+                let target = Target::open(self.out.as_deref(), &config.name)?;
+                let fit = Fit::new(target.folder.clone(), config, &data, open);
+                (fit.inspect_err(|_| target.discard())?, target)
+            }
+        };
+        let retry = self.on_device_loss == DeviceLoss::Retry;
+        let mut fit = fit
+            .max_time(self.max_time)
+            .on_device_loss(if retry { OnDeviceLoss::Retry } else { OnDeviceLoss::Fail })
+            .by_epochs_of(self.detect_anomaly.then_some(anomaly::epoch));
+        let metrics =
+            match fit.run(&mut report).and_then(|metrics| target.draw(fit.config(), &metrics).map(|()| metrics)) {
+                Ok(metrics) => metrics,
+                Err(error) => return Err(target.rescue(&mut fit, error)),
+            };
+        drop(progress);
+        if self.json { print(metrics.to_json()?) } else { print(target.summary(fit.config(), &metrics, data_time)) }
+    }
+}
+
+/// Says what was not said in the settings but found in the data.
+fn announce(config: &Config, preprocessing: &Preprocessing) {
+    let task = preprocessing.task;
+    let loss = config.loss_for(task);
+    if config.task.is_none() && config.data.path.is_some() {
+        note(format_args!(
+            "task: {task} with the loss {} (found in the data; `task` and `loss` set them)",
+            loss.name()
+        ));
+    }
+    if task == wgrad::train::Task::Classification && loss.takes_one_hot() {
+        note(format_args!("note: the loss {} takes the classes as one-hot vectors", loss.name()));
     }
 }
 
@@ -143,11 +238,9 @@ impl TrainArgs {
     }
 }
 
-/// The folder of a new run.
+/// The folder of a run.
 struct Target {
     folder: RunFolder,
-    /// The folder contains another run, whose files are kept until this run's first save.
-    replaces: bool,
     /// The folder did not exist before.
     is_new: bool,
 }
@@ -155,16 +248,14 @@ struct Target {
 impl Target {
     fn open(out: Option<&Path>, name: &str) -> Result<Self, Error> {
         let Some(path) = out else {
-            return Ok(Target { folder: RunFolder::create_next(RUNS, name)?, replaces: false, is_new: true });
+            return Ok(Target { folder: RunFolder::create_next(RUNS, name)?, is_new: true });
         };
         let is_new = !path.exists();
         let folder = RunFolder::create(path)?;
-        let files = ["config.toml", "metrics.json", "model.safetensors"];
-        let replaces = files.iter().any(|file| path.join(file).exists());
-        if replaces {
+        if RunFolder::has_run(path) {
             note(format_args!("note: the existing run in {} will be replaced", path.display()));
         }
-        Ok(Target { folder, replaces, is_new })
+        Ok(Target { folder, is_new })
     }
 
     /// Removes the folder if it is new and empty.
@@ -177,70 +268,26 @@ impl Target {
     fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
-}
 
-/// A training run with its folder.
-struct Fit {
-    target: Target,
-    config: Config,
-    trainer: Trainer,
-    /// The time to load or generate the data set.
-    data_time: Duration,
-    /// The time of the last save, and the number of epochs before it.
-    saved: Option<(Instant, u32)>,
-    detect_anomaly: bool,
-}
-
-impl Fit {
-    fn run(&mut self) -> Result<Metrics, Error> {
-        let progress = Progress::new(self.config.epochs);
-        if !self.detect_anomaly {
-            self.trainer.train_ahead()?;
-        }
-        while self.trainer.epochs_done() < self.config.epochs {
-            let record = if self.detect_anomaly { anomaly::epoch(&mut self.trainer) } else { self.trainer.epoch() };
-            progress.epoch(&record?);
-            if self.saved.is_none_or(|(time, _)| time.elapsed() >= SAVE_EVERY) {
-                self.save()?;
-            }
-        }
-        drop(progress);
-        self.trainer.test()?;
-        let metrics = self.save()?;
-        self.draw(&metrics)?;
-        Ok(metrics)
-    }
-
-    fn save(&mut self) -> Result<Metrics, Error> {
-        if self.target.replaces && self.saved.is_none() {
-            // The curves are drawn at the end of the run; the other files are replaced now.
-            let _ = std::fs::remove_file(self.target.path(CURVES));
-            self.target.folder.save_config(&self.config)?;
-        }
-        let metrics = self.target.folder.save(&mut self.trainer)?;
-        self.saved = Some((Instant::now(), metrics.epochs));
-        Ok(metrics)
-    }
-
-    fn draw(&self, metrics: &Metrics) -> Result<(), Error> {
-        let path = self.target.path(CURVES);
-        let image = plot::curves(&self.config.name, metrics).map_err(|message| Error::file(&path, message))?;
+    fn draw(&self, config: &Config, metrics: &Metrics) -> Result<(), Error> {
+        let path = self.path(CURVES);
+        let image = plot::curves(&config.name, metrics).map_err(|message| Error::file(&path, message))?;
         atomic_write(path, |file| file.write_all(&image))
     }
 
     /// Saves what is valid of a failed run: the metrics and curves of all finished epochs. The last saved model is
     /// kept, because the current parameters may be invalid.
-    fn rescue(&mut self, error: Error) -> Failure {
-        let path = self.target.folder.path().display();
-        let Some((_, model_epoch)) = self.saved else {
-            if self.target.replaces {
+    fn rescue(&self, fit: &mut Fit<'_>, error: Error) -> Failure {
+        let path = self.folder.path().display();
+        let Some(model_epoch) = fit.saved_epochs() else {
+            if fit.is_untouched() {
                 note(format_args!("{path}: the existing run was left untouched"));
             }
             return error.into();
         };
-        let kept = self.trainer.metrics().and_then(|metrics| {
-            self.target.folder.save_metrics(&metrics)?;
-            self.draw(&metrics)?;
+        let kept = fit.trainer().metrics().and_then(|metrics| {
+            self.folder.save_metrics(&metrics)?;
+            self.draw(fit.config(), &metrics)?;
             Ok(metrics.epochs)
         });
         match kept {
@@ -253,42 +300,56 @@ impl Fit {
         error.into()
     }
 
-    fn summary(&self, metrics: &Metrics) -> String {
+    fn summary(&self, config: &Config, metrics: &Metrics, data_time: Duration) -> String {
         let mut out = String::new();
         let mut line = |name: &str, value: String| {
             let _ = writeln!(out, "{name:<18}{value}");
         };
-        line("network", self.config.name.clone());
+        line("network", config.name.clone());
+        if let Some(task) = metrics.task {
+            line("task", format!("{task}, loss {}", config.loss_for(task).name()));
+        }
         line("device", metrics.device.clone());
         line("parameters", grouped(metrics.parameters as u64));
         line("steps", format!("{} in {} epochs", grouped(metrics.steps), grouped(u64::from(metrics.epochs))));
+        if let Some(reason) = &metrics.stopped {
+            line("ended early", reason.clone());
+        }
         if let Some(launches) = metrics.dispatches_per_step {
             line("launches per step", launches.to_string());
         }
         if metrics.peak_bytes > 0 {
-            line("device memory", bytes(metrics.peak_bytes));
+            let data = metrics.data.as_deref().unwrap_or("resident");
+            line("device memory", format!("{}, data {data}", bytes(metrics.peak_bytes)));
         }
         let times = format!("{} training, {} set-up", duration(metrics.train_seconds), duration(metrics.setup_seconds));
         line("time", times);
         if let Some(seconds) = metrics.first_step_seconds {
-            let data = self.data_time.as_secs_f64();
+            let data = data_time.as_secs_f64();
             line(
                 "first step",
                 format!("finished {} after the data were loaded, which took {}", duration(seconds), duration(data)),
             );
         }
-        line("", "      loss     error".into());
-        let sets = [
-            ("train", Some(metrics.train_loss), Some(metrics.train_error)),
-            ("validation", metrics.val_loss, metrics.val_error),
-            ("test", metrics.test_loss, metrics.test_error),
-        ];
-        for (name, loss, error) in sets {
-            if let Some((loss, error)) = loss.zip(error) {
-                line(name, format!("{:>10}{:>10}", number(loss), format!("{error:.2} %")));
-            }
+        let names: Vec<Metric> = metrics.scores.train.iter().map(|(name, _)| name).collect();
+        line("", names.iter().map(|name| format!("{:>11}", name.name())).collect());
+        for (set, scores) in metrics.scores.iter() {
+            let cell = |name: &Metric| match scores.get(*name) {
+                Some(value) => format!("{:>11}", metric(*name, value)),
+                None => format!("{:>11}", "-"),
+            };
+            let name = match set {
+                SetName::Train => "train",
+                SetName::Val => "validation",
+                SetName::Test => "test",
+            };
+            line(name, names.iter().map(cell).collect());
         }
-        line("files", self.target.path("").display().to_string());
+        if let Some(best) = metrics.best {
+            let value = metric(best.monitor.metric, best.value);
+            line("best", format!("{} {value} after epoch {}", best.monitor, best.epoch));
+        }
+        line("files", self.path("").display().to_string());
         line("", format!("config.toml  metrics.json  metrics.csv  model.safetensors  {CURVES}"));
         out.truncate(out.trim_end().len());
         out

@@ -279,9 +279,9 @@ mod tests {
         let data = generate(&Mnist1dConfig::paper().with_num_samples(57)).unwrap();
         assert_eq!((data.rows, data.train_rows, data.y.len(), data.x.len()), (50, 40, 50, 2000));
         let paper = data.dataset(Mnist1dPreset::Paper).unwrap();
-        assert_eq!((paper.train.rows, paper.test.map(|t| t.rows), paper.val), (40, Some(10), None));
+        assert_eq!((paper.train.rows(), paper.test.map(|t| t.rows()), paper.val), (40, Some(10), None));
         let udl = data.dataset(Mnist1dPreset::Udl).unwrap();
-        assert_eq!((udl.train.rows, udl.val.map(|v| v.rows), udl.test.map(|t| t.rows)), (20, Some(10), Some(10)));
+        assert_eq!((udl.train.rows(), udl.val.map(|v| v.rows()), udl.test.map(|t| t.rows())), (20, Some(10), Some(10)));
         let all = Mnist1dConfig { train_split: 1.0, ..Mnist1dConfig::paper().with_num_samples(10) };
         assert_eq!(generate(&all).unwrap().dataset(Mnist1dPreset::Paper).unwrap().test, None);
         let none = Mnist1dConfig { train_split: 0.0, ..all };

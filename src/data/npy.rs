@@ -1,6 +1,8 @@
 //! `.npy` files: reading any real-valued array as f64, and writing arrays atomically.
 
+use super::arrays::{Content, RawSamples};
 use super::files::Staged;
+use super::raw::{RawFormat, RawType};
 use crate::error::{Error, Result};
 use half::f16;
 use npyz::{NpyFile, NpyHeader, Order, TypeChar, WriterBuilder};
@@ -55,6 +57,60 @@ pub fn read_finite(path: impl AsRef<Path>) -> Result<NpyArray> {
     }
 }
 
+/// As [`read`]; also whether the elements are floating-point numbers.
+pub(super) fn read_typed(path: &Path) -> Result<(NpyArray, bool)> {
+    let array = read(path)?;
+    let opened = open(path).map_err(|message| Error::file(path, message))?;
+    Ok((array, opened.format.is_none_or(|format| format.element.is_float())))
+}
+
+/// From this size in bytes on, an array of samples stays in its file.
+pub(super) const IN_FILE_BYTES: u64 = 512 << 20;
+
+/// Reads an array of finite numbers as samples. Large ones, and with `in_file` all in C order, stay in the file.
+pub(super) fn read_samples(path: &Path, in_file: bool) -> Result<RawSamples> {
+    let wrong = |message: String| Error::file(path, message);
+    let opened = open(path).map_err(wrong)?;
+    let Opened { header, mut reader, start, available, format } = opened;
+    let Some(format) = format.filter(|_| header.order() == Order::C) else {
+        return to_samples(&read_finite(path)?, path);
+    };
+    let shape: Vec<usize> = header.shape().iter().map(|&n| n as usize).collect();
+    let bytes = header.len().checked_mul(format.element.size() as u64);
+    if bytes == Some(available) && (in_file || available > IN_FILE_BYTES) && available > 0 {
+        return Ok(RawSamples { shape, content: Content::File { path: path.to_path_buf(), start, format } });
+    }
+    if bytes != Some(available) {
+        // For its message.
+        return to_samples(&read_finite(path)?, path);
+    }
+    let mut data = Vec::new();
+    data.try_reserve_exact(available as usize).map_err(|_| wrong("is too large for the available memory".into()))?;
+    reader.read_to_end(&mut data).map_err(|e| wrong(format!("could not read: {e}")))?;
+    if format.element == RawType::U8 {
+        return Ok(RawSamples { shape, content: Content::U8(data) });
+    }
+    let mut values = Vec::with_capacity(data.len() / format.element.size());
+    format.decode(&data, &mut values);
+    if values.iter().any(|v| !v.is_finite()) {
+        // For its message.
+        return to_samples(&read_finite(path)?, path);
+    }
+    Ok(RawSamples { shape, content: Content::F32(values) })
+}
+
+/// An array's values as f32.
+pub(super) fn to_samples(array: &NpyArray, path: &Path) -> Result<RawSamples> {
+    if let Some(at) = array.values.iter().position(|&v| !(v as f32).is_finite()) {
+        let (index, value) = (array.index(at), array.values[at]);
+        let problem = if value.is_finite() { "too large for f32" } else { "but must be finite" };
+        let shown = if value.is_finite() { format!("{value:e}") } else { value.to_string() };
+        return Err(Error::file(path, format!("the value at {index:?} is {shown}, {problem}")));
+    }
+    let values = array.values.iter().map(|&v| v as f32).collect();
+    Ok(RawSamples { shape: array.shape.clone(), content: Content::F32(values) })
+}
+
 /// The element types that can be written to a `.npy` file: f64, f32, i64 and u32.
 pub trait NpyElement: sealed::Sealed {}
 
@@ -93,7 +149,20 @@ pub(crate) fn stage<T: NpyElement>(path: &Path, shape: &[usize], values: &[T]) -
     })
 }
 
-fn read_file(path: &Path) -> Result<NpyArray, String> {
+/// A file whose header has been read.
+struct Opened {
+    header: NpyHeader,
+    /// The rest of the file.
+    reader: BufReader<File>,
+    /// Where the data begin, in bytes.
+    start: u64,
+    /// The number of bytes from there on.
+    available: u64,
+    /// How elements are stored; `None` for types that are not read.
+    format: Option<RawFormat>,
+}
+
+fn open(path: &Path) -> Result<Opened, String> {
     // Checked before opening: opening a named pipe would block until a writer appears.
     let metadata = std::fs::metadata(path).map_err(|e| format!("could not open: {e}"))?;
     if !metadata.is_file() {
@@ -104,7 +173,35 @@ fn read_file(path: &Path) -> Result<NpyArray, String> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let text = header_text(&mut reader)?;
     let header = NpyHeader::from_reader(&text[..]).map_err(|e| format!("is not a .npy file wgrad can read: {e}"))?;
-    decode(header, reader, length.saturating_sub(text.len() as u64))
+    let (start, format) = (text.len() as u64, format_of(&header));
+    Ok(Opened { header, reader, start, available: length.saturating_sub(start), format })
+}
+
+fn read_file(path: &Path) -> Result<NpyArray, String> {
+    let Opened { header, reader, available, .. } = open(path)?;
+    decode(header, reader, available)
+}
+
+/// How a file stores its elements.
+fn format_of(header: &NpyHeader) -> Option<RawFormat> {
+    let dtype = header.dtype();
+    let npyz::DType::Plain(element) = &dtype else { return None };
+    let element_type = match (element.type_char(), element.num_bytes()?) {
+        (TypeChar::Bool, 1) => RawType::Bool,
+        (TypeChar::Uint, 1) => RawType::U8,
+        (TypeChar::Int, 1) => RawType::I8,
+        (TypeChar::Uint, 2) => RawType::U16,
+        (TypeChar::Int, 2) => RawType::I16,
+        (TypeChar::Uint, 4) => RawType::U32,
+        (TypeChar::Int, 4) => RawType::I32,
+        (TypeChar::Uint, 8) => RawType::U64,
+        (TypeChar::Int, 8) => RawType::I64,
+        (TypeChar::Float, 2) => RawType::F16,
+        (TypeChar::Float, 4) => RawType::F32,
+        (TypeChar::Float, 8) => RawType::F64,
+        _ => return None,
+    };
+    Some(RawFormat { element: element_type, big_endian: dtype.descr().contains('>') })
 }
 
 /// The content of a `.npy` file, and whether its elements are integers (or bool).

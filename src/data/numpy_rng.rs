@@ -3,6 +3,8 @@
 //! MNIST-1D and many published experiments are defined by these streams, so they are reproduced exactly. Other random
 //! numbers of wgrad do not use them.
 
+use serde::{Deserialize, Serialize};
+
 /// The state size of MT19937 in words.
 const N: usize = 624;
 /// The offset of the recurrence's second term.
@@ -24,7 +26,28 @@ pub struct RandomState {
     cached_gauss: Option<f64>,
 }
 
+/// The state of a [`RandomState`], as NumPy's `get_state` gives it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RandomStateParts {
+    key: Vec<u32>,
+    position: usize,
+    cached_gauss: Option<f64>,
+}
+
+impl RandomStateParts {
+    /// The generator with this state; `None` if no generator can have it.
+    pub fn to_state(&self) -> Option<RandomState> {
+        let key = <[u32; N]>::try_from(&self.key[..]).ok()?;
+        (self.position <= N).then_some(RandomState { key, position: self.position, cached_gauss: self.cached_gauss })
+    }
+}
+
 impl RandomState {
+    /// The current state.
+    pub fn parts(&self) -> RandomStateParts {
+        RandomStateParts { key: self.key.to_vec(), position: self.position, cached_gauss: self.cached_gauss }
+    }
+
     /// The generator of `numpy.random.RandomState(seed)`. NumPy's seeds are exactly the 32-bit integers.
     pub fn new(seed: u32) -> Self {
         let mut key = [0u32; N];

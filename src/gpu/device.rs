@@ -118,6 +118,7 @@ impl Gpu {
             max_invocations: threads,
             workgroup_memory: self.limits.max_compute_workgroup_storage_size,
             storage_buffers: self.limits.max_storage_buffers_per_shader_stage,
+            max_binding: self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size),
             workgroups_per_dimension: self.limits.max_compute_workgroups_per_dimension,
             f16: self.features.contains(wgpu::Features::SHADER_F16),
             subgroups: self.features.contains(wgpu::Features::SUBGROUP),

@@ -33,7 +33,7 @@ pub use adam::Adam;
 pub use clip::{Clip, clip_grad_norm, clip_grad_value};
 pub use ema::Ema;
 pub use lion::Lion;
-pub use plateau::{Plateau, PlateauMode, ReduceOnPlateau, ThresholdMode};
+pub use plateau::{Plateau, PlateauMode, PlateauState, ReduceOnPlateau, ThresholdMode};
 pub use rmsprop::RmsProp;
 pub use schedule::{Anneal, Schedule};
 pub use sgd::Sgd;

@@ -56,6 +56,15 @@ impl Default for ReduceOnPlateau {
     }
 }
 
+/// What [`Plateau`] knows of a run, with the infinities of its start left out.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct PlateauState {
+    lr: f64,
+    best: Option<f64>,
+    bad_epochs: u32,
+    cooling: u32,
+}
+
 /// The learning rate of a training run under [`ReduceOnPlateau`]: the host decides after each epoch.
 ///
 /// ```
@@ -78,6 +87,19 @@ impl Plateau {
     pub fn new(lr: f64, settings: ReduceOnPlateau) -> Self {
         let best = if settings.mode == PlateauMode::Min { f64::INFINITY } else { f64::NEG_INFINITY };
         Plateau { settings, lr, best, bad_epochs: 0, cooling: 0 }
+    }
+
+    /// What a checkpoint keeps.
+    pub fn state(&self) -> PlateauState {
+        let best = Some(self.best).filter(|best| best.is_finite());
+        PlateauState { lr: self.lr, best, bad_epochs: self.bad_epochs, cooling: self.cooling }
+    }
+
+    /// Goes on from where a run with the same settings was.
+    pub fn restore(&mut self, state: PlateauState) {
+        let fresh = Plateau::new(state.lr, self.settings);
+        let best = state.best.unwrap_or(fresh.best);
+        *self = Plateau { best, bad_epochs: state.bad_epochs, cooling: state.cooling, ..fresh };
     }
 
     /// The current learning rate.

@@ -3,94 +3,266 @@
 //!
 //! Evaluation runs in the run's own session, or in a second session while the first one trains on.
 
-use super::config::LossConfig;
+use super::metrics::{Metric, Scores, SetName};
 use super::model::Model;
-use super::programs::{DeviceSplit, EvalPrograms};
+use super::objective::{Detail, LabelScores, Objective, auroc};
+use super::sets::{Rows, Set, Tables};
+use super::task::Task;
 use crate::array::Array;
-use crate::data::{Dataset, Split};
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::Module;
-use crate::session::Session;
+use crate::graph::Graph;
+use crate::nn::{Mode, Module};
+use crate::session::{Program, Session};
+use crate::variable::Variable;
 
-/// A set's mean loss and the percentage of misclassified samples.
-pub(super) type Score = (f64, f64);
+/// The batch size of evaluation on a GPU; it bounds the memory of the activations. Halved until the device takes it.
+const EVAL_ROWS: usize = 4096;
+/// The batch size of evaluation elsewhere: small enough that activations stay in the cache.
+const EVAL_ROWS_CPU: usize = 200;
+
+/// The programs of a pass over a whole set.
+#[derive(Debug)]
+pub(super) struct EvalPrograms {
+    chunk: Program,
+    /// The number of samples of a full chunk.
+    size: usize,
+    tail: Option<Program>,
+    totals: Variable,
+    /// The window of a streamed set.
+    window: Option<Tables>,
+    objective: Objective,
+    detail: Detail,
+    /// See [`Set::spread`].
+    spread: Option<f64>,
+}
+
+/// Scores, the confusion matrix of classes, and the scores of each label.
+pub(super) type InDetail = (Scores, Vec<Vec<u64>>, Vec<LabelScores>);
+
+/// Runs `compile` with fewer and fewer rows until the device can hold what it needs.
+pub(super) fn with_fitting_rows<T>(most: usize, mut compile: impl FnMut(usize) -> Result<T>) -> Result<T> {
+    let mut rows = most;
+    loop {
+        match compile(rows) {
+            Err(Error::Limit { .. } | Error::OutOfMemory(_)) if rows > 1 => rows = rows.div_ceil(2),
+            result => return result,
+        }
+    }
+}
+
+/// The number of rows that an evaluation takes at once, if they fit.
+pub(super) fn most_rows(session: &Session) -> usize {
+    if session.gpu_target().is_some() { EVAL_ROWS } else { EVAL_ROWS_CPU }
+}
+
+impl EvalPrograms {
+    pub(super) fn new(session: &mut Session, objective: &Objective, model: &Model, set: &Set) -> Result<Self> {
+        EvalPrograms::with_detail(session, objective, model, set, objective.detail())
+    }
+
+    /// As [`EvalPrograms::new`], also for a confusion matrix.
+    pub(super) fn detailed(session: &mut Session, objective: &Objective, model: &Model, set: &Set) -> Result<Self> {
+        let classes = objective.task == Task::Classification;
+        let detail = if classes { Detail::Confusion } else { objective.detail() };
+        EvalPrograms::with_detail(session, objective, model, set, detail)
+    }
+
+    fn with_detail(
+        session: &mut Session,
+        objective: &Objective,
+        model: &Model,
+        set: &Set,
+        detail: Detail,
+    ) -> Result<Self> {
+        let spread = set.spread()?;
+        with_fitting_rows(set.rows().min(most_rows(session)), |size| {
+            EvalPrograms::with_size(session, objective, model, set, size, (detail, spread))
+        })
+    }
+
+    fn with_size(
+        session: &mut Session,
+        objective: &Objective,
+        model: &Model,
+        set: &Set,
+        size: usize,
+        (detail, spread): (Detail, Option<f64>),
+    ) -> Result<Self> {
+        let totals = Variable::new("totals", Array::from(vec![0f32; objective.sum_count()]));
+        let window = if set.resident().is_some() { None } else { Some(set.window(size)?) };
+        let rest = set.rows() % size;
+        let mut program = |size: usize, is_tail: bool| {
+            let g = Graph::new();
+            let (tables, rows) = match (set.resident(), &window) {
+                (Some(tables), _) if size == set.rows() => (tables, Rows::All),
+                (Some(tables), _) if is_tail => (tables, Rows::From(set.rows() - size, size)),
+                (Some(tables), _) => {
+                    (tables, Rows::At(g.iota([size], 0) + g.step() * g.scalar(size as f64, DType::U32)))
+                }
+                (None, Some(tables)) if is_tail => (tables, Rows::From(0, size)),
+                (None, Some(tables)) => (tables, Rows::All),
+                (None, None) => return Err(Error::Internal("a set that is neither resident nor streamed".into())),
+            };
+            let (x, y) = set.batch(&g, tables, &rows, &model.output);
+            let output = model.network.forward(x, Mode::Eval);
+            let found = objective.sums(output, y);
+            let before = g.variable(&totals);
+            let before = if is_tail { before } else { g.step().eq(g.scalar(0.0, DType::U32)).select(0.0, before) };
+            g.update(&totals, before + found);
+            match detail {
+                Detail::Nothing => session.compile(&g, &[]),
+                Detail::Outputs => session.compile(&g, &[output]),
+                Detail::Confusion => {
+                    let classes = model.output[0];
+                    let cell = y * g.scalar(classes as f64, DType::U32) + output.argmax(1);
+                    let ones = g.full([size], 1.0, DType::F32);
+                    session.compile(&g, &[ones.scatter_add(0, cell, classes * classes)])
+                }
+            }
+        };
+        let chunk = program(size, false)?;
+        let tail = if rest == 0 { None } else { Some(program(rest, true)?) };
+        Ok(EvalPrograms { chunk, size, tail, totals, window, objective: objective.clone(), detail, spread })
+    }
+
+    /// The scores of the set.
+    pub(super) fn evaluate(&self, session: &mut Session, set: &Set, name: &str) -> Result<Scores> {
+        let (scores, _, _) = self.run(session, set, name)?;
+        Ok(scores)
+    }
+
+    /// The scores of the set and what they consist of.
+    pub(super) fn evaluate_in_detail(&self, session: &mut Session, set: &Set) -> Result<InDetail> {
+        self.run(session, set, "set's")
+    }
+
+    fn run(&self, session: &mut Session, set: &Set, name: &str) -> Result<InDetail> {
+        let rows = set.rows();
+        let chunks = rows / self.size;
+        session.set_step(&self.chunk, 0)?;
+        let mut outputs: Vec<f32> = Vec::new();
+        let mut cells: Vec<u64> = Vec::new();
+        let mut run = |session: &mut Session, chunk: usize| {
+            let program = self.tail.as_ref().filter(|_| chunk == chunks).unwrap_or(&self.chunk);
+            let output = session.run(program, &[])?;
+            let Some(output) = output.first() else { return Ok(()) };
+            let values = output.as_slice::<f32>()?;
+            if self.detail == Detail::Confusion {
+                cells.resize(values.len(), 0);
+                cells.iter_mut().zip(values).for_each(|(cell, &count)| *cell += count as u64);
+            } else {
+                outputs.extend_from_slice(values);
+            }
+            Ok(())
+        };
+        let all = rows.div_ceil(self.size);
+        match &self.window {
+            Some(tables) => {
+                let rows_of = |chunk: usize| {
+                    let last = rows as u32 - 1;
+                    (0..self.size as u32).map(|k| ((chunk * self.size) as u32 + k).min(last)).collect()
+                };
+                set.stream(session, tables, 0..all, rows_of, run)?;
+            }
+            None if self.detail != Detail::Nothing => (0..all).try_for_each(|chunk| run(session, chunk))?,
+            None => {
+                session.run_steps(&self.chunk, &[], chunks as u32)?;
+                if let Some(tail) = &self.tail {
+                    session.run_steps(tail, &[], 1)?;
+                }
+            }
+        }
+        let totals = session.read(&self.totals)?.to_f64();
+        let loss = totals[0] / rows as f64;
+        if !loss.is_finite() {
+            return Err(Error::NotFinite(format!(
+                "the {name} loss is {loss}: training has diverged. A smaller learning rate, a warm-up or another \
+                 initialisation may help"
+            )));
+        }
+        let scores = self.objective.scores(&totals, rows, self.spread);
+        let classes = cells.len().isqrt().max(1);
+        let confusion = cells.chunks_exact(classes).map(<[u64]>::to_vec).collect();
+        if self.detail != Detail::Outputs {
+            return Ok((scores, confusion, Vec::new()));
+        }
+        let areas = auroc(&outputs, &set.target_values()?, outputs.len() / rows);
+        let defined: Vec<f64> = areas.iter().copied().flatten().collect();
+        let area = defined.iter().sum::<f64>() / defined.len() as f64;
+        let labels = self.objective.label_scores(&totals, &areas);
+        Ok((Scores::new(scores.iter().chain([(Metric::Auroc, area)])), confusion, labels))
+    }
+}
 
 /// A set, and the programs that evaluate it once they are compiled.
 #[derive(Debug)]
-struct Set {
-    /// The set's name, for messages.
-    name: &'static str,
-    split: DeviceSplit,
+struct Evaluated {
+    name: SetName,
+    set: Set,
     programs: Option<EvalPrograms>,
 }
 
-impl Set {
-    fn new(name: &'static str, split: DeviceSplit) -> Self {
-        Set { name, split, programs: None }
+impl Evaluated {
+    /// The set's name, for messages.
+    fn describe(&self) -> &'static str {
+        match self.name {
+            SetName::Train => "training",
+            SetName::Val => "validation",
+            SetName::Test => "test",
+        }
     }
 
-    fn compile(&mut self, session: &mut Session, loss: &LossConfig, model: &Model) -> Result<()> {
+    fn compile(&mut self, session: &mut Session, objective: &Objective, model: &Model) -> Result<()> {
         if self.programs.is_none() {
-            self.programs = Some(EvalPrograms::new(session, loss, model, &self.split)?);
+            self.programs = Some(EvalPrograms::new(session, objective, model, &self.set)?);
         }
         Ok(())
     }
 
-    fn evaluate(&self, session: &mut Session) -> Result<Score> {
-        let missing = || Error::Internal(format!("the {} set's evaluation was not compiled", self.name));
-        self.programs.as_ref().ok_or_else(missing)?.evaluate(session, self.name)
+    fn evaluate(&self, session: &mut Session) -> Result<Scores> {
+        let missing = || Error::Internal(format!("the {} set's evaluation was not compiled", self.describe()));
+        self.programs.as_ref().ok_or_else(missing)?.evaluate(session, &self.set, self.describe())
     }
 }
 
 /// The sets of a run: training, validation, test.
 #[derive(Debug)]
 pub(super) struct Evaluation {
-    train: Set,
-    val: Option<Set>,
-    test: Option<Set>,
+    sets: Vec<Evaluated>,
 }
 
 impl Evaluation {
-    /// `train` is the training set; `input` is the shape of a sample as the model takes it.
-    pub(super) fn new(train: DeviceSplit, data: &Dataset, input: &[usize]) -> Result<Self> {
-        let held_out = |variable: &str, name: &'static str, split: &Option<Split>| {
-            let on_device = |split| DeviceSplit::new(variable, split, input);
-            split.as_ref().map(|split| on_device(split).map(|split| Set::new(name, split))).transpose()
-        };
-        Ok(Evaluation {
-            train: Set::new("training", train),
-            val: held_out("val", "validation", &data.val)?,
-            test: held_out("test", "test", &data.test)?,
-        })
+    pub(super) fn new(sets: impl IntoIterator<Item = (SetName, Set)>) -> Self {
+        let sets = sets.into_iter().map(|(name, set)| Evaluated { name, set, programs: None });
+        Evaluation { sets: sets.collect() }
     }
 
     /// The same sets, not compiled, for another session.
     fn uncompiled(&self) -> Self {
-        let again = |set: &Set| Set::new(set.name, set.split.clone());
-        Evaluation { train: again(&self.train), val: self.val.as_ref().map(again), test: self.test.as_ref().map(again) }
+        Evaluation::new(self.sets.iter().map(|set| (set.name, set.set.clone())))
     }
 
     /// Compiles the programs that are not compiled yet, and uploads the held-out sets to the device.
-    pub(super) fn compile(&mut self, session: &mut Session, loss: &LossConfig, model: &Model) -> Result<()> {
-        let sets = std::iter::once(&mut self.train).chain(&mut self.val).chain(&mut self.test);
-        sets.into_iter().try_for_each(|set| set.compile(session, loss, model))
+    pub(super) fn compile(&mut self, session: &mut Session, objective: &Objective, model: &Model) -> Result<()> {
+        self.sets.iter_mut().try_for_each(|set| set.compile(session, objective, model))
     }
 
     /// Whether there is a test set.
     pub(super) fn has_test(&self) -> bool {
-        self.test.is_some()
+        self.sets.iter().any(|set| set.name == SetName::Test)
+    }
+
+    /// The scores of a set, if there is one.
+    pub(super) fn of(&self, session: &mut Session, name: SetName) -> Result<Option<Scores>> {
+        self.sets.iter().find(|set| set.name == name).map(|set| set.evaluate(session)).transpose()
     }
 
     /// The scores of the training set and, if there is one, of the validation set.
-    pub(super) fn epoch(&self, session: &mut Session) -> Result<(Score, Option<Score>)> {
-        let train = self.train.evaluate(session)?;
-        Ok((train, self.val.as_ref().map(|set| set.evaluate(session)).transpose()?))
-    }
-
-    /// The score of the test set, if there is one.
-    pub(super) fn test(&self, session: &mut Session) -> Result<Option<Score>> {
-        self.test.as_ref().map(|set| set.evaluate(session)).transpose()
+    pub(super) fn epoch(&self, session: &mut Session) -> Result<(Scores, Option<Scores>)> {
+        let train = self.of(session, SetName::Train)?.unwrap_or_default();
+        Ok((train, self.of(session, SetName::Val)?))
     }
 }
 
@@ -107,15 +279,15 @@ impl SecondSession {
     }
 
     /// Copies the state of `model`'s network, given in the order of its `state_dict`.
-    pub(super) fn load(&mut self, loss: &LossConfig, model: &Model, state: &[(String, Array)]) -> Result<()> {
+    pub(super) fn load(&mut self, objective: &Objective, model: &Model, state: &[(String, Array)]) -> Result<()> {
         for ((_, variable), (_, value)) in model.network.state_dict().iter().zip(state) {
             self.session.write(variable, value)?;
         }
-        self.evaluation.compile(&mut self.session, loss, model)
+        self.evaluation.compile(&mut self.session, objective, model)
     }
 
     /// As [`Evaluation::epoch`], on another thread, while `train` runs on the caller's thread.
-    pub(super) fn epoch_during<T>(&mut self, train: impl FnOnce() -> T) -> (Result<(Score, Option<Score>)>, T) {
+    pub(super) fn epoch_during<T>(&mut self, train: impl FnOnce() -> T) -> (Result<(Scores, Option<Scores>)>, T) {
         let SecondSession { session, evaluation } = self;
         let place = session.place_beside();
         std::thread::scope(|scope| {
@@ -134,9 +306,9 @@ impl SecondSession {
         })
     }
 
-    /// As [`Evaluation::test`].
-    pub(super) fn test(&mut self) -> Result<Option<Score>> {
-        self.evaluation.test(&mut self.session)
+    /// The test set's scores, if there is a test set.
+    pub(super) fn test(&mut self) -> Result<Option<Scores>> {
+        self.evaluation.of(&mut self.session, SetName::Test)
     }
 
     /// The bytes that its session has allocated.

@@ -12,22 +12,38 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 
+mod checkpoint;
 mod config;
 mod evaluation;
+mod fit;
+mod folder;
 mod layers;
 mod metrics;
 mod model;
+mod objective;
+mod preprocessing;
 mod programs;
+mod residency;
 mod run;
+mod sets;
+mod task;
 mod trainer;
+mod watch;
+mod weights;
 
+pub use checkpoint::Checkpoint;
 pub use config::{
-    AnnealKind, Approximate, AvgPoolConfig, BatchNormConfig, Config, ConvTransposeConfig, DataConfig, FanConfig,
-    InitConfig, KernelSize, LayerConfig, LossConfig, MaxPoolConfig, ModelConfig, Monitor, NonlinearityConfig,
-    OptimizerConfig, PRESETS, ParamGroupConfig, RecurrentConfig, RecurrentOutput, RnnConfig, RnnNonlinearity,
-    ScheduleConfig, ThresholdKind, Unit, WarmupConfig, WarmupKind,
+    AnnealKind, Approximate, AvgPoolConfig, BatchNormConfig, CheckpointConfig, Config, ConvTransposeConfig, DataConfig,
+    EarlyStoppingConfig, FanConfig, InitConfig, KernelSize, LayerConfig, LossConfig, MaxPoolConfig, Missing,
+    ModelConfig, NonlinearityConfig, OptimizerConfig, PRESETS, ParamGroupConfig, RecurrentConfig, RecurrentOutput,
+    RnnConfig, RnnNonlinearity, ScheduleConfig, Standardize, ThresholdKind, Unit, WarmupConfig, WarmupKind,
 };
-pub use metrics::{EpochRecord, Metrics};
+pub use fit::{Fit, OnDeviceLoss, Report};
+pub use folder::RunFolder;
+pub use metrics::{Best, EpochRecord, Metric, Metrics, Monitor, Scores, SetName, SetScores};
 pub use model::Model;
-pub use run::{Prediction, Run, RunFolder};
-pub use trainer::Trainer;
+pub use objective::LabelScores;
+pub use preprocessing::{Preprocessing, Scaling};
+pub use run::{Evaluated, Prediction, Run};
+pub use task::Task;
+pub use trainer::{Pause, Trainer};

@@ -2,7 +2,8 @@
 
 use super::config::Config;
 use super::layers::build_layers;
-use crate::data::Dataset;
+use super::preprocessing::Preprocessing;
+use super::task::Task;
 use crate::error::{Error, Result};
 use crate::nn::{Generator, Module, Sequential};
 
@@ -13,18 +14,49 @@ pub struct Model {
     pub network: Sequential,
     /// The shape of one sample, as the first layer takes it.
     pub input: Vec<usize>,
-    /// The number of classes: the size of the output.
-    pub classes: usize,
+    /// The shape of the output for one sample.
+    pub output: Vec<usize>,
 }
 
 impl Model {
-    /// Builds the network of `config` for samples and classes like those of `data`, with newly drawn parameters.
-    pub fn for_data(config: &Config, data: &Dataset) -> Result<Self> {
-        let model = Model::build(config, &data.train.sample_shape)?;
-        if model.classes < data.classes {
-            let message =
-                format!("outputs {} numbers per sample, but the data have {} classes", model.classes, data.classes);
-            return Err(Error::config("model: the last layer", message));
+    /// Builds the network of `config`, with newly drawn parameters, for data with `classes` classes (0 if the targets
+    /// are not classes) that are prepared like this.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the layers do not fit the samples, or the output does not fit the targets.
+    pub fn for_data(config: &Config, preprocessing: &Preprocessing, classes: usize) -> Result<Self> {
+        let model = Model::build(config, &preprocessing.input)?;
+        let wrong = |message: String| Err(Error::config("model: the last layer", message));
+        let (task, output) = (preprocessing.task, &model.output);
+        let outputs: usize = output.iter().product();
+        match task {
+            Task::Classification => match output[..] {
+                [outputs] if outputs >= classes.max(1) => {}
+                [outputs] => {
+                    return wrong(format!("outputs {outputs} numbers per sample, but the data have {classes} classes"));
+                }
+                _ => {
+                    let message = "but must output one number per class; add `flatten`?";
+                    return wrong(format!("outputs samples of shape {output:?}, {message}"));
+                }
+            },
+            Task::Binary if outputs != 1 => {
+                return wrong(format!("outputs samples of shape {output:?}, but binary needs one number"));
+            }
+            Task::Binary => {}
+            Task::Regression | Task::Multilabel | Task::Autoencoder => {
+                let target: usize = preprocessing.target.iter().product();
+                let loss = config.loss_for(task);
+                let per_target = loss.outputs_per_target();
+                if outputs != target * per_target {
+                    let twice = if per_target == 2 { ", and gaussian_nll needs twice as many" } else { "" };
+                    let message = format!(
+                        "outputs samples of shape {output:?}, but the targets have shape {:?}{twice}",
+                        preprocessing.target
+                    );
+                    return wrong(message);
+                }
+            }
         }
         Ok(model)
     }
@@ -40,15 +72,12 @@ impl Model {
         }
         let mut rng = Generator::new(config.seed);
         let wrong = |(place, message): (String, String)| Error::config(format!("model.{place}"), message);
-        let (network, shape) = build_layers(&config.model.layers, &input, &mut rng).map_err(wrong)?;
-        match shape[..] {
-            [classes] if classes > 0 => Ok(Model { network, input, classes }),
-            _ => {
-                let message =
-                    format!("outputs samples of shape {shape:?}, but must output one number per class; add `flatten`?");
-                Err(Error::config("model: the last layer", message))
-            }
+        let (network, output) = build_layers(&config.model.layers, &input, &mut rng).map_err(wrong)?;
+        if output.iter().product::<usize>() == 0 {
+            let message = format!("outputs samples of shape {output:?}, which have no numbers");
+            return Err(Error::config("model: the last layer", message));
         }
+        Ok(Model { network, input, output })
     }
 
     /// The number of parameters.

@@ -1,138 +1,114 @@
-//! The programs of a run: a training step and an evaluation pass. All data stay on the device.
+//! The programs of training steps.
 
-use super::config::{Config, LossConfig};
+use super::config::Config;
 use super::model::Model;
+use super::objective::Objective;
+use super::sets::{Rows, Set, Tables};
 use crate::array::Array;
-use crate::data::Split;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::nn::loss::{self, BceWithLogits, CrossEntropy, MultiMargin, Reduction};
 use crate::nn::{Mode, Module};
 use crate::optim::{Ema, Optimizer};
 use crate::session::{Program, Session};
 use crate::tensor::Tensor;
 use crate::variable::Variable;
-
-/// The batch size of evaluation on a GPU; it bounds the memory of the activations.
-const EVAL_ROWS: usize = 4096;
-/// The batch size of evaluation elsewhere: small enough that activations stay in the cache.
-const EVAL_ROWS_CPU: usize = 200;
-
-/// The samples and labels of a set, on the device.
-#[derive(Debug, Clone)]
-pub(super) struct DeviceSplit {
-    x: Variable,
-    y: Variable,
-    pub(super) rows: usize,
-}
-
-impl DeviceSplit {
-    /// `input` is the shape of a sample as the model takes it.
-    pub(super) fn new(name: &str, split: &Split, input: &[usize]) -> Result<Self> {
-        let shape = [&[split.rows], input].concat();
-        Ok(DeviceSplit {
-            x: Variable::new(format!("{name}.x"), Array::new(shape, split.x.clone())?),
-            y: Variable::new(format!("{name}.y"), Array::new([split.rows], split.y.clone())?),
-            rows: split.rows,
-        })
-    }
-}
-
-impl LossConfig {
-    /// The mean loss of `logits` `[n, classes]` against `labels` `[n]`.
-    pub(super) fn mean<'g>(&self, logits: Tensor<'g>, labels: Tensor<'g>) -> Tensor<'g> {
-        let one_hot = || labels.one_hot(logits.shape()[1]);
-        match *self {
-            LossConfig::CrossEntropy { label_smoothing } => {
-                loss::cross_entropy(logits, labels, CrossEntropy { label_smoothing, ..CrossEntropy::default() })
-            }
-            LossConfig::Mse {} => loss::mse(logits, one_hot(), Reduction::Mean),
-            LossConfig::L1 {} => loss::l1(logits, one_hot(), Reduction::Mean),
-            LossConfig::Huber { delta } => loss::huber(logits, one_hot(), delta, Reduction::Mean),
-            LossConfig::SmoothL1 { beta } => loss::smooth_l1(logits, one_hot(), beta, Reduction::Mean),
-            LossConfig::BceWithLogits {} => loss::bce_with_logits(logits, one_hot(), BceWithLogits::default()),
-            LossConfig::MultiMargin { p, margin } => {
-                loss::multi_margin_loss(logits, labels, MultiMargin { p, margin, ..MultiMargin::default() })
-            }
-        }
-    }
-}
-
-/// The training programs: one for full batches, and one for a smaller last batch.
-#[derive(Debug)]
-pub(super) struct TrainPrograms {
-    full: Program,
-    tail: Option<Program>,
-    /// The graphs of the two programs, kept for inspection.
-    graphs: Vec<Graph>,
-    order: Variable,
-    /// The running sum, over the epoch's batches, of each batch's mean loss times its fraction of the samples.
-    running_loss: Variable,
-    rows: usize,
-    batch: usize,
-}
+use std::ops::Range;
 
 /// Everything that determines the updates of the parameters.
 #[derive(Debug)]
 pub(super) struct Moves {
     pub(super) optimizer: Optimizer,
     pub(super) ema: Option<Ema>,
+    /// The sums of the gradients of earlier steps of a group, if gradients are accumulated.
+    pub(super) gradients: Vec<Variable>,
+}
+
+/// What all training programs share.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) model: &'a Model,
+    pub(super) objective: &'a Objective,
+    pub(super) moves: &'a Moves,
+    pub(super) set: &'a Set,
+    /// The learning rate of each epoch, or of each update if `per_step`.
+    pub(super) rates: &'a Variable,
+    pub(super) per_step: bool,
+}
+
+/// A training step's program, with its graph kept for inspection.
+#[derive(Debug)]
+struct StepProgram {
+    program: Program,
+    graph: Graph,
+}
+
+/// The training programs. A step computes the gradients of a batch. With `accumulate = 1` it updates the parameters;
+/// otherwise the last step of each group of `accumulate` does, and the others add their gradients up.
+#[derive(Debug)]
+pub(super) struct TrainPrograms {
+    /// A full batch, with an update.
+    full: StepProgram,
+    /// A full batch without an update.
+    gradients: Option<StepProgram>,
+    /// A smaller last batch, with an update.
+    tail: Option<StepProgram>,
+    set: Set,
+    /// The window of a streamed set, and the number of batches it holds.
+    window: Option<(Tables, usize)>,
+    /// The window that is on the device now.
+    loaded: Option<usize>,
+    /// The order of the epoch's samples on the device, for a resident set.
+    order: Variable,
+    /// The same on the host, for a streamed set.
+    host_order: Vec<u32>,
+    /// The running sum, over the epoch's batches, of each batch's mean loss times its fraction of the samples.
+    running_loss: Variable,
+    rows: usize,
+    batch: usize,
+    accumulate: u32,
 }
 
 impl TrainPrograms {
-    /// `rates` holds the learning rate of each epoch, or of each step if `per_step`.
-    pub(super) fn new(
-        session: &mut Session,
-        config: &Config,
-        model: &Model,
-        moves: &Moves,
-        split: &DeviceSplit,
-        rates: &Variable,
-        per_step: bool,
-    ) -> Result<Self> {
-        let identity: Vec<u32> = (0..split.rows as u32).collect();
-        let order = Variable::new("order", Array::new([split.rows], identity)?);
-        let running_loss = Variable::new("running_loss", 0.0f32);
-        let batch = config.batch;
-        let steps = split.rows.div_ceil(batch);
-        let mut graphs = Vec::new();
-        let mut program = |first: usize, size: usize| {
-            let g = Graph::new();
-            // A smaller last batch starts at the fixed position `first`; full batches follow the step index.
-            let step = g.step();
-            let number = |n: usize| g.scalar(n as f64, DType::U32);
-            let epoch = step / number(steps);
-            let within = step - epoch * number(steps);
-            let positions = if size == batch {
-                g.iota([size], 0) + within * number(batch)
-            } else {
-                g.iota([size], 0) + number(first)
-            };
-            let rows = g.variable(&order).index_select(0, positions);
-            let x = g.variable(&split.x).index_select(0, rows);
-            let y = g.variable(&split.y).index_select(0, rows);
-            let mean = config.loss.mean(model.network.forward(x, Mode::Train), y);
-            let moment = if per_step { step } else { epoch };
-            let lr = g.variable(rates).index_select(0, moment.reshape([1])).reshape(());
-            let values = moves.optimizer.minimize(mean, lr);
-            if let Some(ema) = &moves.ema {
-                ema.update(&values, step);
+    pub(super) fn new(session: &mut Session, parts: &Parts<'_>) -> Result<Self> {
+        let Parts { config, set, .. } = parts;
+        let (rows, batch) = (set.rows(), config.batch);
+        let identity: Vec<u32> = (0..rows as u32).collect();
+        let window = match set.resident() {
+            Some(_) => None,
+            None => {
+                let batches = set.batches_per_window(batch);
+                Some((set.window(batches * batch)?, batches))
             }
-            let before = g.variable(&running_loss);
-            let starts = within.eq(g.scalar(0.0, DType::U32));
-            g.update(
-                &running_loss,
-                starts.select(0.0, before) + mean.cast(DType::F32) * (size as f64 / split.rows as f64),
-            );
-            let compiled = session.compile(&g, &[]);
-            graphs.push(g);
-            compiled
         };
-        let full = program(0, batch)?;
-        let rest = split.rows % batch;
-        let tail = if rest == 0 { None } else { Some(program(split.rows - rest, rest)?) };
-        Ok(TrainPrograms { full, tail, graphs, order, running_loss, rows: split.rows, batch })
+        let order = Variable::new("order", Array::new([rows], identity.clone())?);
+        let running_loss = Variable::new("running_loss", 0.0f32);
+        let builder = Builder { parts, window: window.as_ref(), order: &order, running_loss: &running_loss };
+        let mut compile = |size: usize, update: bool| {
+            let graph = Graph::new();
+            builder.step(&graph, size, update);
+            let program = session.compile(&graph, &[])?;
+            Ok::<_, Error>(StepProgram { program, graph })
+        };
+        let full = compile(batch, true)?;
+        let gradients = if config.accumulate > 1 { Some(compile(batch, false)?) } else { None };
+        let rest = rows % batch;
+        let tail = if rest == 0 { None } else { Some(compile(rest, true)?) };
+        let host_order = if window.is_some() { identity } else { Vec::new() };
+        Ok(TrainPrograms {
+            full,
+            gradients,
+            tail,
+            set: (*set).clone(),
+            window,
+            loaded: None,
+            order,
+            host_order,
+            running_loss,
+            rows,
+            batch,
+            accumulate: config.accumulate,
+        })
     }
 
     /// Number of samples per epoch.
@@ -145,113 +121,190 @@ impl TrainPrograms {
         self.rows.div_ceil(self.batch) as u32
     }
 
+    /// The running loss of the current epoch, on the device.
+    pub(super) fn running_loss(&self) -> &Variable {
+        &self.running_loss
+    }
+
     /// Starts an epoch over the samples in `order`, or in the previous epoch's order.
-    pub(super) fn begin(&self, session: &mut Session, order: Option<Vec<u32>>) -> Result<()> {
-        match order {
-            Some(order) => session.write(&self.order, &Array::new([self.rows], order)?),
-            None => Ok(()),
+    pub(super) fn begin(&mut self, session: &mut Session, order: Option<Vec<u32>>) -> Result<()> {
+        let Some(order) = order else { return Ok(()) };
+        if self.window.is_some() {
+            (self.host_order, self.loaded) = (order, None);
+            return Ok(());
         }
+        session.write(&self.order, &Array::new([self.rows], order)?)
     }
 
-    /// Runs the steps of epoch `epoch` (counted from 0), except for the first `done`, which have already run. Returns
-    /// the mean training loss over all samples of the epoch, each computed before its batch's update.
-    pub(super) fn finish(&self, session: &mut Session, epoch: u32, done: u32) -> Result<f64> {
+    /// Runs the steps `within` (counted from the epoch's first) of epoch `epoch` (counted from 0).
+    pub(super) fn run(&mut self, session: &mut Session, epoch: u32, within: Range<u32>) -> Result<()> {
         let first = epoch * self.steps();
-        let full = (self.rows / self.batch) as u32;
-        session.set_step(&self.full, first + done)?;
-        session.run_steps(&self.full, &[], full.saturating_sub(done))?;
-        if let Some(tail) = &self.tail {
-            session.set_step(tail, first + full)?;
-            session.run_steps(tail, &[], 1)?;
+        let Some((tables, batches)) = &self.window else {
+            return self.run_steps(session, first, within);
+        };
+        if within.is_empty() {
+            return Ok(());
         }
-        session.read(&self.running_loss)?.item()
+        let of_step = |step: u32| step as usize / batches;
+        let (start, end) = (of_step(within.start), of_step(within.end - 1) + 1);
+        let steps_of = |window: usize| {
+            let all = (window * batches) as u32..((window + 1) * batches) as u32;
+            all.start.max(within.start)..all.end.min(within.end)
+        };
+        let start = if self.loaded == Some(start) {
+            self.run_steps(session, first, steps_of(start))?;
+            start + 1
+        } else {
+            start
+        };
+        let rows_of = |window: usize| {
+            let rows = batches * self.batch;
+            let mut chosen: Vec<u32> = self.host_order.iter().skip(window * rows).take(rows).copied().collect();
+            // The last window is filled up; no step reads what is added.
+            let last = chosen.last().copied().unwrap_or(0);
+            chosen.resize(rows, last);
+            chosen
+        };
+        self.set.stream(session, tables, start..end, rows_of, |session, window| {
+            self.run_steps(session, first, steps_of(window))
+        })?;
+        self.loaded = Some(end - 1);
+        Ok(())
     }
 
-    /// Whether a step has the smaller last batch.
-    fn is_tail(&self, step: u32) -> bool {
-        self.tail.is_some() && step % self.steps() == self.steps() - 1
+    /// Runs steps whose rows are on the device. `first` is the index of the epoch's first step.
+    fn run_steps(&self, session: &mut Session, first: u32, within: Range<u32>) -> Result<()> {
+        let mut next = within.start;
+        while next < within.end {
+            // As many steps of the same program as follow each other.
+            let program = self.of_step(next);
+            let same = (next..within.end).take_while(|&step| std::ptr::eq(self.of_step(step), program)).count() as u32;
+            session.set_step(&program.program, first + next)?;
+            session.run_steps(&program.program, &[], same)?;
+            next += same;
+        }
+        Ok(())
+    }
+
+    /// The program of a step, counted from its epoch's first.
+    fn of_step(&self, within: u32) -> &StepProgram {
+        let last = within == self.steps() - 1;
+        match (&self.tail, &self.gradients) {
+            (Some(tail), _) if last => tail,
+            (_, Some(gradients)) if !last && within % self.accumulate != self.accumulate - 1 => gradients,
+            _ => &self.full,
+        }
     }
 
     /// The graph of the step with this index.
     pub(super) fn graph(&self, step: u32) -> Graph {
-        self.graphs[usize::from(self.is_tail(step))].clone()
+        self.of_step(step % self.steps()).graph.clone()
     }
 
     /// Runs the step with this index.
-    pub(super) fn run_step(&self, session: &mut Session, step: u32) -> Result<()> {
-        let program = self.tail.as_ref().filter(|_| self.is_tail(step)).unwrap_or(&self.full);
-        session.set_step(program, step)?;
-        session.run_steps(program, &[], 1)
+    pub(super) fn run_step(&mut self, session: &mut Session, step: u32) -> Result<()> {
+        let within = step % self.steps();
+        self.run(session, step / self.steps(), within..within + 1)
     }
 
     /// Number of dispatches of a full step; `None` on the reference.
     pub(super) fn launches(&self, session: &Session) -> Option<usize> {
-        session.plan(&self.full).map(crate::plan::Plan::launch_count)
+        session.plan(&self.full.program).map(crate::plan::Plan::launch_count)
     }
 
     /// The program of a full step.
     pub(super) fn program(&self) -> &Program {
-        &self.full
+        &self.full.program
     }
 }
 
-/// The programs of a pass over a whole set.
-#[derive(Debug)]
-pub(super) struct EvalPrograms {
-    chunk: Program,
-    chunks: u32,
-    tail: Option<Program>,
-    totals: Variable,
-    rows: usize,
+/// Builds the graphs of training steps.
+struct Builder<'a> {
+    parts: &'a Parts<'a>,
+    window: Option<&'a (Tables, usize)>,
+    order: &'a Variable,
+    running_loss: &'a Variable,
 }
 
-impl EvalPrograms {
-    pub(super) fn new(session: &mut Session, loss: &LossConfig, model: &Model, split: &DeviceSplit) -> Result<Self> {
-        let totals = Variable::new("totals", Array::from([0f32, 0.0]));
-        let most = if session.gpu_target().is_some() { EVAL_ROWS } else { EVAL_ROWS_CPU };
-        let size = split.rows.min(most);
-        let (chunks, rest) = (split.rows / size, split.rows % size);
-        let mut program = |size: usize, is_tail: bool| {
-            let g = Graph::new();
-            let (x, y) = (g.variable(&split.x), g.variable(&split.y));
-            let (x, y) = if size == split.rows {
-                (x, y)
-            } else if is_tail {
-                (x.slice(0, split.rows - size..split.rows), y.slice(0, split.rows - size..split.rows))
-            } else {
-                let rows = g.iota([size], 0) + g.step() * g.scalar(size as f64, DType::U32);
-                (x.index_select(0, rows), y.index_select(0, rows))
-            };
-            let logits = model.network.forward(x, Mode::Eval);
-            let total = loss.mean(logits, y) * size as f64;
-            let right = logits.argmax(1).eq(y).cast(DType::F32).sum(..);
-            let found = total.reshape([1]).concat(&[right.reshape([1])], 0);
-            let before = g.variable(&totals);
-            let before = if is_tail { before } else { g.step().eq(g.scalar(0.0, DType::U32)).select(0.0, before) };
-            g.update(&totals, before + found);
-            session.compile(&g, &[])
+impl Builder<'_> {
+    /// Adds a step of `size` samples to the graph.
+    fn step(&self, g: &Graph, size: usize, update: bool) {
+        let Parts { config, model, objective, moves, set, rates, per_step } = self.parts;
+        let (rows, batch) = (set.rows(), config.batch);
+        let steps = rows.div_ceil(batch);
+        // A smaller last batch starts at a fixed position; full batches follow the step index.
+        let step = g.step();
+        let number = |n: usize| g.scalar(n as f64, DType::U32);
+        let epoch = step / number(steps);
+        let within = step - epoch * number(steps);
+        let (x, y) = match (set.resident(), self.window) {
+            (Some(tables), _) => {
+                let positions = if size == batch {
+                    g.iota([size], 0) + within * number(batch)
+                } else {
+                    g.iota([size], 0) + number(rows - size)
+                };
+                let chosen = g.variable(self.order).index_select(0, positions);
+                set.batch(g, tables, &Rows::At(chosen), &model.output)
+            }
+            (None, Some((tables, batches))) => {
+                let chosen = if size == batch {
+                    let in_window = within - within / number(*batches) * number(*batches);
+                    g.iota([size], 0) + in_window * number(batch)
+                } else {
+                    g.iota([size], 0) + number((steps - 1) % batches * batch)
+                };
+                set.batch(g, tables, &Rows::At(chosen), &model.output)
+            }
+            (None, None) => {
+                g.fail("training step", "its set is neither resident nor streamed");
+                return;
+            }
         };
-        let chunk = program(size, false)?;
-        let tail = if rest == 0 { None } else { Some(program(rest, true)?) };
-        Ok(EvalPrograms { chunk, chunks: chunks as u32, tail, totals, rows: split.rows })
+        let mean = objective.mean(model.network.forward(x, Mode::Train), y);
+        let accumulate = config.accumulate as usize;
+        let updates = steps.div_ceil(accumulate);
+        let done = if accumulate == 1 { step } else { epoch * number(updates) + within / number(accumulate) };
+        let moment = if *per_step { done } else { epoch };
+        let lr = g.variable(rates).index_select(0, moment.reshape([1])).reshape(());
+        let values = if accumulate == 1 {
+            moves.optimizer.minimize(mean, lr)
+        } else {
+            let sums = self.accumulated(g, mean, size, within);
+            if update {
+                moves.optimizer.apply(&sums, lr, done)
+            } else {
+                for (variable, &sum) in moves.gradients.iter().zip(&sums) {
+                    g.update(variable, sum);
+                }
+                Vec::new()
+            }
+        };
+        if let Some(ema) = moves.ema.as_ref().filter(|_| update) {
+            ema.update(&values, done);
+        }
+        let before = g.variable(self.running_loss);
+        let starts = within.eq(g.scalar(0.0, DType::U32));
+        g.update(self.running_loss, starts.select(0.0, before) + mean.cast(DType::F32) * (size as f64 / rows as f64));
     }
 
-    /// The mean loss, and the percentage of misclassified samples.
-    pub(super) fn evaluate(&self, session: &mut Session, set: &str) -> Result<(f64, f64)> {
-        session.set_step(&self.chunk, 0)?;
-        session.run_steps(&self.chunk, &[], self.chunks)?;
-        if let Some(tail) = &self.tail {
-            session.run_steps(tail, &[], 1)?;
-        }
-        let totals = session.read(&self.totals)?.to_f64();
-        let loss = totals[0] / self.rows as f64;
-        if !loss.is_finite() {
-            return Err(Error::NotFinite(format!(
-                "the {set} loss is {loss}: training has diverged. A smaller learning rate, a warm-up or another \
-                 initialisation may help"
-            )));
-        }
-        let wrong = self.rows as f64 - totals[1];
-        Ok((loss, 100.0 * wrong / self.rows as f64))
+    /// The gradients of this step's part of its group's mean loss, added to those of the group's earlier steps.
+    fn accumulated<'g>(&self, g: &'g Graph, mean: Tensor<'g>, size: usize, within: Tensor<'g>) -> Vec<Tensor<'g>> {
+        let Parts { config, moves, set, .. } = self.parts;
+        let number = |n: usize| g.scalar(n as f64, DType::U32);
+        let accumulate = config.accumulate as usize;
+        let most = accumulate * config.batch;
+        // An epoch's last group may have fewer samples.
+        let group = within / number(accumulate);
+        let group_rows = (number(set.rows()) - group * number(most)).minimum(number(most));
+        let share = g.scalar(size as f64, DType::F32) / group_rows.cast(DType::F32);
+        let starts = within.eq(group * number(accumulate));
+        let parameters: Vec<Tensor<'g>> = moves.optimizer.parameters().map(|(_, v)| g.variable(v)).collect();
+        let gradients = mean.grad(&parameters);
+        let added = moves.gradients.iter().zip(gradients).map(|(variable, gradient)| {
+            starts.select(g.scalar(0.0, gradient.dtype()).broadcast_to(gradient.shape()), g.variable(variable))
+                + gradient * share.cast(gradient.dtype())
+        });
+        added.collect()
     }
 }

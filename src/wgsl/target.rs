@@ -14,6 +14,8 @@ pub struct GpuTarget {
     pub workgroup_memory: u32,
     /// Storage buffers a shader may bind.
     pub storage_buffers: u32,
+    /// The largest binding of a storage buffer, in bytes.
+    pub max_binding: u64,
     /// Workgroups a dimension may have.
     pub workgroups_per_dimension: u32,
     /// Whether shaders may use `f16`.
@@ -44,6 +46,7 @@ impl Default for GpuTarget {
             max_invocations: 256,
             workgroup_memory: 16 * 1024,
             storage_buffers: 8,
+            max_binding: 128 << 20,
             workgroups_per_dimension: 65_535,
             f16: false,
             subgroups: false,

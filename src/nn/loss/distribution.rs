@@ -86,3 +86,39 @@ pub fn gaussian_nll<'g>(input: Tensor<'g>, target: Tensor<'g>, var: Tensor<'g>, 
     let constant = 0.5 * (2.0 * std::f64::consts::PI).ln();
     options.reduction.apply(if options.full { values + constant } else { values })
 }
+
+/// Options of [`poisson_nll`].
+#[derive(Debug, Clone, Copy)]
+pub struct PoissonNll {
+    /// Whether the input is the logarithm of the rate.
+    pub log_input: bool,
+    /// Whether Stirling's approximation of `log t!` is added for targets above 1: `t·log t − t + log(2πt)/2`.
+    pub full: bool,
+    /// Added to the rate before its logarithm is taken, without `log_input`.
+    pub eps: f64,
+    /// How the elements' losses are reduced.
+    pub reduction: Reduction,
+}
+
+impl Default for PoissonNll {
+    fn default() -> Self {
+        PoissonNll { log_input: true, full: false, eps: 1e-8, reduction: Reduction::Mean }
+    }
+}
+
+/// The negative log-likelihood of counts `t` under Poisson distributions, of any shape: `eˣ − t·x` for the logarithm
+/// `x` of the rate, or `x − t·log(x + eps)` for the rate itself, `torch.nn.functional.poisson_nll_loss`.
+#[track_caller]
+pub fn poisson_nll<'g>(input: Tensor<'g>, target: Tensor<'g>, options: PoissonNll) -> Tensor<'g> {
+    let name = "poisson_nll";
+    check!(same_shape(name, input, target), option_in(name, input, "eps", options.eps, options.eps > 0.0));
+    let values =
+        if options.log_input { input.exp() - target * input } else { input - target * (input + options.eps).log() };
+    if !options.full {
+        return options.reduction.apply(values);
+    }
+    let large = target.gt(1.0);
+    let t = large.select(target, 1.0);
+    let stirling = t * t.log() - t + (t * (2.0 * std::f64::consts::PI)).log() * 0.5;
+    options.reduction.apply(values + large.select(stirling, 0.0))
+}

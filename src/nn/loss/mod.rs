@@ -28,7 +28,7 @@ mod distribution;
 pub use binary::{Bce, BceWithLogits, bce, bce_with_logits, hinge_embedding_loss, soft_margin_loss};
 pub use classes::{CrossEntropy, MultiMargin, NllLoss, cross_entropy, multi_margin_loss, nll_loss};
 pub use distance::{huber, l1, mse, smooth_l1};
-pub use distribution::{GaussianNll, KlDiv, KlReduction, gaussian_nll, kl_div};
+pub use distribution::{GaussianNll, KlDiv, KlReduction, PoissonNll, gaussian_nll, kl_div, poisson_nll};
 
 use crate::tensor::Tensor;
 

@@ -1,11 +1,15 @@
 //! The configuration of a training run: presets, TOML files, and checks.
 
+mod data;
 mod init;
 mod layers;
 mod loss;
 mod optimizer;
+mod overrides;
+mod run;
 mod schedule;
 
+pub use data::{DataConfig, Missing, Standardize};
 pub use init::{FanConfig, InitConfig, NonlinearityConfig};
 pub use layers::{
     Approximate, AvgPoolConfig, BatchNormConfig, ConvTransposeConfig, KernelSize, LayerConfig, MaxPoolConfig,
@@ -13,9 +17,12 @@ pub use layers::{
 };
 pub use loss::LossConfig;
 pub use optimizer::{OptimizerConfig, ParamGroupConfig};
-pub use schedule::{AnnealKind, Monitor, ScheduleConfig, ThresholdKind, Unit, WarmupConfig, WarmupKind};
+pub use run::{CheckpointConfig, EarlyStoppingConfig};
+pub use schedule::{AnnealKind, ScheduleConfig, ThresholdKind, Unit, WarmupConfig, WarmupKind};
 
-use crate::data::{Dataset, Mnist1dConfig, Mnist1dPreset, generate, load_folder};
+use super::metrics::{Monitor, SetName};
+use super::task::Task;
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -26,6 +33,8 @@ pub const PRESETS: [&str; 3] = ["cnn", "mlp", "logistic"];
 /// The largest number of epochs. Each epoch leaves a record, and the learning rates of all epochs are computed at the
 /// start.
 const MAX_EPOCHS: u32 = 1_000_000;
+/// The largest number of batches for one update.
+const MAX_ACCUMULATE: u32 = 1 << 20;
 
 /// All settings of a training run. In TOML every key is optional; unknown keys are rejected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,14 +42,37 @@ const MAX_EPOCHS: u32 = 1_000_000;
 pub struct Config {
     /// A name for the run.
     pub name: String,
+    /// What the network is trained for. If it is missing, it follows from the data and the loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// The seed of the initial parameters, the shuffling and the dropout masks.
     pub seed: u64,
     /// Number of passes over the training set.
     pub epochs: u32,
     /// Batch size. A smaller last batch is trained on too.
     pub batch: usize,
+    /// Number of batches whose gradients are averaged for one update: the result is that of a batch as many times as
+    /// large, except for layers that look at a whole batch (batch norm).
+    #[serde(skip_serializing_if = "is_1")]
+    pub accumulate: u32,
     /// Whether each epoch visits the samples in a new random order.
     pub shuffle: bool,
+    /// If set, the error among the `top_k` most likely classes is a metric of classification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<usize>,
+    /// The metric that says which epoch is best, such as `val_error`; by default the loss of the validation set, or of
+    /// the training set if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<Monitor>,
+    /// A `.safetensors` file of initial parameters, such as a run's `model.safetensors` or a PyTorch `state_dict`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// Whether `init` may lack parameters, or have others: what fits in name and shape is taken.
+    #[serde(skip_serializing_if = "is_false")]
+    pub init_partial: bool,
+    /// Patterns of parameters that keep their values, such as `0.*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
     /// Gradient clipping by the norm of all gradients together, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_grad_norm: Option<f64>,
@@ -55,8 +87,9 @@ pub struct Config {
     pub data: DataConfig,
     /// The network.
     pub model: ModelConfig,
-    /// The loss.
-    pub loss: LossConfig,
+    /// The loss; by default cross-entropy, mean squared error or binary cross-entropy, depending on the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossConfig>,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
     /// Parameter groups with settings of their own. A parameter belongs to the first group that names it.
@@ -64,6 +97,20 @@ pub struct Config {
     pub param_groups: Vec<ParamGroupConfig>,
     /// The learning rate schedule.
     pub schedule: ScheduleConfig,
+    /// When training ends early, if it may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStoppingConfig>,
+    /// When checkpoints are written.
+    #[serde(skip_serializing_if = "CheckpointConfig::is_default")]
+    pub checkpoint: CheckpointConfig,
+}
+
+fn is_1(value: &u32) -> bool {
+    *value == 1
+}
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Default for Config {
@@ -71,17 +118,24 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             name: "custom".into(),
+            task: None,
             seed: 0,
             epochs: 50,
             batch: 100,
+            accumulate: 1,
             shuffle: true,
+            top_k: None,
+            monitor: None,
+            init: None,
+            init_partial: false,
+            freeze: Vec::new(),
             clip_grad_norm: None,
             clip_grad_value: None,
             ema_decay: None,
             param_groups: Vec::new(),
             data: DataConfig::default(),
             model: ModelConfig::default(),
-            loss: LossConfig::CrossEntropy { label_smoothing: 0.0 },
+            loss: None,
             optimizer: OptimizerConfig::Sgd {
                 lr: 0.05,
                 momentum: 0.9,
@@ -90,66 +144,9 @@ impl Default for Config {
                 weight_decay: 0.0,
             },
             schedule: ScheduleConfig::Step { step_size: 10, gamma: 0.5, warmup: None, unit: Unit::Epoch },
+            early_stopping: None,
+            checkpoint: CheckpointConfig::default(),
         }
-    }
-}
-
-/// The source of the data: a folder of `.npy` files, or the MNIST-1D generator.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// A folder for [`load_folder`]. Without it, MNIST-1D is generated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dir: Option<PathBuf>,
-    /// The MNIST-1D preset to generate; `udl` by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preset: Option<Mnist1dPreset>,
-    /// The generator's seed; 42 by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// The number of samples to generate; the preset's by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_samples: Option<usize>,
-}
-
-impl DataConfig {
-    /// Loads or generates the data.
-    pub fn load(&self) -> Result<Dataset> {
-        if let Some(dir) = &self.dir {
-            let extra = [
-                ("preset", self.preset.is_some()),
-                ("seed", self.seed.is_some()),
-                ("num_samples", self.num_samples.is_some()),
-            ];
-            if let Some((key, _)) = extra.iter().find(|(_, given)| *given) {
-                return Err(Error::config(
-                    format!("data.{key}"),
-                    "is for generated data and cannot be combined with data.dir",
-                ));
-            }
-            return load_folder(dir);
-        }
-        let (preset, config) = self.generator();
-        generate(&config)?.dataset(preset)
-    }
-    fn generator(&self) -> (Mnist1dPreset, Mnist1dConfig) {
-        let preset = self.preset.unwrap_or(Mnist1dPreset::Udl);
-        let mut config = preset.config();
-        if let Some(seed) = self.seed {
-            config = config.with_seed(seed);
-        }
-        if let Some(samples) = self.num_samples {
-            config = config.with_num_samples(samples);
-        }
-        (preset, config)
-    }
-    /// The same settings with every default written out.
-    pub fn resolved(&self) -> Self {
-        if self.dir.is_some() {
-            return self.clone();
-        }
-        let (preset, config) = self.generator();
-        DataConfig { dir: None, preset: Some(preset), seed: Some(config.seed), num_samples: Some(config.num_samples) }
     }
 }
 
@@ -192,15 +189,43 @@ impl Config {
         Ok(Config { name: name.into(), model: ModelConfig { input, layers }, ..Config::default() })
     }
 
-    /// Reads a TOML file. A relative `data.dir` is relative to the file's folder.
+    /// Reads a TOML file. Relative paths in it are relative to the file's folder.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
         let mut config: Config = toml::from_str(&text).map_err(|e| Error::file(path, e.to_string().trim_end()))?;
-        if let (Some(dir), Some(parent)) = (&config.data.dir, path.parent()) {
-            config.data.dir = Some(parent.join(dir));
+        if let Some(parent) = path.parent() {
+            config.paths().for_each(|file| *file = parent.join(&*file));
         }
         Ok(config)
+    }
+
+    /// The files and folders that the settings name.
+    fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.data.path.iter_mut().chain(&mut self.init)
+    }
+
+    /// Makes all paths absolute, so that the settings mean the same from any folder.
+    ///
+    /// # Errors
+    /// [`Error::File`] if a path is empty or the current folder is unknown.
+    pub fn with_absolute_paths(mut self) -> Result<Self> {
+        for path in self.paths() {
+            *path =
+                std::path::absolute(&*path).map_err(|e| Error::file(&*path, format!("is not a valid path: {e}")))?;
+        }
+        Ok(self)
+    }
+
+    /// The loss for a task: what the settings say, or the task's usual one.
+    pub fn loss_for(&self, task: Task) -> LossConfig {
+        self.loss.clone().unwrap_or_else(|| task.default_loss())
+    }
+
+    /// The metric that says which epoch is best.
+    pub fn monitor_for(&self, data: &Dataset) -> Monitor {
+        let set = if data.val.is_some() { SetName::Val } else { SetName::Train };
+        self.monitor.unwrap_or(Monitor { set, ..Monitor::default() })
     }
 
     /// Loads a preset by its name, or a TOML file by its path.
@@ -229,23 +254,37 @@ impl Config {
         if self.model.layers.is_empty() {
             return Err(Error::config("model.layers", "must have at least one layer"));
         }
-        self.loss.check()?;
+        if !(1..=MAX_ACCUMULATE).contains(&self.accumulate) {
+            let message = format!("must be 1 to {MAX_ACCUMULATE}, but is {}", self.accumulate);
+            return Err(Error::config("accumulate", message));
+        }
+        if self.top_k == Some(0) {
+            return Err(Error::config("top_k", "must be 1 or more"));
+        }
+        if self.init_partial && self.init.is_none() {
+            return Err(Error::config("init_partial", "has no effect without init"));
+        }
+        self.data.check()?;
+        self.loss.as_ref().map_or(Ok(()), LossConfig::check)?;
         self.check_optimizer()?;
-        self.schedule.check()
+        self.schedule.check()?;
+        self.early_stopping.as_ref().map_or(Ok(()), EarlyStoppingConfig::check)?;
+        self.checkpoint.check()
     }
 
     /// Checks the settings that depend on the data.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
-        if self.batch > data.train.rows {
-            let message = format!("is {}, but the training set has only {} samples", self.batch, data.train.rows);
+        if self.batch > data.train.rows() {
+            let message = format!("is {}, but the training set has only {} samples", self.batch, data.train.rows());
             return Err(Error::config("batch", message));
         }
-        let monitor = self.schedule.plateau().map(|(monitor, _)| monitor);
-        if matches!(monitor, Some(Monitor::ValLoss | Monitor::ValError)) && data.val.is_none() {
-            return Err(Error::config(
-                "schedule.monitor",
-                "needs a validation set, but there is none: use train_loss?",
-            ));
+        let plateau = self.schedule.plateau().map(|(monitor, _)| monitor);
+        let stopping = self.early_stopping.as_ref().and_then(|stopping| stopping.monitor);
+        let monitors = [("monitor", self.monitor), ("schedule.monitor", plateau), ("early_stopping.monitor", stopping)];
+        for (setting, monitor) in monitors {
+            if data.val.is_none() && monitor.is_some_and(|monitor| monitor.set == SetName::Val) {
+                return Err(Error::config(setting, "needs a validation set, but there is none: use train_loss?"));
+            }
         }
         Ok(())
     }

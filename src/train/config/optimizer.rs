@@ -120,6 +120,9 @@ pub struct ParamGroupConfig {
     /// Factor on the learning rate.
     #[serde(default = "same")]
     pub lr_factor: f64,
+    /// The learning rate, instead of a factor; the schedule changes it alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
     /// Replaces the optimiser's weight decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
@@ -247,7 +250,16 @@ impl Config {
     /// Builds the optimiser for a network's named parameters. A parameter belongs to the first of `param_groups` that
     /// names it, or to none.
     pub fn build_optimizer(&self, parameters: Vec<(String, Variable)>) -> Result<Optimizer> {
-        let mut rest = parameters;
+        let (frozen, mut rest): (Vec<_>, Vec<_>) =
+            parameters.into_iter().partition(|(name, _)| self.freeze.iter().any(|pattern| matches(pattern, name)));
+        if let Some(pattern) = self.freeze.iter().find(|p| !frozen.iter().any(|(name, _)| matches(p, name))) {
+            let names: Vec<&str> = rest.iter().map(|(name, _)| name.as_str()).collect();
+            let message = format!("`{pattern}` matches no parameter; those not frozen are {}", names.join(", "));
+            return Err(Error::config("freeze", message));
+        }
+        if rest.is_empty() {
+            return Err(Error::config("freeze", "leaves no parameter to train"));
+        }
         let mut groups = Vec::new();
         for (index, group) in self.param_groups.iter().enumerate() {
             let named = |name: &str| group.parameters.iter().any(|pattern| matches(pattern, name));
@@ -263,7 +275,8 @@ impl Config {
             if let Some(weight_decay) = group.weight_decay {
                 *settings.lr_and_decay().1 = weight_decay;
             }
-            groups.push(ParamGroup::boxed(settings.rule(), own).lr_factor(group.lr_factor));
+            let factor = group.lr.map_or(group.lr_factor, |lr| lr / self.optimizer.lr());
+            groups.push(ParamGroup::boxed(settings.rule(), own).lr_factor(factor));
         }
         groups.insert(0, ParamGroup::boxed(self.optimizer.rule(), rest));
         let optimizer = Optimizer::of_groups(groups);
@@ -278,6 +291,11 @@ impl Config {
         self.optimizer.check()?;
         for (index, group) in self.param_groups.iter().enumerate() {
             at_least_0(&format!("param_groups[{index}].lr_factor"), group.lr_factor)?;
+            at_least_0(&format!("param_groups[{index}].lr"), group.lr.unwrap_or(0.0))?;
+            if group.lr.is_some() && (group.lr_factor != 1.0 || self.optimizer.lr() == 0.0) {
+                let message = "cannot be combined with lr_factor, or with an optimizer.lr of 0";
+                return Err(Error::config(format!("param_groups[{index}].lr"), message));
+            }
             at_least_0(&format!("param_groups[{index}].weight_decay"), group.weight_decay.unwrap_or(0.0))?;
         }
         for (key, value) in [("clip_grad_norm", self.clip_grad_norm), ("clip_grad_value", self.clip_grad_value)] {

@@ -1,7 +1,8 @@
 //! Settings of the learning rate schedule.
 
 use crate::error::{Error, Result};
-use crate::optim::{Anneal, ReduceOnPlateau, Schedule, ThresholdMode};
+use crate::optim::{Anneal, PlateauMode, ReduceOnPlateau, Schedule, ThresholdMode};
+use crate::train::metrics::Monitor;
 use serde::{Deserialize, Serialize};
 
 /// The unit of a schedule.
@@ -37,18 +38,6 @@ pub struct WarmupConfig {
     /// How the factor changes.
     #[serde(default, rename = "type")]
     pub kind: WarmupKind,
-}
-
-/// The metric in which a plateau is detected. All should decrease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Monitor {
-    #[default]
-    ValLoss,
-    ValError,
-    TrainLoss,
-    TrainError,
 }
 
 /// How a plateau's threshold is applied.
@@ -273,7 +262,8 @@ impl ScheduleConfig {
                     ThresholdKind::Rel => ThresholdMode::Rel,
                     ThresholdKind::Abs => ThresholdMode::Abs,
                 };
-                let mode = Default::default();
+                let higher = monitor.metric.higher_is_better();
+                let mode = if higher { PlateauMode::Max } else { PlateauMode::Min };
                 let settings =
                     ReduceOnPlateau { mode, factor, patience, threshold, threshold_mode, cooldown, min_lr, eps };
                 Some((monitor, settings))

@@ -1,4 +1,4 @@
-//! `curves.png`: loss and error over the epochs.
+//! Charts: axes, lines and points, as a PNG file.
 //!
 //! The axes are laid out here and plotters only draws, because its own choice of ticks loops or panics on the extreme
 //! ranges of a diverging run. The image is drawn at three times the size and averaged down, for antialiased lines.
@@ -6,7 +6,6 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
-use wgrad::train::{EpochRecord, Metrics};
 
 const WIDTH: usize = 1200;
 const HEIGHT: usize = 500;
@@ -21,11 +20,9 @@ const INK: RGBColor = RGBColor(35, 40, 48);
 const FAINT: RGBColor = RGBColor(105, 112, 122);
 const GRID: RGBColor = RGBColor(229, 232, 236);
 const FRAME: RGBColor = RGBColor(170, 176, 184);
-const TRAIN: RGBColor = RGBColor(31, 104, 180);
-const VALIDATION: RGBColor = RGBColor(217, 95, 14);
 
-/// The curves of a run, as a PNG file.
-pub(super) fn curves(name: &str, metrics: &Metrics) -> Result<Vec<u8>, String> {
+/// Draws an image and returns it as a PNG file.
+pub(super) fn image(draw: impl FnOnce(&Canvas<'_>) -> DrawResult) -> Result<Vec<u8>, String> {
     register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|_| "the built-in font cannot be read".to_string())?;
     let (width, height) = (WIDTH * SCALE, HEIGHT * SCALE);
@@ -33,7 +30,10 @@ pub(super) fn curves(name: &str, metrics: &Metrics) -> Result<Vec<u8>, String> {
     {
         let backend = BitMapBackend::with_buffer(&mut pixels, (width as u32, height as u32));
         let canvas = Canvas { area: backend.into_drawing_area() };
-        canvas.draw(name, metrics).map_err(|e| format!("the curves could not be drawn: {e}"))?;
+        let failed = |e: Box<dyn std::error::Error>| format!("the picture could not be drawn: {e}");
+        canvas.area.fill(&WHITE).map_err(|e| failed(e.into()))?;
+        draw(&canvas).map_err(failed)?;
+        canvas.area.present().map_err(|e| failed(e.into()))?;
     }
     encode(&shrink(&pixels)).map_err(|e| format!("the image could not be encoded: {e}"))
 }
@@ -65,7 +65,7 @@ fn encode(pixels: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
 
 /// The range of an axis, with the distance between its ticks.
 #[derive(Debug, Clone, Copy)]
-struct Axis {
+pub(super) struct Axis {
     low: f64,
     high: f64,
     step: f64,
@@ -73,7 +73,7 @@ struct Axis {
 
 impl Axis {
     /// A range around any number of finite values.
-    fn around(values: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn around(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (v.min(low), v.max(high)));
         let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
         let size = low.abs().max(high.abs());
@@ -86,7 +86,7 @@ impl Axis {
         Axis { low: low_edge, high: high_edge, step: nice(high_edge - low_edge, 8.0) }
     }
 
-    fn epochs(last: u32) -> Self {
+    pub(super) fn epochs(last: u32) -> Self {
         let (low, high) = if last <= 1 { (0.5, 1.5) } else { (1.0, f64::from(last)) };
         Axis { low, high, step: nice(high - low, 10.0).max(1.0) }
     }
@@ -122,12 +122,32 @@ fn nice(span: f64, ticks: f64) -> f64 {
     step.unwrap_or(10.0 * power)
 }
 
-type DrawResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
+pub(super) type DrawResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// A line to draw: its name, its colour, and its value in a record.
-type Series<'a> = (&'a str, RGBColor, fn(&EpochRecord) -> Option<f64>);
+/// Points of one name and colour.
+pub(super) struct Series {
+    pub(super) name: String,
+    pub(super) colour: RGBColor,
+    pub(super) points: Vec<(f64, f64)>,
+}
 
-struct Canvas<'a> {
+impl Series {
+    pub(super) fn new(name: impl Into<String>, colour: RGBColor, points: Vec<(f64, f64)>) -> Self {
+        Series { name: name.into(), colour, points }
+    }
+}
+
+/// Two axes in a rectangle, with what is drawn between them.
+pub(super) struct Panel<'a> {
+    pub(super) left: f64,
+    pub(super) width: f64,
+    pub(super) title: &'a str,
+    pub(super) x_label: &'a str,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+}
+
+pub(super) struct Canvas<'a> {
     area: DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>,
 }
 
@@ -135,74 +155,78 @@ fn pixel(x: f64, y: f64) -> (i32, i32) {
     ((x * SCALE as f64).round() as i32, (y * SCALE as f64).round() as i32)
 }
 
+/// A value that an axis can show: finite, and limited in size.
+pub(super) fn drawable(value: f64) -> Option<f64> {
+    Some(value).filter(|v| v.is_finite()).map(|v| v.clamp(-LARGEST, LARGEST))
+}
+
+impl Panel<'_> {
+    const TOP: f64 = 122.0;
+    const HEIGHT: f64 = 318.0;
+
+    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        (self.left + self.width * self.x.position(x), Self::TOP + Self::HEIGHT * (1.0 - self.y.position(y)))
+    }
+}
+
 impl Canvas<'_> {
-    fn draw(&self, name: &str, metrics: &Metrics) -> DrawResult {
-        self.area.fill(&WHITE)?;
-        let (set, error) = match metrics.val_error {
-            Some(error) => ("validation", error),
-            None => ("train", metrics.train_error),
-        };
-        let epochs = if metrics.epochs == 1 { "epoch" } else { "epochs" };
-        self.text(24.0, 30.0, 22.0, &INK, HPos::Left, name, 1150.0)?;
-        let subtitle = format!(
-            "{set} error {error:.2} % after {} {epochs}, seed {}, {}",
-            metrics.epochs, metrics.seed, metrics.device
-        );
-        self.text(24.0, 58.0, 15.0, &FAINT, HPos::Left, &subtitle, 1150.0)?;
-        let history = &metrics.history;
-        self.panel(
-            74.0,
-            "Loss",
-            history,
-            &[("train", TRAIN, |r| Some(r.train_loss)), ("validation", VALIDATION, |r| r.val_loss)],
-        )?;
-        self.panel(
-            664.0,
-            "Error (%)",
-            history,
-            &[("train", TRAIN, |r| Some(r.train_error)), ("validation", VALIDATION, |r| r.val_error)],
-        )?;
-        self.area.present()?;
+    /// The picture's title, with a line of details under it.
+    pub(super) fn heading(&self, title: &str, details: &str) -> DrawResult {
+        self.text(24.0, 30.0, 22.0, &INK, HPos::Left, title, 1150.0)?;
+        self.text(24.0, 58.0, 15.0, &FAINT, HPos::Left, details, 1150.0)?;
         Ok(())
     }
 
-    /// Draws a plot whose left edge is at `left`.
-    fn panel(&self, left: f64, title: &str, history: &[EpochRecord], series: &[Series<'_>]) -> DrawResult {
-        let (width, top, height) = (506.0, 122.0, 318.0);
-        let (right, bottom) = (left + width, top + height);
-        let drawable = |value: Option<f64>| value.filter(|v| v.is_finite()).map(|v| v.clamp(-LARGEST, LARGEST));
-        let y_axis = Axis::around(history.iter().flat_map(|r| series.iter().filter_map(|s| drawable((s.2)(r)))));
-        let x_axis = Axis::epochs(history.last().map_or(1, |r| r.epoch));
-        let place =
-            |epoch: f64, value: f64| (left + width * x_axis.position(epoch), bottom - height * y_axis.position(value));
-
-        self.text(left, 100.0, 17.0, &INK, HPos::Left, title, width)?;
-        for tick in y_axis.ticks() {
-            let (_, y) = place(x_axis.low, tick);
+    /// Draws the axes of a panel.
+    pub(super) fn axes(&self, panel: &Panel<'_>) -> DrawResult {
+        let (left, right) = (panel.left, panel.left + panel.width);
+        let (top, bottom) = (Panel::TOP, Panel::TOP + Panel::HEIGHT);
+        self.text(left, 100.0, 17.0, &INK, HPos::Left, panel.title, panel.width)?;
+        for tick in panel.y.ticks() {
+            let (_, y) = panel.place((panel.x.low, tick));
             self.bar(left, y, right, y, 1.0, &GRID)?;
-            self.text(left - 9.0, y, 14.0, &FAINT, HPos::Right, &y_axis.label(tick), 100.0)?;
+            self.text(left - 9.0, y, 14.0, &FAINT, HPos::Right, &panel.y.label(tick), 100.0)?;
         }
-        for tick in x_axis.ticks() {
-            let (x, _) = place(tick, y_axis.low);
+        for tick in panel.x.ticks() {
+            let (x, _) = panel.place((tick, panel.y.low));
             self.bar(x, top, x, bottom, 1.0, &GRID)?;
-            self.text(x, bottom + 15.0, 14.0, &FAINT, HPos::Center, &x_axis.label(tick), 100.0)?;
+            self.text(x, bottom + 15.0, 14.0, &FAINT, HPos::Center, &panel.x.label(tick), 100.0)?;
         }
         self.bar(left, bottom, right, bottom, 1.2, &FRAME)?;
         self.bar(left, top, left, bottom, 1.2, &FRAME)?;
-        self.text(0.5 * (left + right), bottom + 38.0, 15.0, &INK, HPos::Center, "Epoch", width)?;
+        self.text(0.5 * (left + right), bottom + 38.0, 15.0, &INK, HPos::Center, panel.x_label, panel.width)?;
+        Ok(())
+    }
 
-        // The legend is above the plot, so that no line crosses it, and laid out from the right.
-        let mut legend = right;
-        for (name, colour, value) in series.iter().rev() {
-            let points: Vec<(f64, f64)> =
-                history.iter().filter_map(|r| drawable(value(r)).map(|v| place(f64::from(r.epoch), v))).collect();
+    /// Draws lines, with a legend above the panel so that none crosses it.
+    pub(super) fn lines(&self, panel: &Panel<'_>, series: &[Series]) -> DrawResult {
+        // Laid out from the right.
+        let mut legend = panel.left + panel.width;
+        for Series { name, colour, points } in series.iter().rev() {
+            let points: Vec<(f64, f64)> = points.iter().map(|&point| panel.place(point)).collect();
             if points.is_empty() {
                 continue;
             }
-            let text_width = self.text(legend, 100.0, 15.0, &INK, HPos::Right, name, width)?;
-            self.bar(legend - text_width - 32.0, 101.0, legend - text_width - 8.0, 101.0, 2.5, colour)?;
-            legend -= text_width + 54.0;
+            let room = legend - panel.left - 140.0;
+            if room > 80.0 {
+                let text_width = self.text(legend, 100.0, 15.0, &INK, HPos::Right, name, room)?;
+                self.bar(legend - text_width - 32.0, 101.0, legend - text_width - 8.0, 101.0, 2.5, colour)?;
+                legend -= text_width + 54.0;
+            }
             self.line(&points, colour)?;
+        }
+        Ok(())
+    }
+
+    /// Draws points, and the line on which both coordinates are equal.
+    pub(super) fn scatter(&self, panel: &Panel<'_>, series: &Series) -> DrawResult {
+        let (low, high) = (panel.x.low.max(panel.y.low), panel.x.high.min(panel.y.high));
+        let ends = [(low, low), (high, high)].map(|point| panel.place(point)).map(|(x, y)| pixel(x, y));
+        self.area.draw(&PathElement::new(ends, FRAME.stroke_width(SCALE as u32)))?;
+        let every = series.points.len().div_ceil(MAX_POINTS).max(1);
+        for &point in series.points.iter().step_by(every) {
+            let (x, y) = panel.place(point);
+            self.area.draw(&Circle::new(pixel(x, y), 2 * SCALE as i32, series.colour.mix(0.5).filled()))?;
         }
         Ok(())
     }
@@ -257,59 +281,6 @@ impl Canvas<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn run(values: &[f64], val: bool) -> Metrics {
-        let history = values.iter().zip(1..).map(|(&v, epoch)| EpochRecord {
-            epoch,
-            running_loss: v,
-            train_loss: v,
-            train_error: v,
-            val_loss: val.then_some(v * 1.5),
-            val_error: val.then_some(v * 1.5),
-            lr: 0.1,
-            seconds: 1.0,
-        });
-        Metrics {
-            device: "a device ".repeat(50),
-            variants: None,
-            seed: 0,
-            epochs: values.len() as u32,
-            steps: 1,
-            parameters: 1,
-            train_loss: 1.0,
-            train_error: 1.0,
-            val_loss: None,
-            val_error: None,
-            test_loss: None,
-            test_error: None,
-            train_seconds: 1.0,
-            setup_seconds: 1.0,
-            first_step_seconds: Some(1.0),
-            dispatches_per_step: None,
-            peak_bytes: 0,
-            history: history.collect(),
-        }
-    }
-
-    #[test]
-    fn any_numbers_can_be_drawn() {
-        let cases: [&[f64]; 8] = [
-            &[],
-            &[0.0],
-            &[2.3, 2.3, 2.3],
-            &[f64::MAX, 1.0, f64::MIN],
-            &[f64::MIN_POSITIVE, 5e-324, 0.0],
-            &[f64::NAN, f64::INFINITY],
-            &[1e15, 1e15 + 1.0],
-            &[2.0, 1.0, f64::NEG_INFINITY, 0.5],
-        ];
-        for (i, values) in cases.into_iter().enumerate() {
-            let image = curves("name\n", &run(values, i % 2 == 0));
-            assert!(image.is_ok_and(|bytes| bytes.starts_with(b"\x89PNG")), "{values:?}");
-        }
-        let many: Vec<f64> = (0..100_000).map(|i| 1.0 / f64::from(i + 1)).collect();
-        assert!(curves("many", &run(&many, true)).is_ok());
-    }
 
     #[test]
     fn ticks_are_round_and_few() {

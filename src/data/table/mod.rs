@@ -1,0 +1,17 @@
+//! Tables from CSV and TSV text, and their encoding as `f32` features and targets.
+//!
+//! [`read_table`] turns text into a [`Table`]; [`Encoder::fit`] decides once, from the training table, how each column
+//! becomes numbers, and the [`Encoder`] then applies the same decisions to any later table.
+//! No error message contains a path: the caller knows it and puts it in front.
+
+mod apply;
+mod fit;
+mod guess;
+mod lines;
+mod read;
+mod settings;
+
+pub use apply::{EncodedTargets, MOST_VALUES};
+pub use fit::{Encoder, MOST_CATEGORIES};
+pub use read::{Column, MOST_COLUMNS, Table, TableOptions, read_table};
+pub use settings::TableSettings;

@@ -1,0 +1,298 @@
+//! The sets of a run on the device: whole, or a window of rows at a time.
+//!
+//! A program gathers a batch from tables on the device. A resident set's tables hold all rows; a streamed set's hold a
+//! window, which the host fills before the steps that read it. The values gathered are the same, so a step's bits are
+//! too.
+
+use super::preprocessing::Preprocessing;
+use super::task::Task;
+use crate::array::Array;
+use crate::data::{Samples, Split, Targets};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::session::Session;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use crate::variable::Variable;
+use std::sync::Arc;
+
+/// The bytes of a window on the device, if a batch is not larger.
+const WINDOW_BYTES: u64 = 16 << 20;
+
+/// A set: where its rows come from and how they look on the device.
+#[derive(Debug, Clone)]
+pub(super) struct Set {
+    /// The name of its variables.
+    name: &'static str,
+    split: Split,
+    preprocessing: Arc<Preprocessing>,
+    /// The tables of a resident set.
+    resident: Option<Tables>,
+}
+
+/// The variables that programs gather rows from.
+#[derive(Debug, Clone)]
+pub(super) struct Tables {
+    x: Variable,
+    /// Absent if the targets are the samples.
+    y: Option<Variable>,
+    pub(super) rows: usize,
+}
+
+/// Which rows of its tables a program takes.
+pub(super) enum Rows<'g> {
+    All,
+    From(usize, usize),
+    At(Tensor<'g>),
+}
+
+/// Rows of a set in the form of its tables.
+pub(super) struct Filled {
+    x: Array,
+    y: Option<Array>,
+}
+
+/// A table of samples: `[rows, …]` as f32, or words of four bytes, `[rows, words]`.
+fn table(samples: &Samples, rows: impl ExactSizeIterator<Item = u32>, shape: &[usize]) -> Result<Array> {
+    let count = rows.len();
+    if !samples.is_u8() {
+        return Array::new([&[count], shape].concat(), samples.read(rows)?);
+    }
+    let bytes = samples.read_bytes(rows, 4)?;
+    let words = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Array::new([count, words_of(samples)], words)
+}
+
+fn words_of(samples: &Samples) -> usize {
+    samples.features().div_ceil(4)
+}
+
+/// The values of a table's rows, `[n, …]`.
+fn gather<'g>(
+    g: &'g Graph,
+    variable: &Variable,
+    samples: &Samples,
+    rows: &Rows<'g>,
+    table_rows: usize,
+    shape: &[usize],
+) -> Tensor<'g> {
+    let table = g.variable(variable);
+    if !samples.is_u8() {
+        return match rows {
+            Rows::All => table,
+            Rows::From(first, count) => table.slice(0, *first..first + count),
+            Rows::At(index) => table.index_select(0, *index),
+        };
+    }
+    let index = match rows {
+        Rows::All => g.iota([table_rows], 0),
+        Rows::From(first, count) => g.iota([*count], 0) + g.scalar(*first as f64, DType::U32),
+        Rows::At(index) => *index,
+    };
+    let (count, features, words) = (index.shape()[0], samples.features(), words_of(samples));
+    let number = |value: usize| g.scalar(value as f64, DType::U32);
+    // Element f of a row is byte f mod 4 of the row's word f / 4.
+    let feature = g.iota([count, features], 1);
+    let at = index.reshape([count, 1]) * number(words) + feature / number(4);
+    let flat = table.reshape([table_rows * words]);
+    let word = flat.index_select(0, at.reshape([count * features])).reshape([count, features]);
+    let lane = feature % number(4);
+    let high = lane.eq(number(2)).select(number(1 << 16), number(1 << 24));
+    let unit = lane.eq(number(0)).select(number(1), lane.eq(number(1)).select(number(1 << 8), high));
+    let byte = (word / unit) % number(256);
+    byte.cast(DType::F32).reshape([&[count], shape].concat())
+}
+
+impl Set {
+    pub(super) fn new(name: &'static str, split: &Split, preprocessing: &Arc<Preprocessing>) -> Self {
+        Set { name, split: split.clone(), preprocessing: preprocessing.clone(), resident: None }
+    }
+
+    /// The number of samples.
+    pub(super) fn rows(&self) -> usize {
+        self.split.rows()
+    }
+
+    /// The bytes of the whole set on a device.
+    pub(super) fn bytes(&self) -> u64 {
+        let (x, y) = self.table_bytes();
+        x + y
+    }
+
+    fn table_bytes(&self) -> (u64, u64) {
+        let rows = self.rows() as u64;
+        let y = match &self.split.y {
+            _ if self.preprocessing.task == Task::Autoencoder => 0,
+            Targets::Classes(_) => 4 * rows,
+            Targets::Values(values) => values.device_bytes(),
+            Targets::None => 0,
+        };
+        (self.split.x.device_bytes(), y)
+    }
+
+    /// The largest single table of the whole set, in bytes.
+    pub(super) fn largest_table(&self) -> u64 {
+        let (x, y) = self.table_bytes();
+        x.max(y)
+    }
+
+    /// Keeps the whole set on the device.
+    pub(super) fn make_resident(&mut self) -> Result<()> {
+        let all = self.fill(0..self.rows() as u32)?;
+        self.resident = Some(self.tables_from(all, self.rows()));
+        Ok(())
+    }
+
+    /// The tables of a resident set.
+    pub(super) fn resident(&self) -> Option<&Tables> {
+        self.resident.as_ref()
+    }
+
+    /// Tables for windows of `rows` rows. Their contents are those of the set's first rows.
+    pub(super) fn window(&self, rows: usize) -> Result<Tables> {
+        let first = self.fill((0..rows as u32).map(|row| row % self.rows() as u32))?;
+        Ok(self.tables_from(first, rows))
+    }
+
+    fn tables_from(&self, filled: Filled, rows: usize) -> Tables {
+        let Filled { x, y } = filled;
+        let named = |part: &str, value: Array| Variable::new(format!("{}.{part}", self.name), value);
+        Tables { x: named("x", x), y: y.map(|y| named("y", y)), rows }
+    }
+
+    /// The number of batches of `batch` rows in a window.
+    pub(super) fn batches_per_window(&self, batch: usize) -> usize {
+        let row = (self.bytes() / self.rows() as u64).max(1);
+        let batches = WINDOW_BYTES / (row * batch as u64).max(1);
+        (batches as usize).clamp(1, self.rows().div_ceil(batch))
+    }
+
+    /// These rows, in the form of the tables.
+    pub(super) fn fill(&self, rows: impl ExactSizeIterator<Item = u32> + Clone) -> Result<Filled> {
+        let x = table(&self.split.x, rows.clone(), &self.preprocessing.input)?;
+        let y = match &self.split.y {
+            _ if self.preprocessing.task == Task::Autoencoder => None,
+            Targets::Classes(labels) => {
+                let labels: Vec<u32> = rows.map(|row| labels[row as usize]).collect();
+                Some(Array::new([labels.len()], labels)?)
+            }
+            Targets::Values(values) => Some(table(values, rows, values.shape())?),
+            Targets::None => return Err(Error::Internal("a set without targets".into())),
+        };
+        Ok(Filled { x, y })
+    }
+
+    /// Writes rows to tables of as many rows.
+    pub(super) fn write(&self, session: &mut Session, tables: &Tables, filled: &Filled) -> Result<()> {
+        session.write(&tables.x, &filled.x)?;
+        match (&tables.y, &filled.y) {
+            (Some(variable), Some(value)) => session.write(variable, value),
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls `run` with each of `windows` (their numbers) after its rows were written to `tables`. The rows of a window,
+    /// given by `rows`, are prepared on another thread while the device computes.
+    pub(super) fn stream(
+        &self,
+        session: &mut Session,
+        tables: &Tables,
+        windows: std::ops::Range<usize>,
+        rows: impl Fn(usize) -> Vec<u32> + Sync,
+        mut run: impl FnMut(&mut Session, usize) -> Result<()>,
+    ) -> Result<()> {
+        // One window waits in the channel while the next is prepared.
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        std::thread::scope(|scope| {
+            let (windows_ahead, rows) = (windows.clone(), &rows);
+            let producer = move || {
+                for window in windows_ahead {
+                    let filled = self.fill(rows(window).into_iter());
+                    let failed = filled.is_err();
+                    // The receiver is gone if the run failed; its error is reported.
+                    if sender.send(filled).is_err() || failed {
+                        return;
+                    }
+                }
+            };
+            let thread = std::thread::Builder::new().name("wgrad-batches".into()).spawn_scoped(scope, producer);
+            thread.map_err(|e| Error::Internal(format!("could not start the thread that prepares batches: {e}")))?;
+            for window in windows {
+                let filled =
+                    receiver.recv().map_err(|_| Error::Internal("the batches' thread ended early".into()))??;
+                self.write(session, tables, &filled)?;
+                run(session, window)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The samples as the network takes them and the targets as the loss takes them, of some rows of the tables.
+    /// `output` is the shape of the network's output for a sample.
+    pub(super) fn batch<'g>(
+        &self,
+        g: &'g Graph,
+        tables: &Tables,
+        rows: &Rows<'g>,
+        output: &[usize],
+    ) -> (Tensor<'g>, Tensor<'g>) {
+        let p = &*self.preprocessing;
+        let x = gather(g, &tables.x, &self.split.x, rows, tables.rows, &p.input);
+        let x = p.samples.as_ref().map_or(x, |scaling| scaling.apply(x));
+        let y = match (&self.split.y, &tables.y) {
+            (Targets::Values(values), Some(y)) => {
+                let y = gather(g, y, values, rows, tables.rows, values.shape());
+                let y = p.targets.as_ref().map_or(y, |scaling| scaling.apply(y));
+                shaped(y, output)
+            }
+            (_, Some(y)) => {
+                let labels = g.variable(y);
+                let labels = match rows {
+                    Rows::All => labels,
+                    Rows::From(first, count) => labels.slice(0, *first..first + count),
+                    Rows::At(index) => labels.index_select(0, *index),
+                };
+                if p.task == Task::Binary { shaped(labels.cast(DType::F32), output) } else { labels }
+            }
+            (_, None) => shaped(x, output),
+        };
+        (x, y)
+    }
+
+    /// The targets in their own units, `[rows, numbers]`; of classes, the class.
+    pub(super) fn target_values(&self) -> Result<Vec<f32>> {
+        match &self.split.y {
+            _ if self.preprocessing.task == Task::Autoencoder => self.split.x.to_f32(),
+            Targets::Classes(labels) => Ok(labels.iter().map(|&label| label as f32).collect()),
+            Targets::Values(values) => values.to_f32(),
+            Targets::None => Ok(Vec::new()),
+        }
+    }
+
+    /// The sum over all targets of the squared distance from that output's mean over the set; `None` for an
+    /// autoencoder and for classes.
+    pub(super) fn spread(&self) -> Result<Option<f64>> {
+        let Targets::Values(values) = &self.split.y else { return Ok(None) };
+        if self.preprocessing.task != Task::Regression {
+            return Ok(None);
+        }
+        let start = values.read([0])?;
+        let mut sums = vec![[0f64; 2]; start.len()];
+        values.for_each(|row| {
+            for ((value, start), sums) in row.iter().zip(&start).zip(&mut sums) {
+                let distance = f64::from(*value) - f64::from(*start);
+                sums[0] += distance;
+                sums[1] += distance * distance;
+            }
+        })?;
+        let rows = values.rows() as f64;
+        Ok(Some(sums.into_iter().map(|[sum, squares]| (squares - sum * sum / rows).max(0.0)).sum()))
+    }
+}
+
+/// `y` in the output's shape, if it has as many numbers; a loss with more outputs than targets takes it as it is.
+fn shaped<'g>(y: Tensor<'g>, output: &[usize]) -> Tensor<'g> {
+    let shape = Shape::from([&[y.shape()[0]], output].concat());
+    if shape.elements() == y.shape().elements() { y.reshape(shape) } else { y }
+}
