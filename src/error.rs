@@ -45,7 +45,7 @@ pub enum Error {
     #[error("device: {0}")]
     Device(String),
     /// The program exceeds a limit of the device.
-    #[error("{what} needs {needed}, but the device's limit is {limit}: {remedy}")]
+    #[error("{what} needs {needed}, but the limit is {limit}: {remedy}")]
     Limit {
         /// The object that exceeds the limit.
         what: String,

@@ -14,11 +14,11 @@ pub fn available() -> Option<u64> {
 /// The size from which on [`check`] asks the system.
 const LARGE: u64 = 64 << 20;
 
-/// Checks that the host has `bytes` bytes left for `what`. Small amounts are not checked.
+/// Checks that the host has `bytes` bytes left for `what`; `remedy` is what helps if not. Small amounts are not checked.
 ///
 /// # Errors
 /// [`Error::Limit`] with both numbers.
-pub(crate) fn check(what: &str, bytes: u64) -> Result<()> {
+pub(crate) fn check(what: &str, bytes: u64, remedy: &str) -> Result<()> {
     if bytes < LARGE {
         return Ok(());
     }
@@ -27,7 +27,7 @@ pub(crate) fn check(what: &str, bytes: u64) -> Result<()> {
             what: format!("{what} (bytes)"),
             needed: bytes,
             limit: free,
-            remedy: "that is the host's free memory: use a smaller batch, fewer parameters, or stream the data".into(),
+            remedy: format!("that is the host's free memory; {remedy}"),
         }),
         _ => Ok(()),
     }
@@ -39,10 +39,10 @@ mod tests {
 
     #[test]
     fn more_than_there_is_is_an_error_with_both_numbers() {
-        assert!(check("a", 1000).is_ok());
+        assert!(check("a", 1000, "").is_ok());
         if let Some(free) = available() {
             assert!(free > 1 << 20);
-            let error = check("a table", u64::MAX / 2).unwrap_err().to_string();
+            let error = check("a table", u64::MAX / 2, "use less").unwrap_err().to_string();
             assert!(error.contains("a table") && error.contains(&(u64::MAX / 2).to_string()), "{error}");
         }
     }

@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wgrad::Error;
-use wgrad::data::{Dataset, Split, Targets, atomic_write};
+use wgrad::data::{Dataset, Split, atomic_write};
 use wgrad::train::{LabelScores, Metric, Run, Task};
 
 /// The maximum number of classes for which the matrix is printed.
@@ -106,25 +106,23 @@ impl EvalArgs {
             scores,
         };
         if let Some(path) = &self.plot {
-            self.draw(path, &mut run, samples, &report)?;
+            draw(path, &run.config.name, &evaluated.predictions, &evaluated.targets, &report)?;
         }
         if self.json { print_json(&report) } else { print(report.text()) }
     }
+}
 
-    fn draw(&self, path: &PathBuf, run: &mut Run, samples: &Split, report: &Report) -> Result<(), Error> {
-        let (Task::Regression, Targets::Values(targets)) = (report.task, &samples.y) else {
-            return Err(Error::config("--plot", format!("is for regression, not for {}", report.task)));
-        };
-        let prediction = run.predict(&samples.x)?;
-        let targets = targets.to_f32()?;
-        let points: Vec<(f64, f64)> =
-            targets.iter().zip(&prediction.values).map(|(&t, &p)| (f64::from(t), f64::from(p))).collect();
-        let details = format!("{} {} samples: {}", grouped(report.rows as u64), report.split, report.line());
-        let image = plot::predictions(&run.config.name, &details, &points).map_err(|e| Error::file(path, e))?;
-        atomic_write(path, |file| file.write_all(&image))?;
-        note(format_args!("{}", path.display()));
-        Ok(())
+fn draw(path: &Path, name: &str, predictions: &[f32], targets: &[f32], report: &Report) -> Result<(), Error> {
+    if predictions.is_empty() {
+        return Err(Error::config("--plot", format!("is for regression, not for {}", report.task)));
     }
+    let points: Vec<(f64, f64)> =
+        targets.iter().zip(predictions).map(|(&t, &p)| (f64::from(t), f64::from(p))).collect();
+    let details = format!("{} {} samples: {}", grouped(report.rows as u64), report.split, report.line());
+    let image = plot::predictions(name, &details, &points).map_err(|e| Error::file(path, e))?;
+    atomic_write(path, |file| file.write_all(&image))?;
+    note(format_args!("{}", path.display()));
+    Ok(())
 }
 
 fn choose(data: &Dataset, wanted: Option<SplitName>) -> Result<(&'static str, &Split), Error> {

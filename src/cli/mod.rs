@@ -7,6 +7,7 @@ mod anomaly;
 mod bench;
 mod check;
 mod check_model;
+mod compare;
 mod dataset;
 mod devices;
 mod doctor;
@@ -17,7 +18,10 @@ mod output;
 mod plot;
 mod predict;
 mod progress;
+mod report;
 mod roofline;
+mod sweep;
+mod tensorboard;
 mod train;
 #[cfg(feature = "gpu")]
 mod tune;
@@ -44,6 +48,10 @@ Examples:
   wgrad train runs/mlp-1/config.toml --seed 7  the settings of a run, with another seed
   wgrad eval runs/cnn-1                        accuracy and confusion matrix
   wgrad predict runs/cnn-1 --input x.npy --output labels.npy
+  wgrad train --resume runs/cnn-1              go on with a run that was interrupted
+  wgrad train table.toml --data houses.csv --set data.target=price
+  wgrad sweep mlp --grid optimizer.lr=0.01,0.1 --seeds 1..5
+  wgrad compare runs/cnn-1 runs/mlp-1          settings and results side by side
   wgrad dataset mnist1d --out data             write the data set as .npy files
   wgrad bench matmul conv1d                    check and time kernels
   wgrad tune --device gpu                      find the fastest variant of each kernel
@@ -58,6 +66,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
+    Sweep(sweep::SweepArgs),
+    Compare(compare::CompareArgs),
     Predict(predict::PredictArgs),
     Bench(bench::BenchArgs),
     #[cfg(feature = "gpu")]
@@ -95,6 +105,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Doctor(args) => args.run(),
         Command::Train(args) => args.run(),
         Command::Eval(args) => args.run(),
+        Command::Sweep(args) => args.run(),
+        Command::Compare(args) => args.run(),
         Command::Predict(args) => args.run(),
         Command::Bench(args) => args.run(),
         #[cfg(feature = "gpu")]

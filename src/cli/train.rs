@@ -6,6 +6,8 @@ use super::open::GpuArgs;
 use super::output::{Failure, Outcome, bytes, duration, grouped, metric, note, print};
 use super::plot;
 use super::progress::Progress;
+use super::report;
+use super::tensorboard::EventFile;
 use clap::{Args, ValueEnum};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -23,12 +25,14 @@ use wgrad::{Error, Session};
 const RUNS: &str = "runs";
 /// The file of the loss and error curves.
 const CURVES: &str = "curves.png";
+/// The file of the report.
+const REPORT: &str = "report.html";
 
 /// Train a network and write a run folder
 ///
 /// Progress goes to stderr, a summary to stdout. The folder contains config.toml (all settings; `wgrad train` accepts
 /// it), metrics.json, metrics.csv, model.safetensors, best.safetensors (the epoch that --monitor says is best),
-/// checkpoints/ and curves.png. MNIST-1D is generated unless --data or `data.path` in the settings names a data set.
+/// checkpoints/, curves.png and report.html. MNIST-1D is generated unless --data or `data.path` in the settings names a data set.
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
     /// A preset (cnn, mlp, logistic) or a .toml settings file
@@ -85,6 +89,9 @@ pub(super) struct TrainArgs {
     /// The run folder; an existing run in it is replaced [default: the next free runs/NAME-1, runs/NAME-2, …]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write the scores of each epoch to a TensorBoard event file in the run folder
+    #[arg(long)]
+    tensorboard: bool,
     /// Print metrics.json to stdout instead of the summary
     #[arg(long)]
     json: bool,
@@ -175,6 +182,7 @@ impl TrainArgs {
         }
         let open = || self.gpu.open(&self.device.device, Passes::all());
         let progress = Progress::new(config.epochs);
+        let mut events: Option<EventFile> = None;
         let mut report = |report: Report<'_>| match report {
             Report::Epoch(record) => progress.epoch(record),
             Report::Warning(text) => note(format_args!("warning: {text}")),
@@ -190,16 +198,29 @@ impl TrainArgs {
                 (fit.inspect_err(|_| target.discard())?, target)
             }
         };
+        if self.tensorboard {
+            events = Some(EventFile::create(target.folder.path())?);
+        }
+        let mut unwritten = None;
+        let mut report = |now: Report<'_>| {
+            if let (Report::Epoch(record), Some(events), None) = (&now, &mut events, &unwritten) {
+                unwritten = events.epoch(record).err();
+            }
+            report(now);
+        };
         let retry = self.on_device_loss == DeviceLoss::Retry;
         let mut fit = fit
             .max_time(self.max_time)
             .on_device_loss(if retry { OnDeviceLoss::Retry } else { OnDeviceLoss::Fail })
             .by_epochs_of(self.detect_anomaly.then_some(anomaly::epoch));
-        let metrics =
-            match fit.run(&mut report).and_then(|metrics| target.draw(fit.config(), &metrics).map(|()| metrics)) {
-                Ok(metrics) => metrics,
-                Err(error) => return Err(target.rescue(&mut fit, error)),
-            };
+        let metrics = match fit.run(&mut report) {
+            Ok(metrics) => metrics,
+            Err(error) => return Err(target.rescue(&mut fit, error)),
+        };
+        target.finish(&mut fit, &metrics)?;
+        if let Some(error) = unwritten {
+            return Err(error.into());
+        }
         drop(progress);
         if self.json { print(metrics.to_json()?) } else { print(target.summary(fit.config(), &metrics, data_time)) }
     }
@@ -269,10 +290,27 @@ impl Target {
         self.folder.path().join(file)
     }
 
-    fn draw(&self, config: &Config, metrics: &Metrics) -> Result<(), Error> {
+    /// Draws the curves and returns the picture.
+    fn draw(&self, config: &Config, metrics: &Metrics) -> Result<Vec<u8>, Error> {
         let path = self.path(CURVES);
         let image = plot::curves(&config.name, metrics).map_err(|message| Error::file(&path, message))?;
-        atomic_write(path, |file| file.write_all(&image))
+        atomic_write(path, |file| file.write_all(&image))?;
+        Ok(image)
+    }
+
+    /// Draws the curves and writes the report, with the details of the first that exists of the test, validation and
+    /// training set.
+    fn finish(&self, fit: &mut Fit<'_>, metrics: &Metrics) -> Result<(), Error> {
+        let curves = self.draw(fit.config(), metrics)?;
+        let sets = [SetName::Test, SetName::Val, SetName::Train];
+        let set = sets.into_iter().find(|set| metrics.scores.of(*set).is_some());
+        let evaluated = match set {
+            Some(set) => fit.trainer().evaluate(set)?.map(|evaluated| (set, evaluated)),
+            None => None,
+        };
+        let config = fit.config().clone();
+        let page = report::html(&config, metrics, fit.trainer(), &curves, evaluated.as_ref())?;
+        atomic_write(self.path(REPORT), |file| file.write_all(page.as_bytes()))
     }
 
     /// Saves what is valid of a failed run: the metrics and curves of all finished epochs. The last saved model is
@@ -350,7 +388,7 @@ impl Target {
             line("best", format!("{} {value} after epoch {}", best.monitor, best.epoch));
         }
         line("files", self.path("").display().to_string());
-        line("", format!("config.toml  metrics.json  metrics.csv  model.safetensors  {CURVES}"));
+        line("", format!("config.toml  metrics.json  metrics.csv  model.safetensors  {CURVES}  {REPORT}"));
         out.truncate(out.trim_end().len());
         out
     }

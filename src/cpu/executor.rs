@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::executor::{Executor, LaunchSeconds, unused};
 use crate::graph::{Graph, NodeId};
 use crate::kernels::{Kernel, Launch, Operand};
+use crate::memory;
 use crate::passes::Passes;
 use crate::plan::{Backend, BufferKind, Placement, Plan, Storage, Target, lower};
 use crate::shape::TensorType;
@@ -124,6 +125,11 @@ impl Executor for CpuExecutor {
             backend: &Host,
         };
         let plan = lower(graph, outputs, &target)?;
+        memory::check(
+            "a program and its variables",
+            plan.new_bytes(&self.placed),
+            "use a smaller batch or smaller layers",
+        )?;
         for buffer in &plan.buffers {
             if let BufferKind::Variable(storage) = &buffer.kind {
                 self.place(storage);

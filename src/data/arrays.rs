@@ -1,8 +1,8 @@
 //! Data sets from named arrays, wherever these come from: a folder of `.npy` files, an archive, IDX files.
 
 use super::npy::NpyArray;
-use super::raw::RawFormat;
-use super::{Dataset, Samples, Split, TargetKind, Targets};
+use super::raw_samples::{Along, RawSamples};
+use super::{Dataset, Split, TargetKind, Targets};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use std::path::{Path, PathBuf};
@@ -38,26 +38,6 @@ pub(super) struct Numbers {
     pub(super) array: NpyArray,
     /// Whether the source stores floating-point numbers.
     pub(super) is_float: bool,
-}
-
-/// An array whose axis of samples is not known yet.
-pub(super) struct RawSamples {
-    pub(super) shape: Vec<usize>,
-    pub(super) content: Content,
-}
-
-/// The values of an array in row-major order.
-pub(super) enum Content {
-    F32(Vec<f32>),
-    U8(Vec<u8>),
-    File { path: PathBuf, start: u64, format: RawFormat },
-}
-
-/// The axis that counts the samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Along {
-    First,
-    Last,
 }
 
 /// Puts a data set together.
@@ -212,39 +192,6 @@ impl RawSplit {
         };
         let x = self.x.into_samples(along, &x_path)?;
         Split::of(x, y).map_err(|e| Error::file(&x_path, e))
-    }
-}
-
-/// The rows of a matrix whose columns are rows of `values`.
-fn transposed<T: Copy>(values: &[T], rows: usize) -> Vec<T> {
-    let features = values.len() / rows.max(1);
-    (0..rows).flat_map(|row| (0..features).map(move |feature| values[feature * rows + row])).collect()
-}
-
-impl RawSamples {
-    /// Samples along the first axis.
-    pub(super) fn into_samples_first(self, path: &Path) -> Result<Samples> {
-        self.into_samples(Along::First, path)
-    }
-
-    fn into_samples(self, along: Along, path: &Path) -> Result<Samples> {
-        let (rows, shape) = match along {
-            Along::First => (self.shape.first().copied().unwrap_or(1), self.shape.iter().skip(1).copied().collect()),
-            Along::Last => (self.shape[self.shape.len() - 1], self.shape[..self.shape.len() - 1].to_vec()),
-        };
-        let shape: Vec<usize> = if shape.is_empty() { vec![1] } else { shape };
-        let first = along == Along::First;
-        match self.content {
-            Content::F32(values) if first => Samples::new(values, shape),
-            Content::F32(values) => Samples::new(transposed(&values, rows), shape),
-            Content::U8(values) if first => Samples::bytes(values, shape),
-            Content::U8(values) => Samples::bytes(transposed(&values, rows), shape),
-            Content::File { path, start, format } if first => Samples::in_file(path, start, rows, shape, format),
-            Content::File { .. } => {
-                Err(Error::value("data", "a file with samples along its last axis is not streamed"))
-            }
-        }
-        .map_err(|e| Error::file(path, e))
     }
 }
 

@@ -4,9 +4,10 @@
 //! Deep Learning* notebooks, `train_data_x.npy`, `train_data_y.npy` (then `val_`, `test_`). The first scheme is
 //! written.
 
-use super::arrays::{Arrays, Assembly, COURSE, NUMPY, Naming, Numbers, RawSamples, SPLITS};
+use super::arrays::{Arrays, Assembly, COURSE, NUMPY, Naming, Numbers, SPLITS};
 use super::files::Staged;
 use super::npy::{self, NpyElement};
+use super::raw_samples::RawSamples;
 use super::{Dataset, Mnist1dConfig, Mnist1dPreset, TargetKind, Targets, generate};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! Folders of IDX files with the names that MNIST's have.
 
-use super::arrays::{Arrays, Content, Numbers, RawSamples};
+use super::arrays::{Arrays, Numbers};
 use super::idx::{self, IdxElement, IdxHeader};
 use super::npy::{IN_FILE_BYTES, NpyArray};
+use super::raw_samples::{Content, RawSamples};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::File;

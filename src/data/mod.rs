@@ -28,6 +28,7 @@ pub mod npy;
 pub mod npz;
 pub mod numpy_rng;
 mod raw;
+mod raw_samples;
 mod samples;
 mod source;
 pub mod table;

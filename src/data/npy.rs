@@ -1,8 +1,8 @@
 //! `.npy` files: reading any real-valued array as f64, and writing arrays atomically.
 
-use super::arrays::{Content, RawSamples};
 use super::files::Staged;
 use super::raw::{RawFormat, RawType};
+use super::raw_samples::{Content, RawSamples};
 use crate::error::{Error, Result};
 use half::f16;
 use npyz::{NpyFile, NpyHeader, Order, TypeChar, WriterBuilder};

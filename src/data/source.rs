@@ -1,8 +1,9 @@
 //! Data sets from files and folders of any supported kind.
 
-use super::arrays::{Arrays, Assembly, COURSE, NUMPY, Naming, Numbers, RawSamples};
+use super::arrays::{Arrays, Assembly, COURSE, NUMPY, Naming, Numbers};
 use super::folder::{is_npy_folder, load_npy_folder};
 use super::idx_files::IdxFiles;
+use super::raw_samples::RawSamples;
 use super::table::{EncodedTargets, Encoder, Table, TableOptions, TableSettings, read_table};
 use super::{Dataset, Fractions, Samples, Split, TargetKind, Targets, npy, npz, tensors};
 use crate::error::{Error, Result};

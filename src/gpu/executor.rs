@@ -11,6 +11,7 @@ use crate::device::GpuChoice;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, LaunchSeconds, unused};
 use crate::graph::{Graph, NodeId};
+use crate::memory;
 use crate::ops::random::key;
 use crate::passes::Passes;
 use crate::plan::{BufferKind, Placement, Plan, Storage, Target, lower};
@@ -212,6 +213,14 @@ impl Executor for GpuExecutor {
         let target = Target { max_buffers, passes, placed, backend: &backend };
         let plan = lower(graph, outputs, &target)?;
         plan.check_buffers(max_buffers)?;
+        // A software driver's memory is the host's; what a hardware GPU has left, it does not say.
+        if self.is_software() {
+            memory::check(
+                "a program and its variables",
+                plan.new_bytes(&self.placed),
+                "use a smaller batch or smaller layers",
+            )?;
+        }
         for buffer in &plan.buffers {
             if let BufferKind::Variable(storage) = &buffer.kind {
                 self.place(storage)?;

@@ -2,7 +2,9 @@
 
 use super::{Generator, Initializer};
 use crate::array::Array;
+use crate::dtype::DType;
 use crate::graph::Graph;
+use crate::memory;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::variable::Variable;
@@ -35,6 +37,14 @@ impl Parameters {
         rng: &mut Generator,
     ) {
         let mut value = Array::from(0f32);
+        let shape = shape.into();
+        // Its initial value, its value and gradient on the device, and an optimiser's state.
+        let training = 4 * DType::F32.size() as u64 * shape.elements() as u64;
+        if let Err(error) =
+            memory::check(&format!("training the parameter `{name}` {shape}"), training, "use smaller layers")
+        {
+            self.refuse(error.to_string());
+        }
         if self.error.is_none() {
             match init.draw(shape, weight, rng) {
                 Ok(drawn) => value = drawn,

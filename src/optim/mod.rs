@@ -39,6 +39,7 @@ pub use schedule::{Anneal, Schedule};
 pub use sgd::Sgd;
 
 use crate::array::Array;
+use crate::dtype::DType;
 use crate::tensor::{Operand, Tensor};
 use crate::variable::Variable;
 
@@ -136,7 +137,11 @@ impl Optimizer {
         let names = group.rule.state();
         let filled = |v: &Variable, value: f64| {
             let ty = v.tensor_type();
-            match Array::from_f64(ty.shape.clone(), &vec![value; ty.shape.elements()], ty.dtype) {
+            let full = match ty.dtype {
+                DType::F32 => Array::full(ty.shape.clone(), value as f32),
+                _ => Array::from_f64(ty.shape.clone(), &vec![value; ty.shape.elements()], ty.dtype),
+            };
+            match full {
                 Ok(array) => array,
                 Err(_) => unreachable!("the shape is the parameter's own"),
             }

@@ -72,6 +72,14 @@ impl Plan {
     pub fn peak_bytes(&self) -> u64 {
         self.buffers.iter().map(|b| b.ty.bytes() as u64).sum()
     }
+    /// The size in bytes of the buffers that are not there yet: all but the variables that `placed` has a place for.
+    pub fn new_bytes(&self, placed: &Placement) -> u64 {
+        let is_new = |buffer: &&Buffer| match &buffer.kind {
+            BufferKind::Variable(storage) => placed.get(&storage.slots[0].0).is_none(),
+            _ => true,
+        };
+        self.buffers.iter().filter(is_new).map(|b| b.ty.bytes() as u64).sum()
+    }
     /// The total size of the buffers for intermediate values, in bytes.
     pub fn scratch_bytes(&self) -> u64 {
         let scratch = self.buffers.iter().filter(|b| matches!(b.kind, BufferKind::Scratch));

@@ -38,8 +38,20 @@ pub(super) struct EvalPrograms {
     spread: Option<f64>,
 }
 
-/// Scores, the confusion matrix of classes, and the scores of each label.
-pub(super) type InDetail = (Scores, Vec<Vec<u64>>, Vec<LabelScores>);
+/// A set's metrics and what they consist of.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Evaluated {
+    /// The metrics of the run's task.
+    pub scores: Scores,
+    /// Of classification `[label][prediction]`.
+    pub confusion: Vec<Vec<u64>>,
+    /// Of a binary task and of several labels, the scores of each label.
+    pub labels: Vec<LabelScores>,
+    /// Of a regression the predictions, `[rows, numbers]`, in the target's units.
+    pub predictions: Vec<f32>,
+    /// Of a regression the targets.
+    pub targets: Vec<f32>,
+}
 
 /// Runs `compile` with fewer and fewer rows until the device can hold what it needs.
 pub(super) fn with_fitting_rows<T>(most: usize, mut compile: impl FnMut(usize) -> Result<T>) -> Result<T> {
@@ -62,10 +74,13 @@ impl EvalPrograms {
         EvalPrograms::with_detail(session, objective, model, set, objective.detail())
     }
 
-    /// As [`EvalPrograms::new`], also for a confusion matrix.
+    /// As [`EvalPrograms::new`], also for a confusion matrix and for predictions.
     pub(super) fn detailed(session: &mut Session, objective: &Objective, model: &Model, set: &Set) -> Result<Self> {
-        let classes = objective.task == Task::Classification;
-        let detail = if classes { Detail::Confusion } else { objective.detail() };
+        let detail = match objective.task {
+            Task::Classification => Detail::Confusion,
+            Task::Regression => Detail::Outputs,
+            _ => objective.detail(),
+        };
         EvalPrograms::with_detail(session, objective, model, set, detail)
     }
 
@@ -113,6 +128,9 @@ impl EvalPrograms {
             g.update(&totals, before + found);
             match detail {
                 Detail::Nothing => session.compile(&g, &[]),
+                Detail::Outputs if objective.task == Task::Regression => {
+                    session.compile(&g, &[objective.prediction(output)])
+                }
                 Detail::Outputs => session.compile(&g, &[output]),
                 Detail::Confusion => {
                     let classes = model.output[0];
@@ -129,16 +147,15 @@ impl EvalPrograms {
 
     /// The scores of the set.
     pub(super) fn evaluate(&self, session: &mut Session, set: &Set, name: &str) -> Result<Scores> {
-        let (scores, _, _) = self.run(session, set, name)?;
-        Ok(scores)
+        self.run(session, set, name).map(|evaluated| evaluated.scores)
     }
 
     /// The scores of the set and what they consist of.
-    pub(super) fn evaluate_in_detail(&self, session: &mut Session, set: &Set) -> Result<InDetail> {
+    pub(super) fn evaluate_in_detail(&self, session: &mut Session, set: &Set) -> Result<Evaluated> {
         self.run(session, set, "set's")
     }
 
-    fn run(&self, session: &mut Session, set: &Set, name: &str) -> Result<InDetail> {
+    fn run(&self, session: &mut Session, set: &Set, name: &str) -> Result<Evaluated> {
         let rows = set.rows();
         let chunks = rows / self.size;
         session.set_step(&self.chunk, 0)?;
@@ -186,25 +203,30 @@ impl EvalPrograms {
         let classes = cells.len().isqrt().max(1);
         let confusion = cells.chunks_exact(classes).map(<[u64]>::to_vec).collect();
         if self.detail != Detail::Outputs {
-            return Ok((scores, confusion, Vec::new()));
+            return Ok(Evaluated { scores, confusion, ..Evaluated::default() });
         }
-        let areas = auroc(&outputs, &set.target_values()?, outputs.len() / rows);
+        let targets = set.target_values()?;
+        if !self.objective.task.is_yes_or_no() {
+            return Ok(Evaluated { scores, predictions: outputs, targets, ..Evaluated::default() });
+        }
+        let areas = auroc(&outputs, &targets, outputs.len() / rows);
         let defined: Vec<f64> = areas.iter().copied().flatten().collect();
         let area = defined.iter().sum::<f64>() / defined.len() as f64;
         let labels = self.objective.label_scores(&totals, &areas);
-        Ok((Scores::new(scores.iter().chain([(Metric::Auroc, area)])), confusion, labels))
+        let scores = Scores::new(scores.iter().chain([(Metric::Auroc, area)]));
+        Ok(Evaluated { scores, labels, ..Evaluated::default() })
     }
 }
 
 /// A set, and the programs that evaluate it once they are compiled.
 #[derive(Debug)]
-struct Evaluated {
+struct NamedSet {
     name: SetName,
     set: Set,
     programs: Option<EvalPrograms>,
 }
 
-impl Evaluated {
+impl NamedSet {
     /// The set's name, for messages.
     fn describe(&self) -> &'static str {
         match self.name {
@@ -230,12 +252,12 @@ impl Evaluated {
 /// The sets of a run: training, validation, test.
 #[derive(Debug)]
 pub(super) struct Evaluation {
-    sets: Vec<Evaluated>,
+    sets: Vec<NamedSet>,
 }
 
 impl Evaluation {
     pub(super) fn new(sets: impl IntoIterator<Item = (SetName, Set)>) -> Self {
-        let sets = sets.into_iter().map(|(name, set)| Evaluated { name, set, programs: None });
+        let sets = sets.into_iter().map(|(name, set)| NamedSet { name, set, programs: None });
         Evaluation { sets: sets.collect() }
     }
 
@@ -257,6 +279,18 @@ impl Evaluation {
     /// The scores of a set, if there is one.
     pub(super) fn of(&self, session: &mut Session, name: SetName) -> Result<Option<Scores>> {
         self.sets.iter().find(|set| set.name == name).map(|set| set.evaluate(session)).transpose()
+    }
+
+    /// The scores of a set, if there is one, and what they consist of.
+    pub(super) fn in_detail(
+        &self,
+        session: &mut Session,
+        objective: &Objective,
+        model: &Model,
+        name: SetName,
+    ) -> Result<Option<Evaluated>> {
+        let Some(NamedSet { set, .. }) = self.sets.iter().find(|set| set.name == name) else { return Ok(None) };
+        EvalPrograms::detailed(session, objective, model, set)?.evaluate_in_detail(session, set).map(Some)
     }
 
     /// The scores of the training set and, if there is one, of the validation set.

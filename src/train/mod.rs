@@ -38,12 +38,13 @@ pub use config::{
     ModelConfig, NonlinearityConfig, OptimizerConfig, PRESETS, ParamGroupConfig, RecurrentConfig, RecurrentOutput,
     RnnConfig, RnnNonlinearity, ScheduleConfig, Standardize, ThresholdKind, Unit, WarmupConfig, WarmupKind,
 };
+pub use evaluation::Evaluated;
 pub use fit::{Fit, OnDeviceLoss, Report};
 pub use folder::RunFolder;
 pub use metrics::{Best, EpochRecord, Metric, Metrics, Monitor, Scores, SetName, SetScores};
 pub use model::Model;
 pub use objective::LabelScores;
 pub use preprocessing::{Preprocessing, Scaling};
-pub use run::{Evaluated, Prediction, Run};
+pub use run::{Prediction, Run};
 pub use task::Task;
 pub use trainer::{Pause, Trainer};

@@ -80,6 +80,29 @@ impl Scaling {
         factor.map_or(shifted, |factor| shifted * factor)
     }
 
+    /// [`Scaling::apply`] for `x` `[n, …]` whose numbers, of which at least the first `features` of a row count, are in
+    /// the order of a sample's features.
+    pub(super) fn apply_to_each<'g>(&self, x: Tensor<'g>, features: usize) -> Tensor<'g> {
+        let graph = x.graph();
+        let rest = x.shape()[1..].to_vec();
+        let row: usize = rest.iter().product();
+        // A factor per channel is repeated for the channel's features.
+        let spread = |values: &[f32]| -> Option<Tensor<'g>> {
+            match values {
+                [] => None,
+                [one] => Some(graph.scalar(f64::from(*one), x.dtype())),
+                _ => {
+                    let each = features / values.len();
+                    let mut all: Vec<f32> = values.iter().flat_map(|&v| std::iter::repeat_n(v, each)).collect();
+                    all.resize(row, 1.0);
+                    Some(graph.constant(all).reshape([&[1], &rest[..]].concat()))
+                }
+            }
+        };
+        let shifted = spread(&self.shift).map_or(x, |shift| x - shift);
+        spread(&self.factor).map_or(shifted, |factor| shifted * factor)
+    }
+
     /// The inverse of [`Scaling::apply`], on values `[n, …]` with as many numbers a row.
     pub(super) fn undo<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let shape = x.shape();

@@ -1,11 +1,10 @@
 //! A finished run, loaded on a device: evaluation and predictions.
 
 use super::config::Config;
-use super::evaluation::{EvalPrograms, most_rows, with_fitting_rows};
+use super::evaluation::{EvalPrograms, Evaluated, most_rows, with_fitting_rows};
 use super::folder::{CONFIG, MODEL};
-use super::metrics::Scores;
 use super::model::Model;
-use super::objective::{LabelScores, Objective};
+use super::objective::Objective;
 use super::preprocessing::Preprocessing;
 use super::sets::Set;
 use super::task::Task;
@@ -22,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The largest number of classes for which a confusion matrix is computed.
-const MAX_CONFUSION: usize = 4096;
+pub(super) const MAX_CONFUSION: usize = 4096;
 
 /// A finished run, loaded on a device.
 #[derive(Debug)]
@@ -32,17 +31,6 @@ pub struct Run {
     preprocessing: Arc<Preprocessing>,
     model: Model,
     session: Session,
-}
-
-/// The result of [`Run::evaluate`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Evaluated {
-    /// The metrics of the run's task.
-    pub scores: Scores,
-    /// For classification `[label][prediction]`; for binary tasks and several labels empty.
-    pub confusion: Vec<Vec<u64>>,
-    /// For binary tasks and several labels, the scores of each label.
-    pub labels: Vec<LabelScores>,
 }
 
 /// The result of [`Run::predict`].
@@ -205,8 +193,7 @@ impl Run {
             set.make_resident()?;
         }
         let programs = EvalPrograms::detailed(&mut self.session, &objective, &self.model, &set)?;
-        let (scores, confusion, labels) = programs.evaluate_in_detail(&mut self.session, &set)?;
-        Ok(Evaluated { scores, confusion, labels })
+        programs.evaluate_in_detail(&mut self.session, &set)
     }
 
     fn check_targets(&self, split: &Split, classes: usize) -> Result<()> {

@@ -4,7 +4,7 @@
 //! window, which the host fills before the steps that read it. The values gathered are the same, so a step's bits are
 //! too.
 
-use super::preprocessing::Preprocessing;
+use super::preprocessing::{Preprocessing, Scaling};
 use super::task::Task;
 use crate::array::Array;
 use crate::data::{Samples, Split, Targets};
@@ -37,7 +37,6 @@ pub(super) struct Tables {
     x: Variable,
     /// Absent if the targets are the samples.
     y: Option<Variable>,
-    pub(super) rows: usize,
 }
 
 /// Which rows of its tables a program takes.
@@ -53,55 +52,54 @@ pub(super) struct Filled {
     y: Option<Array>,
 }
 
-/// A table of samples: `[rows, …]` as f32, or words of four bytes, `[rows, words]`.
+/// A table of samples: `[rows, …]` as f32, or words of four bytes, `[rows, words]`. Byte k of word w is feature
+/// `k·words + w`, so that unpacking a word's bytes needs no division of indices.
 fn table(samples: &Samples, rows: impl ExactSizeIterator<Item = u32>, shape: &[usize]) -> Result<Array> {
     let count = rows.len();
     if !samples.is_u8() {
         return Array::new([&[count], shape].concat(), samples.read(rows)?);
     }
-    let bytes = samples.read_bytes(rows, 4)?;
-    let words = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Array::new([count, words_of(samples)], words)
+    let (bytes, words) = (samples.read_bytes(rows, 4)?, words_of(samples));
+    let mut packed = Vec::with_capacity(count * words);
+    for row in bytes.chunks_exact(4 * words) {
+        packed.extend(
+            (0..words).map(|w| u32::from_le_bytes([row[w], row[words + w], row[2 * words + w], row[3 * words + w]])),
+        );
+    }
+    Array::new([count, words], packed)
 }
 
 fn words_of(samples: &Samples) -> usize {
     samples.features().div_ceil(4)
 }
 
-/// The values of a table's rows, `[n, …]`.
+/// The values of some rows of a table, scaled, `[n, …]`.
 fn gather<'g>(
     g: &'g Graph,
     variable: &Variable,
     samples: &Samples,
     rows: &Rows<'g>,
-    table_rows: usize,
     shape: &[usize],
+    scaling: Option<&Scaling>,
 ) -> Tensor<'g> {
     let table = g.variable(variable);
-    if !samples.is_u8() {
-        return match rows {
-            Rows::All => table,
-            Rows::From(first, count) => table.slice(0, *first..first + count),
-            Rows::At(index) => table.index_select(0, *index),
-        };
-    }
-    let index = match rows {
-        Rows::All => g.iota([table_rows], 0),
-        Rows::From(first, count) => g.iota([*count], 0) + g.scalar(*first as f64, DType::U32),
-        Rows::At(index) => *index,
+    let chosen = match rows {
+        Rows::All => table,
+        Rows::From(first, count) => table.slice(0, *first..first + count),
+        Rows::At(index) => table.index_select(0, *index),
     };
-    let (count, features, words) = (index.shape()[0], samples.features(), words_of(samples));
-    let number = |value: usize| g.scalar(value as f64, DType::U32);
-    // Element f of a row is byte f mod 4 of the row's word f / 4.
-    let feature = g.iota([count, features], 1);
-    let at = index.reshape([count, 1]) * number(words) + feature / number(4);
-    let flat = table.reshape([table_rows * words]);
-    let word = flat.index_select(0, at.reshape([count * features])).reshape([count, features]);
-    let lane = feature % number(4);
-    let high = lane.eq(number(2)).select(number(1 << 16), number(1 << 24));
-    let unit = lane.eq(number(0)).select(number(1), lane.eq(number(1)).select(number(1 << 8), high));
-    let byte = (word / unit) % number(256);
-    byte.cast(DType::F32).reshape([&[count], shape].concat())
+    if !samples.is_u8() {
+        return scaling.map_or(chosen, |scaling| scaling.apply(chosen));
+    }
+    let (count, features, words) = (chosen.shape()[0], samples.features(), words_of(samples));
+    // Moved to the top of its word, a byte is the word divided by 2^24.
+    let moves = g.constant([1u32 << 24, 1 << 16, 1 << 8, 1]).reshape([1, 4, 1]);
+    let top = g.scalar(f64::from(1 << 24), DType::U32);
+    let bytes = (chosen.reshape([count, 1, words]).broadcast_to([count, 4, words]) * moves / top).cast(DType::F32);
+    let scaled = scaling.map_or(bytes, |scaling| scaling.apply_to_each(bytes, features));
+    let flat = scaled.reshape([count, 4 * words]);
+    let flat = if features < 4 * words { flat.slice(1, 0..features) } else { flat };
+    flat.reshape([&[count], shape].concat())
 }
 
 impl Set {
@@ -112,6 +110,11 @@ impl Set {
     /// The number of samples.
     pub(super) fn rows(&self) -> usize {
         self.split.rows()
+    }
+
+    /// Whether its samples are in a file that is too large to be read as a whole.
+    pub(super) fn is_in_file(&self) -> bool {
+        self.split.x.is_in_file()
     }
 
     /// The bytes of the whole set on a device.
@@ -140,7 +143,7 @@ impl Set {
     /// Keeps the whole set on the device.
     pub(super) fn make_resident(&mut self) -> Result<()> {
         let all = self.fill(0..self.rows() as u32)?;
-        self.resident = Some(self.tables_from(all, self.rows()));
+        self.resident = Some(self.tables_from(all));
         Ok(())
     }
 
@@ -152,13 +155,13 @@ impl Set {
     /// Tables for windows of `rows` rows. Their contents are those of the set's first rows.
     pub(super) fn window(&self, rows: usize) -> Result<Tables> {
         let first = self.fill((0..rows as u32).map(|row| row % self.rows() as u32))?;
-        Ok(self.tables_from(first, rows))
+        Ok(self.tables_from(first))
     }
 
-    fn tables_from(&self, filled: Filled, rows: usize) -> Tables {
+    fn tables_from(&self, filled: Filled) -> Tables {
         let Filled { x, y } = filled;
         let named = |part: &str, value: Array| Variable::new(format!("{}.{part}", self.name), value);
-        Tables { x: named("x", x), y: y.map(|y| named("y", y)), rows }
+        Tables { x: named("x", x), y: y.map(|y| named("y", y)) }
     }
 
     /// The number of batches of `batch` rows in a window.
@@ -238,13 +241,10 @@ impl Set {
         output: &[usize],
     ) -> (Tensor<'g>, Tensor<'g>) {
         let p = &*self.preprocessing;
-        let x = gather(g, &tables.x, &self.split.x, rows, tables.rows, &p.input);
-        let x = p.samples.as_ref().map_or(x, |scaling| scaling.apply(x));
+        let x = gather(g, &tables.x, &self.split.x, rows, &p.input, p.samples.as_ref());
         let y = match (&self.split.y, &tables.y) {
             (Targets::Values(values), Some(y)) => {
-                let y = gather(g, y, values, rows, tables.rows, values.shape());
-                let y = p.targets.as_ref().map_or(y, |scaling| scaling.apply(y));
-                shaped(y, output)
+                shaped(gather(g, y, values, rows, values.shape(), p.targets.as_ref()), output)
             }
             (_, Some(y)) => {
                 let labels = g.variable(y);

@@ -4,12 +4,14 @@ mod inspect;
 mod open;
 
 use super::config::{Config, Unit};
-use super::evaluation::{Evaluation, SecondSession};
+use super::evaluation::{Evaluated, Evaluation, SecondSession};
 use super::metrics::{EpochRecord, Monitor, Scores, SetName, SetScores};
 use super::model::Model;
 use super::objective::Objective;
 use super::preprocessing::Preprocessing;
 use super::programs::{Moves, TrainPrograms};
+use super::run::MAX_CONFUSION;
+use super::task::Task;
 use super::watch::Watch;
 use crate::array::Array;
 use crate::data::RandomState;
@@ -79,6 +81,18 @@ pub struct Pause {
 }
 
 impl Trainer {
+    /// The scores of a set now and what they consist of; `None` without such a set. For a classification with very many
+    /// classes there is no confusion matrix.
+    pub fn evaluate(&mut self, set: SetName) -> Result<Option<Evaluated>> {
+        if self.preprocessing.task == Task::Classification && self.model.output[0] > MAX_CONFUSION {
+            let scores = self.with_averages(|trainer| trainer.evaluation.of(&mut trainer.session, set))?;
+            return Ok(scores.map(|scores| Evaluated { scores, ..Evaluated::default() }));
+        }
+        self.with_averages(|trainer| {
+            trainer.evaluation.in_detail(&mut trainer.session, &trainer.objective, &trainer.model, set)
+        })
+    }
+
     /// Compiles the evaluation, if it is not compiled yet.
     fn compile_evaluation(&mut self) -> Result<()> {
         let start = Instant::now();
