@@ -195,7 +195,10 @@ impl Serialize for SetScores {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for set in [SetName::Train, SetName::Val, SetName::Test] {
-            // A missing set's metrics are null, so that every record has the same keys.
+            if set == SetName::Test && self.test.is_none() {
+                continue;
+            }
+            // A missing validation set's metrics are null, so that every record has the same keys.
             for (metric, _) in self.train.iter() {
                 let value = self.of(set).and_then(|scores| scores.get(metric));
                 map.serialize_entry(&format!("{}_{metric}", set.name()), &value)?;
@@ -352,7 +355,7 @@ mod tests {
         let scores = SetScores { train: scores(1.0), val: Some(scores(0.1)), test: None };
         let record = EpochRecord { epoch: 3, running_loss: 1.5, scores, lr: 0.1, seconds: 0.25 };
         let text = serde_json::to_string(&record).unwrap();
-        assert!(text.contains("\"val_rmse\":2.5") && text.contains("\"test_loss\":null"), "{text}");
+        assert!(text.contains("\"val_rmse\":2.5") && !text.contains("test_loss"), "{text}");
         assert_eq!(serde_json::from_str::<EpochRecord>(&text).unwrap(), record);
     }
 
