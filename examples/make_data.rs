@@ -17,7 +17,7 @@ use wgrad::data::idx::write_u8;
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Rows of houses with a price: `rooms;area;town;price`, lines ending in CRLF, as a spreadsheet writes them.
-pub fn houses(rows: usize, seed: u32) -> String {
+pub(crate) fn houses(rows: usize, seed: u32) -> String {
     let mut rng = RandomState::new(seed);
     let mut text = String::from("rooms;area;town;price\r\n");
     for _ in 0..rows {
@@ -31,7 +31,7 @@ pub fn houses(rows: usize, seed: u32) -> String {
 }
 
 /// Points of the plane: `x,y,inside`, which says whether they lie on the inner of two rings.
-pub fn rings(rows: usize, seed: u32) -> String {
+pub(crate) fn rings(rows: usize, seed: u32) -> String {
     let mut rng = RandomState::new(seed);
     let mut text = String::from("x,y,inside\n");
     for _ in 0..rows {
@@ -44,7 +44,7 @@ pub fn rings(rows: usize, seed: u32) -> String {
 }
 
 /// Grey images of `side` × `side` pixels of ten blurred shapes, moved, dimmed and noisy, and the shape of each.
-pub fn shapes(rows: usize, side: usize, seed: u32) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn shapes(rows: usize, side: usize, seed: u32) -> (Vec<u8>, Vec<u8>) {
     let mut templates = RandomState::new(7);
     let cells = 7;
     let shapes: Vec<f64> = (0..10 * cells * cells).map(|_| templates.rand()).collect();
@@ -68,7 +68,7 @@ pub fn shapes(rows: usize, side: usize, seed: u32) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Writes `train.csv` and `val.csv` into a folder.
-pub fn write_tables(dir: &Path, table: fn(usize, u32) -> String, rows: [usize; 2]) -> Result {
+pub(crate) fn write_tables(dir: &Path, table: fn(usize, u32) -> String, rows: [usize; 2]) -> Result {
     fs::create_dir_all(dir)?;
     fs::write(dir.join("train.csv"), table(rows[0], 1))?;
     fs::write(dir.join("val.csv"), table(rows[1], 2))?;
@@ -76,7 +76,7 @@ pub fn write_tables(dir: &Path, table: fn(usize, u32) -> String, rows: [usize; 2
 }
 
 /// Writes a training and a test set of images into a folder, with MNIST's names.
-pub fn write_images(dir: &Path, rows: [usize; 2], side: usize) -> Result {
+pub(crate) fn write_images(dir: &Path, rows: [usize; 2], side: usize) -> Result {
     fs::create_dir_all(dir)?;
     for (name, rows, seed) in [("train", rows[0], 3), ("t10k", rows[1], 4)] {
         let (pixels, labels) = shapes(rows, side, seed);

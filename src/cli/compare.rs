@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wgrad::Error;
 use wgrad::data::atomic_write;
 use wgrad::train::{Metric, Metrics, RunFolder};
@@ -87,7 +87,7 @@ impl CompareArgs {
         if let Some(path) = &self.plot {
             let which = self.metric(&metrics)?;
             let named: Vec<(String, Metrics)> =
-                self.runs.iter().map(|run| run.display().to_string()).zip(metrics.iter().cloned()).collect();
+                self.runs.iter().map(|run| label(run)).zip(metrics.iter().cloned()).collect();
             let heading = format!("{} runs", named.len());
             let image = plot::runs(&heading, which, &named).map_err(|e| Error::file(path, e))?;
             atomic_write(path, |file| file.write_all(&image))?;
@@ -112,6 +112,11 @@ impl CompareArgs {
     }
 }
 
+/// The last part of a run's path.
+fn label(run: &Path) -> String {
+    run.file_name().map_or_else(|| run.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
 /// A table with a column for each run.
 fn text(compared: &[Compared], differing: &[&String]) -> String {
     let mut lines: Vec<Vec<String>> = Vec::new();
@@ -119,7 +124,7 @@ fn text(compared: &[Compared], differing: &[&String]) -> String {
         let cells = compared.iter().map(|run| cell(run).unwrap_or_else(|| "-".into()));
         lines.push([name.to_string()].into_iter().chain(cells).collect());
     };
-    row("", &|run| Some(run.run.file_name()?.to_string_lossy().into_owned()));
+    row("", &|run| Some(label(&run.run)));
     for &key in differing {
         row(key, &|run| run.settings.get(key).cloned());
     }

@@ -69,7 +69,14 @@ impl PredictArgs {
         let (rows, width) = (samples.as_ref().map_or(0, Samples::rows), run.outputs());
         let prediction = match &samples {
             Some(samples) => run.predict(samples)?,
-            None => Prediction { task, outputs: Vec::new(), width, values: Vec::new(), shape: vec![width] },
+            None => Prediction {
+                task,
+                outputs: Vec::new(),
+                width,
+                values: Vec::new(),
+                shape: vec![width],
+                is_probability: false,
+            },
         };
         if let Some(at) = prediction.outputs.iter().position(|v| !v.is_finite()) {
             let message = format!("the output of the network for sample {} is {}", at / width, prediction.outputs[at]);

@@ -134,7 +134,7 @@ impl SweepArgs {
         let mut config = Config::resolve(&self.settings)?;
         config.epochs = self.epochs.unwrap_or(config.epochs);
         if let Some(path) = &self.data {
-            config.data.path = Some(path.clone());
+            config.data = config.data.at(path);
         }
         if let Some(monitor) = &self.monitor {
             config.monitor = Some(monitor.parse().map_err(|message: String| Error::config("--monitor", message))?);

@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 use wgrad::data::{Dataset, atomic_write};
 use wgrad::passes::Passes;
 use wgrad::train::{
-    Config, DataConfig, Fit, Metric, Metrics, Model, Monitor, OnDeviceLoss, Preprocessing, Report, RunFolder, SetName,
-    Trainer,
+    Config, Fit, Metric, Metrics, Model, Monitor, OnDeviceLoss, Preprocessing, Report, RunFolder, SetName, Trainer,
 };
 use wgrad::wgsl::DescribedGpu;
 use wgrad::{Error, Session};
@@ -144,7 +143,7 @@ impl TrainArgs {
             config.optimizer.set_lr(lr);
         }
         if let Some(path) = &self.data {
-            config.data = DataConfig { path: Some(path.clone()), ..config.data };
+            config.data = config.data.at(path);
         }
         if let Some(file) = &self.init {
             config.init = Some(file.clone());

@@ -196,7 +196,7 @@ impl Samples {
                 rows.for_each(|row| out.extend_from_slice(&values[self.at(row) * features..][..features]));
             }
             Values::U8(values) => rows.for_each(|row| {
-                out.extend(values[self.at(row) * features..][..features].iter().map(|&b| f32::from(b)))
+                out.extend(values[self.at(row) * features..][..features].iter().map(|&b| f32::from(b)));
             }),
             Values::File(file) => {
                 let mut bytes = vec![0; features * file.format.element.size()];

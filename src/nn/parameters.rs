@@ -37,11 +37,14 @@ impl Parameters {
         rng: &mut Generator,
     ) {
         let mut value = Array::from(0f32);
-        let shape = shape.into();
+        let shape: Shape = shape.into();
         // Its initial value, its value and gradient on the device, and an optimiser's state.
-        let training = 4 * DType::F32.size() as u64 * shape.elements() as u64;
-        if let Err(error) =
-            memory::check(&format!("training the parameter `{name}` {shape}"), training, "use smaller layers")
+        let elements = shape.iter().fold(1u64, |n, &size| n.saturating_mul(size as u64));
+        let training = elements.saturating_mul(4 * DType::F32.size() as u64);
+        if self.error.is_none()
+            && shape.check().is_ok()
+            && let Err(error) =
+                memory::check(&format!("training the parameter `{name}` {shape}"), training, "use smaller layers")
         {
             self.refuse(error.to_string());
         }

@@ -290,7 +290,7 @@ impl<'a> Fit<'a> {
             return false;
         }
         if let Some(every) = settings.every_epochs {
-            return next % every == 0;
+            return next.is_multiple_of(every);
         }
         if settings.every_steps.is_some() {
             return false;
@@ -329,8 +329,9 @@ impl<'a> Fit<'a> {
     fn finish(&mut self) -> Result<Metrics> {
         if self.trainer.epochs_done() == 0 {
             self.save_checkpoint()?;
-            let message = "the time was up before an epoch was done; the checkpoint has what was";
-            return Err(Error::config("max_time", message));
+            let run = self.folder.path().display();
+            let message = format!("is over before an epoch is done; go on with `wgrad train --resume {run}`");
+            return Err(Error::config("--max-time", message));
         }
         self.trainer.test()?;
         let metrics = self.save()?;

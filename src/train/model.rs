@@ -45,16 +45,18 @@ impl Model {
             }
             Task::Binary => {}
             Task::Regression | Task::Multilabel | Task::Autoencoder => {
-                let target: usize = preprocessing.target.iter().product();
+                let numbers: usize = preprocessing.target.iter().product();
                 let loss = config.loss_for(task);
                 let per_target = loss.outputs_per_target();
-                if outputs != target * per_target {
+                if outputs != numbers * per_target {
                     let twice = if per_target == 2 { ", and gaussian_nll needs twice as many" } else { "" };
-                    let message = format!(
-                        "outputs samples of shape {output:?}, but the targets have shape {:?}{twice}",
-                        preprocessing.target
-                    );
-                    return wrong(message);
+                    let guessed = config.task.is_none() && task == Task::Regression;
+                    let hint =
+                        if guessed { " (they are numbers, so the task is regression; `task` sets it)" } else { "" };
+                    let target = &preprocessing.target;
+                    return wrong(format!(
+                        "outputs samples of shape {output:?}, but the targets have shape {target:?}{hint}{twice}"
+                    ));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! A finished run, loaded on a device: evaluation and predictions.
 
-use super::config::Config;
+use super::config::{Config, LossConfig};
 use super::evaluation::{EvalPrograms, Evaluated, most_rows, with_fitting_rows};
 use super::folder::{CONFIG, MODEL};
 use super::model::Model;
@@ -46,6 +46,8 @@ pub struct Prediction {
     pub values: Vec<f32>,
     /// The shape of a sample's values.
     pub shape: Vec<usize>,
+    /// Whether the network outputs probabilities, as for the loss `bce`, rather than logits.
+    pub is_probability: bool,
 }
 
 impl Prediction {
@@ -53,13 +55,17 @@ impl Prediction {
     /// for each output whether the answer is yes.
     pub fn labels(&self) -> Vec<usize> {
         if self.task.is_yes_or_no() {
-            return self.outputs.iter().map(|&x| usize::from(x > 0.0)).collect();
+            let threshold = if self.is_probability { 0.5 } else { 0.0 };
+            return self.outputs.iter().map(|&x| usize::from(x > threshold)).collect();
         }
         let best = |row: &[f32]| (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
         self.outputs.chunks_exact(self.width).map(best).collect()
     }
     /// Softmax of each row; of a binary task and of several labels the sigmoid of each output.
     pub fn probabilities(&self) -> Vec<f32> {
+        if self.is_probability {
+            return self.outputs.clone();
+        }
         if self.task.is_yes_or_no() {
             return self.outputs.iter().map(|&x| (1.0 / (1.0 + f64::from(-x).exp())) as f32).collect();
         }
@@ -164,7 +170,9 @@ impl Run {
                 start += size;
             }
         }
-        Ok(Prediction { task: self.preprocessing.task, outputs, width: self.outputs(), values, shape })
+        let is_probability = objective.loss == LossConfig::Bce {};
+        let (task, width) = (self.preprocessing.task, self.outputs());
+        Ok(Prediction { task, outputs, width, values, shape, is_probability })
     }
 
     /// The metrics of a set and what they consist of.

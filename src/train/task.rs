@@ -122,12 +122,8 @@ impl Config {
             Targets::Classes(_) => Task::Classification,
             Targets::None => Task::Autoencoder,
             Targets::Values(_) if suits(Task::Regression) => Task::Regression,
-            Targets::Values(values) if suits(Task::Binary) => {
-                if values.features() == 1 {
-                    Task::Binary
-                } else {
-                    Task::Multilabel
-                }
+            Targets::Values(values) if suits(Task::Binary) && first_outside(values)?.is_none() => {
+                if values.features() == 1 { Task::Binary } else { Task::Multilabel }
             }
             Targets::Values(values) => {
                 let mut only_bits = true;

@@ -125,7 +125,8 @@ impl DescribedGpu {
         let Limits { max_invocations, workgroup_memory, storage_buffers, f16, subgroup_size } = self.limits;
         let subgroups = subgroup_size > 0;
         let limits = GpuTarget { max_invocations, workgroup_memory, storage_buffers, ..GpuTarget::default() };
-        GpuTarget { f16, subgroups, subgroup_size, ..limits }
+        // Hardware's usual largest binding.
+        GpuTarget { f16, subgroups, subgroup_size, max_binding: (2 << 30) - 4, ..limits }
     }
 
     /// What a dispatch of so many workgroups would take on it.

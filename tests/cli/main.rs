@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod refusals;
+mod runs;
 #[cfg(feature = "gpu")]
 mod tune;
 
@@ -92,7 +93,17 @@ impl Place {
     }
 }
 
-const FILES: [&str; 5] = ["config.toml", "curves.png", "metrics.csv", "metrics.json", "model.safetensors"];
+const FILES: [&str; 9] = [
+    "best.safetensors",
+    "checkpoints",
+    "config.toml",
+    "curves.png",
+    "metrics.csv",
+    "metrics.json",
+    "model.safetensors",
+    "preprocessing.json",
+    "report.html",
+];
 
 /// A data folder that can be trained on.
 fn data_folder(place: &Place, name: &str) {

@@ -120,8 +120,8 @@ fn missing() {
     let table = read("a,c,y\n1,u,1\n?,v,2\n3,,3\n5,v,4\n100,u,5\n200,u,6\n");
     let mut with = settings(&["y"], &["c"], &[]);
     let refused = fit(&table, &with, TargetKind::Values).unwrap_err();
-    let expected = "line 3, column \"a\": the value is missing (and 1 other value is missing); set `fill_missing`, or \
-                    `ignore` the column";
+    let expected = "line 3, column \"a\": the value is missing (and 1 other value is missing); set `data.missing` to \
+                    \"mean\", or name the column in `data.ignore`";
     assert_eq!(refused, expected);
     with.fill_missing = true;
     let encoder = Encoder::fit(&table, &with, TargetKind::Values, &[0, 1, 2, 3]).unwrap();

@@ -218,6 +218,22 @@ impl Canvas<'_> {
         Ok(())
     }
 
+    /// Draws lines, with their names in a list within the panel.
+    pub(super) fn many_lines(&self, panel: &Panel<'_>, series: &[Series]) -> DrawResult {
+        for (k, Series { name, colour, points }) in series.iter().enumerate() {
+            let points: Vec<(f64, f64)> = points.iter().map(|&point| panel.place(point)).collect();
+            if !points.is_empty() {
+                self.line(&points, colour)?;
+            }
+            let (right, y) = (panel.left + panel.width - 6.0, Panel::TOP + 14.0 + 19.0 * k as f64);
+            if y < Panel::TOP + Panel::HEIGHT - 8.0 {
+                let width = self.text(right, y, 13.0, &INK, HPos::Right, name, 0.6 * panel.width)?;
+                self.bar(right - width - 28.0, y, right - width - 7.0, y, 2.5, colour)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Draws points, and the line on which both coordinates are equal.
     pub(super) fn scatter(&self, panel: &Panel<'_>, series: &Series) -> DrawResult {
         let (low, high) = (panel.x.low.max(panel.y.low), panel.x.high.min(panel.y.high));

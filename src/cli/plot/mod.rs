@@ -89,7 +89,7 @@ pub(super) fn runs(heading: &str, metric: Metric, runs: &[(String, Metrics)]) ->
                 .collect();
             let panel = panel(left, name, last, &series);
             canvas.axes(&panel)?;
-            canvas.lines(&panel, &series)?;
+            canvas.many_lines(&panel, &series)?;
         }
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! Applying an encoder to a table.
 
+use super::cells::{Cell, Column, Table, shown};
 use super::fit::{Encoder, Kind, Target, key, refuse_missing};
-use super::read::{Cell, Column, Table, shown};
 use super::settings::unknown;
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,6 @@
 //! Deciding how the columns of a table become numbers.
 
-use super::read::{Cell, Column, Table, number, shown};
+use super::cells::{Cell, Column, Table, number, shown};
 use super::settings::{Role, TableSettings};
 use crate::data::TargetKind;
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,7 @@ impl Encoder {
             return Err("no column is left as a feature".to_string());
         }
         if !settings.fill_missing {
-            refuse_missing(table, &used, "set `fill_missing`, or `ignore` the column")?;
+            refuse_missing(table, &used, "set `data.missing` to \"mean\", or name the column in `data.ignore`")?;
         }
         let mut features = Vec::new();
         for index in used {

@@ -1,7 +1,7 @@
 //! What a file does not say about itself: its delimiter and whether it has a header.
 
+use super::cells::{Cells, TableOptions, is_missing, number, number_with_comma, numbers};
 use super::lines::Lines;
-use super::read::{Cells, TableOptions, is_missing, number, number_with_comma, numbers};
 use csv::{ByteRecord, ReaderBuilder};
 
 /// Records looked at, at most, to find the delimiter.

@@ -5,6 +5,7 @@
 //! No error message contains a path: the caller knows it and puts it in front.
 
 mod apply;
+mod cells;
 mod fit;
 mod guess;
 mod lines;
@@ -12,6 +13,7 @@ mod read;
 mod settings;
 
 pub use apply::{EncodedTargets, MOST_VALUES};
+pub use cells::{Column, Table, TableOptions};
 pub use fit::{Encoder, MOST_CATEGORIES};
-pub use read::{Column, MOST_COLUMNS, Table, TableOptions, read_table};
+pub use read::{MOST_COLUMNS, read_table};
 pub use settings::TableSettings;

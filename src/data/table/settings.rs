@@ -1,6 +1,6 @@
 //! What the user says about the columns of a table.
 
-use super::read::{Table, shown, shown_names};
+use super::cells::{Table, shown, shown_names};
 use serde::{Deserialize, Serialize};
 
 /// What the columns of a table are for. Every column that is not named here is a numeric feature.

@@ -151,6 +151,12 @@ impl DataConfig {
         DataConfig { path: Some(path.into()), ..DataConfig::default() }
     }
 
+    /// The same settings for another file or folder; those of the generator are left out.
+    pub fn at(self, path: impl Into<PathBuf>) -> Self {
+        let seed = self.seed.filter(|_| self.path.is_some());
+        DataConfig { path: Some(path.into()), preset: None, num_samples: None, seed, ..self }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         for (key, value) in [("val_split", self.val_split), ("test_split", self.test_split)] {
             if value.is_some_and(|v| !(0.0..1.0).contains(&v)) {

@@ -10,7 +10,7 @@ pub struct ModelConfig {
     /// The shape of one sample, e.g. `[1, 40]` for a convolution over MNIST-1D; by default that of the data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Vec<usize>>,
-    /// The layers in order. The last one must output one number per class.
+    /// The layers in order. The last one outputs what the task needs: a number per class, or the target's shape.
     pub layers: Vec<LayerConfig>,
 }
 
