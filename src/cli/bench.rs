@@ -302,7 +302,7 @@ impl TrainArgs {
     fn run(&self) -> Outcome {
         let config = Config::resolve(&self.settings)?;
         config.check()?;
-        let data = config.data.load()?;
+        let data = config.data.load_as(config.target_kind())?;
         config.check_data(&data)?;
         let rows = data.train.rows();
         let mut sizes = self.batch_sizes.clone();

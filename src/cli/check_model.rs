@@ -35,7 +35,7 @@ impl ModelCheck<'_> {
         let mut config = Config::resolve(self.settings)?;
         config.seed = self.seed.map_or(config.seed, u64::from);
         config.check()?;
-        let data = config.data.load()?;
+        let data = config.data.load_as(config.target_kind())?;
         config.check_data(&data)?;
         // Opened first, so that a missing device is reported at once.
         let name = self.gpu.open(self.device, wgrad::passes::Passes::all())?.device_name();

@@ -136,7 +136,7 @@ impl TuneArgs {
         if let Some(settings) = &self.model {
             let config = Config::resolve(settings)?;
             config.check()?;
-            let data = config.data.load()?;
+            let data = config.data.load_as(config.target_kind())?;
             config.check_data(&data)?;
             let mut trainer = Trainer::new(&config, &data, Device::cpu())?;
             let graph = trainer.step_graph(0);

@@ -250,12 +250,18 @@ impl<'a> Fit<'a> {
             };
             let Some(record) = record else {
                 // In the middle of an epoch.
-                self.save_checkpoint()?;
+                self.save_state()?;
                 continue;
             };
             report(Report::Epoch(&record));
             if due {
-                self.save()?;
+                self.save_model()?;
+                // A run of a moment leaves its model at once, but nothing to go on from.
+                let settings = self.config.checkpoint;
+                let asked = settings.every_epochs.is_some() || settings.every_minutes.is_some();
+                if asked || self.started.elapsed() >= SAVE_EVERY {
+                    self.save_state()?;
+                }
             }
         }
         Ok(())
@@ -309,12 +315,19 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    fn save(&mut self) -> Result<Metrics> {
+    fn save_model(&mut self) -> Result<Metrics> {
         self.take_over()?;
         let metrics = self.folder.save(&mut self.trainer)?;
         self.saved = Some((Instant::now(), metrics.epochs));
-        self.save_checkpoint()?;
         Ok(metrics)
+    }
+
+    /// Writes what a run needs to go on.
+    fn save_state(&mut self) -> Result<()> {
+        // The best weights first: a checkpoint's best epoch is never later than theirs.
+        self.folder.save_best(&mut self.trainer)?;
+        self.save_checkpoint()?;
+        Ok(())
     }
 
     fn save_checkpoint(&mut self) -> Result<Checkpoint> {
@@ -328,13 +341,14 @@ impl<'a> Fit<'a> {
 
     fn finish(&mut self) -> Result<Metrics> {
         if self.trainer.epochs_done() == 0 {
-            self.save_checkpoint()?;
+            self.save_state()?;
             let run = self.folder.path().display();
             let message = format!("is over before an epoch is done; go on with `wgrad train --resume {run}`");
             return Err(Error::config("--max-time", message));
         }
         self.trainer.test()?;
-        let metrics = self.save()?;
+        let metrics = self.save_model()?;
+        self.save_state()?;
         let restore = self.config.early_stopping.is_some_and(|stopping| stopping.restore_best);
         if restore && metrics.best.is_some_and(|best| best.epoch != metrics.epochs) {
             self.folder.restore_best()?;

@@ -102,7 +102,7 @@ impl RunFolder {
             }
             _ => Ok(()),
         };
-        for file in [BEST, "curves.png", "prediction.png", "report.html"] {
+        for file in [BEST, PREPROCESSING, "curves.png", "report.html"] {
             let path = self.path.join(file);
             gone(path.clone(), std::fs::remove_file(path))?;
         }
@@ -121,14 +121,21 @@ impl RunFolder {
                 format!("parameter `{name}` is no longer finite: training has diverged. Try a smaller learning rate");
             return Err(Error::NotFinite(message));
         }
-        self.write(PREPROCESSING, trainer.preprocessing().to_json()?.as_bytes())?;
+        if metrics.epochs <= 1 || !self.path.join(PREPROCESSING).exists() {
+            self.write(PREPROCESSING, trainer.preprocessing().to_json()?.as_bytes())?;
+        }
         self.save_weights(MODEL, &state, trainer, metrics.steps)?;
-        if let (Some(best), Some(weights)) = (metrics.best, trainer.watch.unsaved_best()) {
+        self.save_metrics(&metrics)?;
+        Ok(metrics)
+    }
+
+    /// Writes the weights of the best epoch so far, if they are not there yet.
+    pub fn save_best(&self, trainer: &mut Trainer) -> Result<()> {
+        if let (Some(best), Some(weights)) = (trainer.watch.best(), trainer.watch.unsaved_best()) {
             self.save_weights(BEST, weights, trainer, u64::from(best.epoch) * u64::from(trainer.steps_per_epoch()))?;
             trainer.watch.saved_best();
         }
-        self.save_metrics(&metrics)?;
-        Ok(metrics)
+        Ok(())
     }
 
     fn save_weights(&self, file: &str, state: &[(String, Array)], trainer: &Trainer, steps: u64) -> Result<()> {

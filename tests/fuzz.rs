@@ -1,4 +1,5 @@
 //! Damaged files: nothing may panic, hang or need much memory. `FUZZ_CASES` sets the cases per kind.
+#![allow(clippy::unwrap_used)]
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
 use std::time::{Duration, Instant};
