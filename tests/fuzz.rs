@@ -215,7 +215,7 @@ fn damaged_files() {
     fuzz("gz", &packed, gz_case);
     let config = Config {
         epochs: 2,
-        data: DataConfig { num_samples: Some(200), ..DataConfig::default() },
+        data: DataConfig { num_samples: Some(500), ..DataConfig::default() },
         ..Config::preset("logistic").unwrap()
     };
     let mut trainer = Trainer::new(&config, &config.data.load().unwrap(), Device::cpu()).unwrap();

@@ -137,6 +137,15 @@ fn a_full_disk_leaves_the_last_checkpoint_whole() {
         }
     }
     assert!(failures >= 3, "the limits were too generous");
+    // A place that cannot be written to: also for a user who may write anywhere.
+    place.write("blocked", "");
+    place.refuses(
+        &format!("train tiny.toml --out blocked/run --device {DEVICE}"),
+        &["blocked/run", "cannot be created"],
+    );
+    fs::create_dir(place.path("odd")).unwrap();
+    fs::write(place.path("odd/checkpoints"), "").unwrap();
+    place.refuses(&format!("train tiny.toml --out odd --device {DEVICE}"), &["odd/checkpoints"]);
     place.ok(&format!("train --resume run --epochs 5 --device {DEVICE}"));
     assert!(model("run") == model("whole"));
 }

@@ -16,7 +16,7 @@ impl Trainer {
         self.session.plan(self.train.program())
     }
 
-    /// The plan of a full training step as text; `None` on the reference. See [`Session::explain`].
+    /// The plan of a full training step as text; `None` on the reference. See [`Session::explain`](crate::Session::explain).
     pub fn explain(&self) -> Result<Option<String>> {
         self.session.explain(self.train.program())
     }
