@@ -150,6 +150,32 @@ fn checkpoints_of_a_run_that_trains_ahead_are_those_of_the_recorded_epoch() {
     assert!(outcome(&mut second, records) == whole);
 }
 
+/// A run that trains ahead pauses by time, within the epoch that it records and within the one that it is ahead.
+#[test]
+fn a_run_that_trains_ahead_can_be_resumed_from_anywhere() {
+    let config = config(OPTIMIZERS[1], SCHEDULES[4], "ema_decay = 0.9");
+    let data = config.data.load().unwrap();
+    let new = || Trainer::new(&config, &data, Device::cpu()).unwrap();
+    let whole = outcome(&mut new(), Vec::new());
+    let mut first = new();
+    first.train_ahead().unwrap();
+    // No time at all: every step is a pause.
+    let pause = Pause { seconds: Some(0.0), checkpoint: true, steps: None };
+    let (mut records, mut places) = (Vec::new(), Vec::new());
+    while !first.is_finished() {
+        records.extend(first.advance(pause).unwrap());
+        let checkpoint = first.checkpoint().unwrap();
+        assert_eq!(checkpoint.epochs() as usize, records.len());
+        places.push((checkpoint.epochs(), checkpoint.steps_within_epoch()));
+        let mut second = new();
+        second.restore(&checkpoint).unwrap();
+        assert!(outcome(&mut second, records.clone()) == whole, "{places:?}");
+    }
+    assert!(first.state_dict().unwrap() == whole.1 && timeless(records) == whole.0);
+    // The last pause before the end of each epoch, and the end of each.
+    assert!(places.contains(&(0, 4)) && places.contains(&(1, 0)) && places.contains(&(3, 4)), "{places:?}");
+}
+
 #[test]
 fn a_checkpoint_of_other_settings_is_refused() {
     let base = config(OPTIMIZERS[2], SCHEDULES[0], "");

@@ -164,7 +164,7 @@ impl Trainer {
     /// # Errors
     /// Those of reading from the device; [`Error::Internal`] if the run is ahead and no checkpoint was asked for.
     pub fn checkpoint(&mut self) -> Result<Checkpoint> {
-        let is_ahead = self.ahead.as_ref().is_some_and(|ahead| ahead.next.is_some());
+        let is_ahead = self.ahead.as_ref().is_some_and(|ahead| ahead.has_begun);
         let arrays = match self.ahead.as_mut().and_then(|ahead| ahead.captured.take()) {
             Some(captured) => captured,
             None if is_ahead => return Err(Error::Internal("a checkpoint of a run that is ahead".into())),
@@ -240,7 +240,7 @@ impl Trainer {
         self.watch.restore(state.watch.clone());
         (self.train_seconds, self.history) = (state.train_seconds, state.history.clone());
         if let Some(ahead) = &mut self.ahead {
-            (ahead.next, ahead.captured) = (None, None);
+            ahead.forget();
         }
         if let Some(lr) = self.plateau.as_ref().map(|(_, plateau)| plateau.lr()) {
             self.set_rates(state.history.len() as u32, lr)?;

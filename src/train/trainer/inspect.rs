@@ -97,7 +97,7 @@ impl Trainer {
     /// The network's current state, named as in PyTorch's `state_dict`: parameters (or their averages, if kept) and
     /// buffers.
     pub fn state_dict(&mut self) -> Result<Vec<(String, Array)>> {
-        if let Some(ahead) = self.ahead.as_ref().filter(|ahead| ahead.next.is_some()) {
+        if let Some(ahead) = self.ahead.as_ref().filter(|ahead| ahead.has_begun) {
             return Ok(ahead.state.clone());
         }
         let named = self.model.network.state_dict();

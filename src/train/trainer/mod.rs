@@ -47,6 +47,9 @@ pub struct Trainer {
     pub(super) drawn: Option<RandomState>,
     /// The steps of the epoch in progress that have run.
     pub(super) within: u32,
+    /// The number of steps until the clock is looked at, where a pause may be due: doubled until they take a noticeable
+    /// time.
+    slice: u32,
     pub(super) history: Vec<EpochRecord>,
     pub(super) watch: Watch,
     pub(super) train_seconds: f64,
@@ -63,9 +66,18 @@ pub(super) struct Ahead {
     /// The network's state after the last epoch that has a record.
     state: Vec<(String, Array)>,
     /// The running loss of the epoch after that one, if its steps have run.
-    pub(super) next: Option<Result<f64>>,
+    next: Option<Result<f64>>,
+    /// Whether steps of that epoch have run: the session is ahead of the last record.
+    pub(super) has_begun: bool,
     /// Everything that the training steps update, after the last epoch that has a record, if a checkpoint is wanted.
     pub(super) captured: Option<Vec<Array>>,
+}
+
+impl Ahead {
+    /// Forgets the epoch that has begun: the session goes back to a checkpoint.
+    pub(super) fn forget(&mut self) {
+        (self.next, self.has_begun, self.captured) = (None, false, None);
+    }
 }
 
 /// How far [`Trainer::advance`] goes at most.
@@ -163,7 +175,7 @@ impl Trainer {
         let depends = self.plateau.is_some() || self.config.early_stopping.is_some();
         if self.session.place_beside().is_some() && !depends && self.ahead.is_none() {
             let second = SecondSession::new(self.session.device().clone(), &self.evaluation)?;
-            self.ahead = Some(Ahead { second, state: Vec::new(), next: None, captured: None });
+            self.ahead = Some(Ahead { second, state: Vec::new(), next: None, has_begun: false, captured: None });
         }
         Ok(())
     }
@@ -178,7 +190,7 @@ impl Trainer {
     }
 
     /// As [`Trainer::epoch`], but returns `None` where `pause` says, if the epoch is not done by then; the next call
-    /// goes on from there. A run that [trains ahead](Trainer::train_ahead) does not pause.
+    /// goes on from there. A run that [trains ahead](Trainer::train_ahead) pauses only by time.
     pub fn advance(&mut self, pause: Pause) -> Result<Option<EpochRecord>> {
         let epoch = self.epochs_done();
         if epoch >= self.config.epochs {
@@ -188,11 +200,14 @@ impl Trainer {
             return Err(Error::config("early_stopping", format!("the run is over: {reason}")));
         }
         let (start, setup_before) = (Instant::now(), self.setup_seconds);
-        let made = self.ahead.as_mut().and_then(|ahead| ahead.next.take());
+        let pause = if self.ahead.is_some() { Pause { steps: None, ..pause } } else { pause };
+        let made = self.ahead.as_mut().and_then(|ahead| {
+            (ahead.has_begun, ahead.captured) = (false, None);
+            ahead.next.take()
+        });
         let running_loss = match made {
             Some(loss) => loss?,
             None => {
-                let pause = if self.ahead.is_some() { Pause::default() } else { pause };
                 if !self.train_epoch(epoch, start, pause)? {
                     self.train_seconds += start.elapsed().as_secs_f64() - (self.setup_seconds - setup_before);
                     return Ok(None);
@@ -201,7 +216,7 @@ impl Trainer {
             }
         };
         let (train, val) = match self.ahead.take() {
-            Some(ahead) => self.evaluate_ahead(ahead, epoch, pause.checkpoint)?,
+            Some(ahead) => self.evaluate_ahead(ahead, epoch, pause)?,
             None => {
                 self.compile_evaluation()?;
                 self.end_epoch();
@@ -246,9 +261,8 @@ impl Trainer {
         self.first_step(epoch, start)?;
         let steps = self.train.steps();
         let end = pause.steps.map_or(steps, |most| steps.min(first.saturating_add(most)));
-        // The number of steps until the clock is looked at next; doubled until they take a noticeable time.
-        let mut slice = if pause.seconds.is_some() { 1 } else { steps };
         while self.within < end {
+            let slice = if pause.seconds.is_some() { self.slice } else { steps };
             let until = end.min(self.within.saturating_add(slice));
             let began = Instant::now();
             self.train.run(&mut self.session, epoch, self.within..until)?;
@@ -259,7 +273,7 @@ impl Trainer {
                     return Ok(false);
                 }
                 if began.elapsed().as_secs_f64() < 0.01 * most {
-                    slice = slice.saturating_mul(2);
+                    self.slice = slice.saturating_mul(2);
                 }
             }
         }
@@ -267,19 +281,25 @@ impl Trainer {
     }
 
     /// Evaluates `epoch`, whose steps have run, while the next epoch's steps run.
-    fn evaluate_ahead(&mut self, mut ahead: Ahead, epoch: u32, capture: bool) -> Result<(Scores, Option<Scores>)> {
+    fn evaluate_ahead(&mut self, mut ahead: Ahead, epoch: u32, pause: Pause) -> Result<(Scores, Option<Scores>)> {
         ahead.state = self.state_dict()?;
         self.end_epoch();
-        ahead.captured = if capture { Some(self.read_all()?) } else { None };
+        ahead.captured = if pause.checkpoint { Some(self.read_all()?) } else { None };
         ahead.second.load(&self.objective, &self.model, &ahead.state)?;
+        let is_last = epoch + 1 == self.config.epochs;
         let next = || {
-            (epoch + 1 < self.config.epochs).then(|| {
-                self.train_epoch(epoch + 1, Instant::now(), Pause::default())?;
-                self.session.read(self.train.running_loss())?.item()
-            })
+            if is_last {
+                return None;
+            }
+            let done = self.train_epoch(epoch + 1, Instant::now(), pause);
+            let loss = |done: bool| {
+                let loss = || self.session.read(self.train.running_loss())?.item();
+                done.then(loss).transpose()
+            };
+            done.and_then(loss).transpose()
         };
         let (scores, next) = ahead.second.epoch_during(next);
-        ahead.next = next;
+        (ahead.next, ahead.has_begun) = (next, !is_last);
         self.ahead = Some(ahead);
         scores
     }

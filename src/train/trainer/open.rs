@@ -125,6 +125,7 @@ impl Trainer {
             shuffler: RandomState::new(config.seed as u32 ^ (config.seed >> 32) as u32),
             drawn: None,
             within: 0,
+            slice: 1,
             history: Vec::new(),
             watch,
             train_seconds: 0.0,
