@@ -1,8 +1,8 @@
 //! Checkpoints: everything a run needs to go on with the same bits.
 //!
-//! A checkpoint is one safetensors file. Its tensors are the variables that training steps update, and those of the
-//! network that they do not; its metadata has one entry, `wgrad`: the version, a checksum (CRC-32) of the tensors with
-//! their names and shapes and one of the state, and the state of the host as JSON.
+//! A checkpoint is one safetensors file. Its tensors are the variables that training steps update, those of the network
+//! that they do not, and `host`, what the host knows, as JSON. Its metadata has one entry, `wgrad`: the version and a
+//! checksum (CRC-32) of the tensors with their names and shapes.
 
 use super::metrics::EpochRecord;
 use super::trainer::Trainer;
@@ -15,7 +15,7 @@ use crate::nn::Module;
 use crate::optim::PlateauState;
 use crate::shape::Shape;
 use crate::variable::Variable;
-use safetensors::tensor::{SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,6 +24,9 @@ use std::path::Path;
 const VERSION: u32 = 1;
 /// The entry of the metadata.
 const ENTRY: &str = "wgrad";
+/// The tensor of what the host knows. It is not part of the metadata, whose size is limited: a history may be long. The
+/// names of variables begin with a number.
+const HOST: &str = "host";
 
 /// The state of a run at a step: what [`Trainer::checkpoint`] takes and [`Trainer::restore`] puts back.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,15 +68,16 @@ impl Checkpoint {
     /// [`Error::Internal`] if a value cannot be written.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let problem = |e: &dyn std::fmt::Display| Error::Internal(format!("could not write a checkpoint: {e}"));
-        let state = serde_json::to_string(&self.state).map_err(|e| problem(&e))?;
+        let state = serde_json::to_vec(&self.state).map_err(|e| problem(&e))?;
         let mut views = Vec::new();
         for (name, array) in &self.values {
             let shape = array.shape().to_vec();
             let view = TensorView::new(dtype_of(array.dtype()), shape, array.bytes()).map_err(|e| problem(&e))?;
             views.push((name.clone(), view));
         }
-        let sums = [checksum(&views), crc32fast::hash(state.as_bytes())];
-        let entry = format!("{VERSION} {:08x} {:08x} {state}", sums[0], sums[1]);
+        let host = TensorView::new(Dtype::U8, vec![state.len()], &state).map_err(|e| problem(&e))?;
+        views.push((HOST.to_string(), host));
+        let entry = format!("{VERSION} {:08x}", checksum(&views));
         safetensors::serialize(views, Some(HashMap::from([(ENTRY.to_string(), entry)]))).map_err(|e| problem(&e))
     }
 
@@ -87,23 +91,18 @@ impl Checkpoint {
         let tensors = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
         let entry = header.metadata().as_ref().and_then(|entries| entries.get(ENTRY));
         let entry = entry.ok_or("is not a checkpoint: it has no metadata of one")?;
-        let mut parts = entry.splitn(4, ' ');
-        let (version, [data_sum, state_sum]) = (parts.next(), [(); 2].map(|()| parts.next()));
-        let state = parts.next().ok_or("is damaged: its metadata end early")?;
-        if version != Some(&VERSION.to_string()) {
-            let version = version.unwrap_or("none");
+        let (version, sum) = entry.split_once(' ').ok_or("is damaged: its metadata end early")?;
+        if version != VERSION.to_string() {
             return Err(format!("has version {version}, but this wgrad reads version {VERSION}"));
         }
-        let sum = |text: Option<&str>| text.and_then(|text| u32::from_str_radix(text, 16).ok());
         let mut views = tensors.tensors();
         views.sort_by(|a, b| a.0.cmp(&b.0));
-        if sum(state_sum) != Some(crc32fast::hash(state.as_bytes())) {
-            return Err("is damaged: the checksum of its state does not match".into());
+        if u32::from_str_radix(sum, 16) != Ok(checksum(&views)) {
+            return Err("is damaged: its checksum does not match".into());
         }
-        if sum(data_sum) != Some(checksum(&views)) {
-            return Err("is damaged: the checksum of its tensors does not match".into());
-        }
-        let state = serde_json::from_str(state).map_err(|e| damaged(&e))?;
+        // The last name in order.
+        let host = views.pop().filter(|(name, _)| name == HOST).ok_or("is damaged: it lacks the state of the host")?;
+        let state = serde_json::from_slice(host.1.data()).map_err(|e| damaged(&e))?;
         let mut values = Vec::new();
         for (name, view) in views {
             let dtype = [crate::DType::F32, crate::DType::F16, crate::DType::U32, crate::DType::I32]

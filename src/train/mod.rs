@@ -8,7 +8,7 @@
 //! let data = config.data.load()?;
 //! let mut trainer = Trainer::new(&config, &data, wgrad::Device::cpu())?;
 //! let record = trainer.epoch()?;
-//! assert!(record.epoch == 1 && record.train_loss.is_finite());
+//! assert!(record.epoch == 1 && record.scores.train.loss().is_finite());
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 
