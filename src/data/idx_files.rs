@@ -68,7 +68,7 @@ fn open(path: &Path, in_file: bool) -> Result<(IdxHeader, Option<Vec<u8>>)> {
     }
     let mut file = File::open(path).map_err(|e| wrong(format!("could not open: {e}")))?;
     let is_packed = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
-    let bytes = if is_packed {
+    let mut bytes = if is_packed {
         idx::read_gz(file, MOST_BYTES).map_err(wrong)?
     } else {
         let mut start = Vec::new();
@@ -83,8 +83,8 @@ fn open(path: &Path, in_file: bool) -> Result<(IdxHeader, Option<Vec<u8>>)> {
     };
     let header = idx::header(&bytes).map_err(wrong)?;
     idx::check_length(&header, bytes.len() as u64).map_err(wrong)?;
-    let data = bytes.get(header.offset..).unwrap_or_default().to_vec();
-    Ok((header, Some(data)))
+    bytes.drain(..header.offset);
+    Ok((header, Some(bytes)))
 }
 
 impl Arrays for IdxFiles {

@@ -59,9 +59,10 @@ pub fn read_finite(path: impl AsRef<Path>) -> Result<NpyArray> {
 
 /// As [`read`]; also whether the elements are floating-point numbers.
 pub(super) fn read_typed(path: &Path) -> Result<(NpyArray, bool)> {
-    let array = read(path)?;
-    let opened = open(path).map_err(|message| Error::file(path, message))?;
-    Ok((array, opened.format.is_none_or(|format| format.element.is_float())))
+    let wrong = |message: String| Error::file(path, message);
+    let Opened { header, reader, available, format, .. } = open(path).map_err(wrong)?;
+    let array = decode(header, reader, available).map_err(wrong)?;
+    Ok((array, format.is_none_or(|format| format.element.is_float())))
 }
 
 /// From this size in bytes on, an array of samples stays in its file.

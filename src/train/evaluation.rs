@@ -22,6 +22,9 @@ const EVAL_ROWS: usize = 4096;
 /// The batch size of evaluation elsewhere: small enough that activations stay in the cache.
 const EVAL_ROWS_CPU: usize = 200;
 
+/// The largest number of classes for which a confusion matrix is computed.
+pub(super) const MAX_CONFUSION: usize = 4096;
+
 /// The programs of a pass over a whole set.
 #[derive(Debug)]
 pub(super) struct EvalPrograms {

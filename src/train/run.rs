@@ -1,7 +1,7 @@
 //! A finished run, loaded on a device: evaluation and predictions.
 
 use super::config::{Config, LossConfig};
-use super::evaluation::{EvalPrograms, Evaluated, most_rows, with_fitting_rows};
+use super::evaluation::{EvalPrograms, Evaluated, MAX_CONFUSION, most_rows, with_fitting_rows};
 use super::folder::{CONFIG, MODEL};
 use super::model::Model;
 use super::objective::Objective;
@@ -19,9 +19,6 @@ use crate::nn::{Mode, Module};
 use crate::session::Session;
 use std::path::Path;
 use std::sync::Arc;
-
-/// The largest number of classes for which a confusion matrix is computed.
-pub(super) const MAX_CONFUSION: usize = 4096;
 
 /// A finished run, loaded on a device.
 #[derive(Debug)]

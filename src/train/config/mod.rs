@@ -8,6 +8,7 @@ mod optimizer;
 mod overrides;
 mod run;
 mod schedule;
+mod task;
 
 pub use data::{DataConfig, Missing, Standardize};
 pub use init::{FanConfig, InitConfig, NonlinearityConfig};

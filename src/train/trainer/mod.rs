@@ -4,13 +4,12 @@ mod inspect;
 mod open;
 
 use super::config::{Config, Unit};
-use super::evaluation::{Evaluated, Evaluation, SecondSession};
+use super::evaluation::{Evaluated, Evaluation, MAX_CONFUSION, SecondSession};
 use super::metrics::{EpochRecord, Monitor, Scores, SetName, SetScores};
 use super::model::Model;
 use super::objective::Objective;
 use super::preprocessing::Preprocessing;
 use super::programs::{Moves, TrainPrograms};
-use super::run::MAX_CONFUSION;
 use super::task::Task;
 use super::watch::Watch;
 use crate::array::Array;
