@@ -76,6 +76,8 @@ pub mod ops;
 pub mod optim;
 pub mod passes;
 pub mod plan;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod reference;
 mod session;
 mod shape;

@@ -25,6 +25,7 @@ const ORDER: &[&[&str]] = &[
     &["nn"],
     &["optim"],
     &["data"],
+    &["plot"],
     &["train"],
     &["verify"],
     &["bench"],

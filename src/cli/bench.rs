@@ -161,8 +161,7 @@ impl BenchArgs {
             atomic_write(path, |file| writeln!(file, "{text}"))?;
         }
         if let Some(path) = &self.plot {
-            let svg = roofline::svg(report);
-            atomic_write(path, |file| file.write_all(svg.as_bytes()))?;
+            roofline::figure(report).save(path)?;
         }
         let mut failures = Vec::new();
         let wrong: Vec<&str> = report.cases.iter().filter(|c| c.wrong).map(|c| c.name.as_str()).collect();

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use wgrad::Error;
-use wgrad::data::atomic_write;
 use wgrad::train::{Metric, Metrics, RunFolder};
 
 /// Compare runs: the settings in which they differ, their final figures and, with --plot, their curves
@@ -89,8 +88,7 @@ impl CompareArgs {
             let named: Vec<(String, Metrics)> =
                 self.runs.iter().map(|run| label(run)).zip(metrics.iter().cloned()).collect();
             let heading = format!("{} runs", named.len());
-            let image = plot::runs(&heading, which, &named).map_err(|e| Error::file(path, e))?;
-            atomic_write(path, |file| file.write_all(&image))?;
+            plot::runs(&heading, which, &named).save(path)?;
             note(format_args!("{}", path.display()));
         }
         if self.json { print_json(&compared) } else { print(text(&compared, &differing)) }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use wgrad::Error;
-use wgrad::data::{Dataset, Split, atomic_write};
+use wgrad::data::{Dataset, Split};
 use wgrad::train::{LabelScores, Metric, Run, Task};
 
 /// The maximum number of classes for which the matrix is printed.
@@ -119,8 +119,7 @@ fn draw(path: &Path, name: &str, predictions: &[f32], targets: &[f32], report: &
     let points: Vec<(f64, f64)> =
         targets.iter().zip(predictions).map(|(&t, &p)| (f64::from(t), f64::from(p))).collect();
     let details = format!("{} {} samples: {}", grouped(report.rows as u64), report.split, report.line());
-    let image = plot::predictions(name, &details, &points).map_err(|e| Error::file(path, e))?;
-    atomic_write(path, |file| file.write_all(&image))?;
+    plot::predictions(name, &details, &points).save(path)?;
     note(format_args!("{}", path.display()));
     Ok(())
 }

@@ -144,8 +144,7 @@ fn details(
     if !evaluated.predictions.is_empty() {
         let points: Vec<(f64, f64)> =
             evaluated.targets.iter().zip(&evaluated.predictions).map(|(&t, &p)| (f64::from(t), f64::from(p))).collect();
-        let picture = plot::predictions(&config.name, &format!("{set} set"), &points)
-            .map_err(|message| Error::file("report.html", message))?;
+        let picture = plot::predictions(&config.name, &format!("{set} set"), &points).png()?;
         let _ = writeln!(out, "<h2>Predictions of the {set} set</h2>");
         out.push_str(&image(&picture, "predictions against targets"));
     }

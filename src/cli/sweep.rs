@@ -297,8 +297,7 @@ impl SweepArgs {
         let path = parent.join("sweep.png");
         let seed = self.seeds.0.first().copied().unwrap_or_default();
         let heading = format!("{name}: seed {seed} of each combination");
-        let image = plot::runs(&heading, report.metric.metric, &lines).map_err(|e| Error::file(&path, e))?;
-        atomic_write(path, |file| file.write_all(&image))
+        plot::runs(&heading, report.metric.metric, &lines).save(path)
     }
 }
 

@@ -292,7 +292,7 @@ impl Target {
     /// Draws the curves and returns the picture.
     fn draw(&self, config: &Config, metrics: &Metrics) -> Result<Vec<u8>, Error> {
         let path = self.path(CURVES);
-        let image = plot::curves(&config.name, metrics).map_err(|message| Error::file(&path, message))?;
+        let image = plot::curves(&config.name, metrics).png()?;
         atomic_write(path, |file| file.write_all(&image))?;
         Ok(image)
     }

@@ -1,24 +1,7 @@
 //! The pictures of runs: curves, several runs together, predictions against targets.
 
-mod chart;
-
-use chart::{Axis, Panel, Series, drawable, image};
-use plotters::style::RGBColor;
+use wgrad::plot::{Colour, Figure, Panel};
 use wgrad::train::{EpochRecord, Metric, Metrics, Monitor, SetName};
-
-const TRAIN: RGBColor = RGBColor(31, 104, 180);
-const VALIDATION: RGBColor = RGBColor(217, 95, 14);
-/// The colours of several runs.
-const COLOURS: [RGBColor; 8] = [
-    TRAIN,
-    VALIDATION,
-    RGBColor(35, 139, 69),
-    RGBColor(152, 78, 163),
-    RGBColor(166, 86, 40),
-    RGBColor(0, 139, 139),
-    RGBColor(190, 30, 90),
-    RGBColor(110, 110, 110),
-];
 
 /// The title of a metric's axis.
 fn title(metric: Metric) -> &'static str {
@@ -38,17 +21,12 @@ fn title(metric: Metric) -> &'static str {
 
 /// The values of a metric of a set over the epochs.
 fn history(records: &[EpochRecord], monitor: Monitor) -> Vec<(f64, f64)> {
-    let point = |r: &EpochRecord| Some((f64::from(r.epoch), drawable(r.scores.monitored(monitor)?)?));
+    let point = |r: &EpochRecord| Some((f64::from(r.epoch), r.scores.monitored(monitor)?));
     records.iter().filter_map(point).collect()
 }
 
-fn panel<'a>(left: f64, title: &'a str, last_epoch: u32, series: &[Series]) -> Panel<'a> {
-    let y = Axis::around(series.iter().flat_map(|s| s.points.iter().map(|p| p.1)));
-    Panel { left, width: 506.0, title, x_label: "Epoch", x: Axis::epochs(last_epoch), y }
-}
-
 /// The curves of a run: its loss and its first other metric.
-pub(super) fn curves(name: &str, metrics: &Metrics) -> Result<Vec<u8>, String> {
+pub(super) fn curves(name: &str, metrics: &Metrics) -> Figure {
     let (set, headline) = match &metrics.scores.val {
         Some(val) => ("validation", val.headline()),
         None => ("train", metrics.scores.train.headline()),
@@ -58,61 +36,37 @@ pub(super) fn curves(name: &str, metrics: &Metrics) -> Result<Vec<u8>, String> {
         format!("{set} {} after ", super::output::metric_with_name(metric, value))
     });
     let details = format!("{score}{} {epochs}, seed {}, {}", metrics.epochs, metrics.seed, metrics.device);
-    let last = metrics.history.last().map_or(1, |r| r.epoch);
     let second = headline.map_or(Metric::Loss, |(metric, _)| metric);
-    image(|canvas| {
-        canvas.heading(name, &details)?;
-        for (left, metric) in [(74.0, Metric::Loss), (664.0, second)] {
-            let of = |set| history(&metrics.history, Monitor { set, metric });
-            let series = [
-                Series::new("train", TRAIN, of(SetName::Train)),
-                Series::new("validation", VALIDATION, of(SetName::Val)),
-            ];
-            let panel = panel(left, title(metric), last, &series);
-            canvas.axes(&panel)?;
-            canvas.lines(&panel, &series)?;
-        }
-        Ok(())
-    })
+    Figure::new(name).details(details).panels([Metric::Loss, second].map(|metric| {
+        let sets = [("train", SetName::Train), ("validation", SetName::Val)];
+        let lines = sets.map(|(name, set)| (name, history(&metrics.history, Monitor { set, metric })));
+        let panel = Panel::new("").x_label("Epoch").y_label(title(metric)).counts();
+        lines
+            .into_iter()
+            .enumerate()
+            .filter(|(_, (_, points))| !points.is_empty())
+            .fold(panel, |panel, (k, (name, points))| panel.curve(name, Colour::nth(k), points))
+    }))
 }
 
 /// One metric of several runs over the epochs, of the training set on the left and the validation set on the right.
-pub(super) fn runs(heading: &str, metric: Metric, runs: &[(String, Metrics)]) -> Result<Vec<u8>, String> {
-    let last = runs.iter().filter_map(|(_, m)| m.history.last()).map(|r| r.epoch).max().unwrap_or(1);
-    image(|canvas| {
-        canvas.heading(heading, title(metric))?;
-        for (left, set, name) in [(74.0, SetName::Train, "Training set"), (664.0, SetName::Val, "Validation set")] {
-            let series: Vec<Series> = runs
-                .iter()
-                .zip(COLOURS.iter().cycle())
-                .map(|((run, m), &colour)| Series::new(run, colour, history(&m.history, Monitor { set, metric })))
-                .collect();
-            let panel = panel(left, name, last, &series);
-            canvas.axes(&panel)?;
-            canvas.many_lines(&panel, &series)?;
-        }
-        Ok(())
-    })
+pub(super) fn runs(heading: &str, metric: Metric, runs: &[(String, Metrics)]) -> Figure {
+    let sets = [("Training set", SetName::Train), ("Validation set", SetName::Val)];
+    // A legend row for about three names.
+    let height = 400.0 + 20.0 * (runs.len() as f64 / 3.0);
+    Figure::new(heading).panel_size(560.0, height).panels(sets.map(|(set_name, set)| {
+        let panel = Panel::new(set_name).x_label("Epoch").y_label(title(metric)).counts();
+        runs.iter().enumerate().fold(panel, |panel, (k, (run, m))| {
+            panel.curve(run, Colour::nth(k), history(&m.history, Monitor { set, metric }))
+        })
+    }))
 }
 
-/// Predictions against targets.
-pub(super) fn predictions(heading: &str, details: &str, points: &[(f64, f64)]) -> Result<Vec<u8>, String> {
-    let points = points.iter().filter_map(|&(x, y)| Some((drawable(x)?, drawable(y)?)));
-    let series = Series::new("", TRAIN, points.collect());
-    let all = || series.points.iter().flat_map(|&(x, y)| [x, y]);
-    image(|canvas| {
-        canvas.heading(heading, details)?;
-        let panel = Panel {
-            left: 110.0,
-            width: 1000.0,
-            title: "Prediction",
-            x_label: "Target",
-            x: Axis::around(all()),
-            y: Axis::around(all()),
-        };
-        canvas.axes(&panel)?;
-        canvas.scatter(&panel, &series)
-    })
+/// Predictions against targets, with the line on which they are equal.
+pub(super) fn predictions(heading: &str, details: &str, points: &[(f64, f64)]) -> Figure {
+    let panel = Panel::new("").x_label("Target").y_label("Prediction").diagonal();
+    let panel = panel.styled_points("", Colour::nth(0), wgrad::plot::Marker::Circle, 2.0, points.iter().copied());
+    Figure::new(heading).details(details).panel_size(1000.0, 460.0).panel(panel)
 }
 
 #[cfg(test)]
@@ -162,7 +116,7 @@ mod tests {
             &[1e15, 1e15 + 1.0],
             &[2.0, 1.0, f64::NEG_INFINITY, 0.5],
         ];
-        let is_png = |image: Result<Vec<u8>, String>| image.is_ok_and(|bytes| bytes.starts_with(b"\x89PNG"));
+        let is_png = |figure: Figure| figure.png().is_ok_and(|bytes| bytes.starts_with(b"\x89PNG"));
         for (i, values) in cases.into_iter().enumerate() {
             assert!(is_png(curves("name\n", &run(values, i % 2 == 0))), "{values:?}");
             let points: Vec<(f64, f64)> = values.iter().zip(values).map(|(&a, &b)| (a, b)).collect();
