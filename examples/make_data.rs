@@ -1,4 +1,5 @@
-//! Writes the data of `examples/tasks/`: a table of houses, points on two rings, and images of ten shapes as IDX files.
+//! Writes the data of `examples/tasks/`: a table of houses, points on two rings, images of ten shapes as IDX files,
+//! and sentences of a small grammar.
 //!
 //! ```text
 //! cargo run --release --example make_data -- data            # small files
@@ -67,6 +68,48 @@ pub(crate) fn shapes(rows: usize, side: usize, seed: u32) -> (Vec<u8>, Vec<u8>) 
     (pixels, labels)
 }
 
+/// Sentences of a small grammar, at least `length` characters, and the entropy of a character in nats: what the choices of
+/// words leave uncertain, so that no network can have a smaller loss. Verbs agree with their subject across adjectives.
+pub(crate) fn sentences(length: usize, seed: u32) -> (String, f64) {
+    const NOUNS: [&str; 8] = ["cat", "dog", "bird", "horse", "king", "ship", "tree", "star"];
+    const ADJECTIVES: [&str; 6] = ["old", "small", "red", "quiet", "brave", "lost"];
+    const VERBS: [&str; 5] = ["see", "follow", "find", "fear", "love"];
+    let mut rng = RandomState::new(seed);
+    let (mut text, mut nats) = (String::new(), 0.0);
+    let mut choose = |options: usize| {
+        nats += (options as f64).ln();
+        rng.choice(options).unwrap_or(0)
+    };
+    while text.len() < length {
+        for clause in 0.. {
+            let plural = choose(2) == 1;
+            let phrase = |choose: &mut dyn FnMut(usize) -> usize, plural: bool, text: &mut String| {
+                text.push_str("the ");
+                for _ in 0..choose(3) {
+                    text.push_str(ADJECTIVES[choose(6)]);
+                    text.push(' ');
+                }
+                text.push_str(NOUNS[choose(8)]);
+                text.push_str(if plural { "s " } else { " " });
+            };
+            phrase(&mut choose, plural, &mut text);
+            text.push_str(VERBS[choose(5)]);
+            text.push_str(if plural { " " } else { "s " });
+            let object = choose(2) == 1;
+            phrase(&mut choose, object, &mut text);
+            // One sentence in three goes on, once.
+            if clause == 1 || choose(3) > 0 {
+                break;
+            }
+            text.push_str("and ");
+        }
+        text.pop();
+        text.push_str(".\n");
+    }
+    let entropy = nats / text.len() as f64;
+    (text, entropy)
+}
+
 /// Writes `train.csv` and `val.csv` into a folder.
 pub(crate) fn write_tables(dir: &Path, table: fn(usize, u32) -> String, rows: [usize; 2]) -> Result {
     fs::create_dir_all(dir)?;
@@ -96,6 +139,9 @@ fn main() -> Result {
     write_tables(&dir.join("rings"), rings, [400, 200])?;
     let (rows, side) = if full { ([60_000, 10_000], 28) } else { ([2000, 500], 28) };
     write_images(&dir.join("shapes"), rows, side)?;
-    println!("wrote {0}/houses, {0}/rings and {0}/shapes", dir.display());
+    let (text, entropy) = sentences(if full { 1_000_000 } else { 60_000 }, 5);
+    fs::write(dir.join("sentences.txt"), text)?;
+    println!("wrote {0}/houses, {0}/rings, {0}/shapes and {0}/sentences.txt", dir.display());
+    println!("a character of the sentences has {entropy:.4} nats: no perplexity is below {:.3}", entropy.exp());
     Ok(())
 }

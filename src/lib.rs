@@ -66,6 +66,7 @@ pub mod doctor;
 mod dtype;
 mod error;
 mod executor;
+pub mod generate;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod graph;

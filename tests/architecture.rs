@@ -27,6 +27,7 @@ const ORDER: &[&[&str]] = &[
     &["data"],
     &["plot"],
     &["train"],
+    &["generate"],
     &["verify"],
     &["bench"],
     &["doctor"],

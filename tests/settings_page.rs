@@ -26,6 +26,12 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("schedules", "[{ type = \"constant\" }, { type = \"cosine\" }]"),
     ("a", "0.01"),
     ("accumulate", "4"),
+    ("augment", "{ shift = 4, scale = 0.2, noise = 0.1 }"),
+    ("context", "128"),
+    ("num_positions", "64"),
+    ("tokens", "\"char\""),
+    ("shift", "4"),
+    ("noise", "0.1"),
     ("betas", "[0.9, 0.95]"),
     ("categories", "[\"town\", \"colour\"]"),
     ("clip_grad_norm", "1.0"),
@@ -130,7 +136,12 @@ impl Source {
         };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/train");
         let mut files: Vec<_> = fs::read_dir(root.join("config")).unwrap().map(|e| e.unwrap().path()).collect();
-        files.extend([root.join("task.rs"), root.join("metrics.rs"), root.join("../data/mnist1d/config.rs")]);
+        files.extend([
+            root.join("task.rs"),
+            root.join("metrics.rs"),
+            root.join("../data/mnist1d/config.rs"),
+            root.join("../data/text.rs"),
+        ]);
         files.sort();
         for path in files {
             let file: File = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();

@@ -271,12 +271,15 @@ fn losses_suit_tasks_or_are_refused() {
         "hinge",
         "multi_margin",
     ];
-    let tasks = [Task::Classification, Task::Regression, Task::Binary, Task::Multilabel, Task::Autoencoder];
+    let tasks =
+        [Task::Classification, Task::Regression, Task::Binary, Task::Multilabel, Task::Autoencoder, Task::NextToken];
     let x: Vec<f32> = (0..120).map(|i| ((i * 37 % 50) as f32) / 50.0).collect();
     for task in tasks {
         for name in losses {
             let loss: LossConfig = toml::from_str(&format!("type = \"{name}\"")).unwrap();
-            let samples = Samples::new(x.clone(), [3]).unwrap();
+            let tokens = task == Task::NextToken;
+            let numbers = x.iter().map(|v| if tokens { (v * 5.0).floor() } else { *v }).collect();
+            let samples = Samples::new(numbers, [3]).unwrap();
             let wide = |bits: bool| {
                 let values = x.iter().take(80).map(|v| if bits { v.round() } else { *v }).collect();
                 wgrad::data::Targets::Values(Samples::new(values, [2]).unwrap())
@@ -291,14 +294,17 @@ fn losses_suit_tasks_or_are_refused() {
                     (wgrad::data::Targets::Classes(std::sync::Arc::new((0..40).map(|i| i % 2).collect())), 1, 2)
                 }
                 Task::Autoencoder => (wgrad::data::Targets::None, 3, 0),
+                Task::NextToken => (wgrad::data::Targets::None, 5, 5),
             };
             let split = wgrad::data::Split::of(samples, targets).unwrap();
             let data = Dataset::new(split.clone(), Some(split), None, classes).unwrap();
             let outputs = outputs * loss.outputs_per_target();
+            let first =
+                if tokens { "embedding\", num_embeddings = 5, embedding_dim" } else { "linear\", out_features" };
             let last = if name == "bce" { ", { type = \"sigmoid\" }" } else { "" };
             let last = if name == "nll" || name == "kl_div" { ", { type = \"log_softmax\" }" } else { last };
             let text = format!(
-                "task = \"{task}\"\nepochs = 30\nbatch = 10\n[model]\nlayers = [{{ type = \"linear\", out_features = 8 }}, \
+                "task = \"{task}\"\nepochs = 30\nbatch = 10\n[model]\nlayers = [{{ type = \"{first} = 8 }}, \
                  {{ type = \"tanh\" }}, {{ type = \"linear\", out_features = {outputs} }}{last}]\n[loss]\ntype = \
                  \"{name}\"\n[optimizer]\ntype = \"adam\"\nlr = 0.01\n[schedule]\ntype = \"constant\"\n"
             );

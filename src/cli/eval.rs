@@ -78,7 +78,10 @@ impl EvalArgs {
         let mut run = Run::load(&self.run, self.device.device.clone())?;
         let kind = run.config.target_kind();
         let data = match &self.data {
-            Some(path) => run.config.data.load_other(path, kind, run.preprocessing().table.as_ref())?,
+            Some(path) => {
+                let known = run.preprocessing();
+                run.config.data.load_other(path, kind, known.table.as_ref(), known.vocabulary.as_ref())?
+            }
             None => run.config.data.load_as(kind)?,
         };
         let (split, samples) = match (&self.data, &data) {

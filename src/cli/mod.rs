@@ -12,6 +12,7 @@ mod dataset;
 mod devices;
 mod doctor;
 mod eval;
+mod generate;
 mod kernels;
 mod open;
 mod output;
@@ -48,6 +49,7 @@ Examples:
   wgrad train runs/mlp-1/config.toml --seed 7  the settings of a run, with another seed
   wgrad eval runs/cnn-1                        accuracy and confusion matrix
   wgrad predict runs/cnn-1 --input x.npy --output labels.npy
+  wgrad generate runs/text-1 --prompt Once  text from a network trained on text
   wgrad train --resume runs/cnn-1              go on with a run that was interrupted
   wgrad train table.toml --data houses.csv --set data.target=price
   wgrad sweep mlp --grid optimizer.lr=0.01,0.1 --seeds 1..5
@@ -69,6 +71,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     Compare(compare::CompareArgs),
     Predict(predict::PredictArgs),
+    Generate(generate::GenerateArgs),
     Bench(bench::BenchArgs),
     #[cfg(feature = "gpu")]
     Tune(tune::TuneArgs),
@@ -108,6 +111,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Sweep(args) => args.run(),
         Command::Compare(args) => args.run(),
         Command::Predict(args) => args.run(),
+        Command::Generate(args) => args.run(),
         Command::Bench(args) => args.run(),
         #[cfg(feature = "gpu")]
         Command::Tune(args) => args.run(),

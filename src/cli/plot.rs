@@ -7,6 +7,7 @@ use wgrad::train::{EpochRecord, Metric, Metrics, Monitor, SetName};
 fn title(metric: Metric) -> &'static str {
     match metric {
         Metric::Loss => "Loss",
+        Metric::Perplexity => "Perplexity",
         Metric::Error => "Error (%)",
         Metric::TopKError => "Top-k error (%)",
         Metric::Rmse => "RMSE",

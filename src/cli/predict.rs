@@ -52,6 +52,9 @@ impl PredictArgs {
         let task = run.preprocessing().task;
         let kind = self.kind.unwrap_or(match task {
             Task::Regression | Task::Autoencoder => Kind::Values,
+            Task::NextToken => {
+                return Err(Error::config("RUN", "was trained on next tokens: `wgrad generate` continues texts").into());
+            }
             _ => Kind::Labels,
         });
         let has_classes = matches!(task, Task::Classification | Task::Binary | Task::Multilabel);

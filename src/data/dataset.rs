@@ -2,6 +2,7 @@
 
 use super::samples::Samples;
 use super::table::Encoder;
+use super::text::Vocabulary;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -117,6 +118,8 @@ pub struct Dataset {
     pub table: Option<Encoder>,
     /// Whether samples of bytes are images, whose values 0 to 255 stand for 0 to 1.
     pub scale_bytes: bool,
+    /// The tokens of a text: each sample is a sequence of them, `classes` different ones.
+    pub vocabulary: Option<Vocabulary>,
 }
 
 /// Which targets are wanted of a source.
@@ -140,7 +143,8 @@ impl Dataset {
     /// # Errors
     /// [`Error::Value`] if a label is not below `classes`, or the splits' samples or targets differ in shape or kind.
     pub fn new(train: Split, val: Option<Split>, test: Option<Split>, classes: usize) -> Result<Self> {
-        let data = Dataset { train, val, test, classes, class_names: Vec::new(), table: None, scale_bytes: false };
+        let (class_names, table, vocabulary) = (Vec::new(), None, None);
+        let data = Dataset { train, val, test, classes, class_names, table, scale_bytes: false, vocabulary };
         for (name, split) in data.splits() {
             let wrong = |message: String| Err(Error::value(format!("data split `{name}`"), message));
             let (found, expected) = (split.sample_shape(), data.train.sample_shape());

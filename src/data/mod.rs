@@ -4,7 +4,7 @@
 //! - [`load`]: a data set from a file or folder of any supported kind; [`Fractions`] divide a single set.
 //! - [`mnist1d`]: the MNIST-1D generator, equal to the published data set.
 //! - [`load_folder`] and [`save_folder`]: folders of `.npy` files.
-//! - [`npy`]: single `.npy` files; [`npz`]: archives of them; [`table`]: CSV and TSV; [`idx`]: IDX files;
+//! - [`npy`]: single `.npy` files; [`npz`]: archives of them; [`table`]: CSV and TSV; [`idx`]: IDX files; [`load_text`]: texts as tokens;
 //!   [`files`]: atomic file writes.
 //! - [`numpy_rng`]: NumPy's legacy random streams, which the generator needs.
 //!
@@ -33,6 +33,7 @@ mod samples;
 mod source;
 pub mod table;
 mod tensors;
+mod text;
 
 pub use arrays::MAX_CLASSES;
 pub use dataset::{Dataset, Split, TargetKind, Targets};
@@ -45,3 +46,4 @@ pub use raw::{RawFormat, RawType};
 pub use samples::Samples;
 pub use source::{SourceOptions, load};
 pub use table::Encoder as TableEncoder;
+pub use text::{TextOptions, TokenKind, Vocabulary, load_text};

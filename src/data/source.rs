@@ -5,6 +5,7 @@ use super::folder::{is_npy_folder, load_npy_folder};
 use super::idx_files::IdxFiles;
 use super::raw_samples::RawSamples;
 use super::table::{EncodedTargets, Encoder, Table, TableOptions, TableSettings, read_table};
+use super::text::{TextOptions, load_text};
 use super::{Dataset, Fractions, Samples, Split, TargetKind, Targets, npy, npz, tensors};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub struct SourceOptions {
     pub in_file: bool,
     /// How a table's columns become numbers, if that was decided earlier.
     pub encoder: Option<Encoder>,
+    /// How a text becomes samples, if the file is one.
+    pub text: Option<TextOptions>,
 }
 
 /// Loads a data set from a file or a folder:
@@ -46,7 +49,8 @@ pub struct SourceOptions {
 /// - a folder of IDX files with MNIST's names, such as `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, with or
 ///   without `.gz` (and `val-`, `test-` or `t10k-`), or one of these files;
 /// - a table, `.csv` or `.tsv`, or a folder with `train.csv` (and `val.csv`, `test.csv`);
-/// - one of these files alone in a folder.
+/// - one of these files alone in a folder;
+/// - with [`SourceOptions::text`] a text file, see [`load_text`].
 ///
 /// A source of one set is divided by [`SourceOptions::fractions`].
 ///
@@ -65,6 +69,9 @@ pub struct SourceOptions {
 /// ```
 pub fn load(path: impl AsRef<Path>, kind: TargetKind, options: &SourceOptions) -> Result<Dataset> {
     let path = path.as_ref();
+    if let Some(text) = &options.text {
+        return load_text(path, text, &options.fractions);
+    }
     let metadata = std::fs::metadata(path).map_err(|e| Error::file(path, format!("could not open: {e}")))?;
     let data = if metadata.is_dir() { folder(path, kind, options)? } else { file(path, kind, options)? };
     let single = data.val.is_none() && data.test.is_none() && is_single(path);

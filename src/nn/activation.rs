@@ -1,5 +1,6 @@
 //! Activation functions as layers.
 
+use super::decoding::position_wise;
 use super::parameters::{Parameters, has_parameters};
 use super::{Generator, Initializer, Mode, Module};
 use crate::shape::Shape;
@@ -19,6 +20,7 @@ macro_rules! activation {
             fn forward<'g>(&self, $x: Tensor<'g>, _: Mode) -> Tensor<'g> {
                 $y
             }
+            position_wise!();
         }
     )*};
 }
@@ -75,6 +77,7 @@ macro_rules! activation_with_settings {
             fn forward<'g>(&$self, $x: Tensor<'g>, _: Mode) -> Tensor<'g> {
                 $y
             }
+            position_wise!();
         }
     )*};
 }

@@ -2,7 +2,7 @@
 
 use super::functional::{AttentionOptions, scaled_dot_product_attention};
 use super::parameters::{Parameters, has_parameters};
-use super::{Generator, Initializer, Mode, Module};
+use super::{Decoding, Generator, Initializer, Mode, Module};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -54,12 +54,24 @@ impl MultiheadAttention {
         value: Tensor<'g>,
         options: &AttentionOptions<'g>,
     ) -> Tensor<'g> {
+        let mixed = self.projected(query, key, value).map(|[q, k, v]| scaled_dot_product_attention(q, k, v, options));
+        mixed.map_or_else(|poisoned| poisoned, |mixed| self.joined(mixed))
+    }
+
+    /// Queries, keys and values of each head, `[n, heads, l, e/heads]`; a poisoned tensor if the operands do not suit.
+    #[track_caller]
+    fn projected<'g>(
+        &self,
+        query: Tensor<'g>,
+        key: Tensor<'g>,
+        value: Tensor<'g>,
+    ) -> Result<[Tensor<'g>; 3], Tensor<'g>> {
         let (graph, e, heads) = (query.graph(), self.embed_dim, self.num_heads);
         if let Some(poisoned) = [query, key, value].into_iter().find(Tensor::is_poisoned) {
-            return poisoned;
+            return Err(poisoned);
         }
         if let Some(error) = self.parameters.error() {
-            return graph.fail("MultiheadAttention", error);
+            return Err(graph.fail("MultiheadAttention", error));
         }
         let given = [query, key, value].map(|t| t.shape());
         if given.iter().any(|s| s.rank() != 3 || s[2] != e) || heads == 0 || !e.is_multiple_of(heads) {
@@ -67,7 +79,7 @@ impl MultiheadAttention {
             let message = format!(
                 "{heads} heads with embed_dim {e} take operands [n, l, {e}], but their shapes are {q}, {k} and {v}"
             );
-            return graph.fail("MultiheadAttention", message);
+            return Err(graph.fail("MultiheadAttention", message));
         }
         let weight = self.parameters.value(graph, "in_proj_weight");
         let bias = self.parameters.optional(graph, "in_proj_bias");
@@ -83,18 +95,24 @@ impl MultiheadAttention {
             (project(query, 0, 1), project(key, 1, 2), project(value, 2, 3))
         };
         if let Some(poisoned) = [q, k, v].into_iter().find(Tensor::is_poisoned) {
-            return poisoned;
+            return Err(poisoned);
         }
         // [n, l, e] → [n, heads, l, e/heads].
         let split = |x: Tensor<'g>| {
             let shape = x.shape();
             x.reshape([shape[0], shape[1], heads, e / heads]).permute(&[0, 2, 1, 3])
         };
-        let mixed = scaled_dot_product_attention(split(q), split(k), split(v), options);
+        Ok([q, k, v].map(split))
+    }
+
+    /// The output projection of the heads' results `[n, heads, l, e/heads]`.
+    #[track_caller]
+    fn joined<'g>(&self, mixed: Tensor<'g>) -> Tensor<'g> {
         if mixed.is_poisoned() {
             return mixed;
         }
-        let y = mixed.permute(&[0, 2, 1, 3]).reshape(query.shape());
+        let (graph, shape) = (mixed.graph(), mixed.shape());
+        let y = mixed.permute(&[0, 2, 1, 3]).reshape([shape[0], shape[2], self.embed_dim]);
         let y = y.matmul(self.parameters.value(graph, "out_proj.weight").t());
         self.parameters.optional(graph, "out_proj.bias").map_or(y, |bias| y + bias)
     }
@@ -107,6 +125,23 @@ impl Module for MultiheadAttention {
     #[track_caller]
     fn forward<'g>(&self, x: Tensor<'g>, _: Mode) -> Tensor<'g> {
         self.attend(x, x, x, &AttentionOptions { causal: self.causal, ..AttentionOptions::default() })
+    }
+    fn can_decode(&self) -> bool {
+        self.causal
+    }
+    /// Keys and values of earlier positions are kept (a key–value cache).
+    #[track_caller]
+    fn decode<'g>(&self, x: Tensor<'g>, cx: &Decoding<'g>) -> Tensor<'g> {
+        if !self.causal {
+            return x.graph().fail(self.name(), "without a causal mask cannot be evaluated one position at a time");
+        }
+        let [q, k, v] = match self.projected(x, x, x) {
+            Ok(parts) => parts,
+            Err(poisoned) => return poisoned,
+        };
+        let (keys, values) = (cx.extended("keys", k), cx.extended("values", v));
+        let options = AttentionOptions { mask: Some(cx.seen()), ..AttentionOptions::default() };
+        self.joined(scaled_dot_product_attention(q, keys, values, &options))
     }
     has_parameters!();
 }

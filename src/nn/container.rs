@@ -1,6 +1,6 @@
 //! Layers that contain layers.
 
-use super::{Mode, Module};
+use super::{Decoding, Mode, Module};
 use crate::tensor::Tensor;
 use crate::variable::Variable;
 
@@ -71,6 +71,17 @@ impl Module for Sequential {
     fn buffers(&self) -> Vec<(String, Variable)> {
         self.named(|layer| layer.buffers())
     }
+    fn can_decode(&self) -> bool {
+        self.layers.iter().all(|layer| layer.can_decode())
+    }
+    #[track_caller]
+    fn decode<'g>(&self, x: Tensor<'g>, cx: &Decoding<'g>) -> Tensor<'g> {
+        let mut y = x;
+        for (index, layer) in self.layers.iter().enumerate() {
+            y = x.graph().scope(format!("layer {index} ({})", layer.name()), || layer.decode(y, cx));
+        }
+        y
+    }
     fn prefix(&mut self, prefix: &str) {
         for layer in &mut self.layers {
             layer.prefix(prefix);
@@ -97,15 +108,9 @@ impl Residual {
     pub fn new(inner: impl Module + 'static) -> Self {
         Residual { inner: Box::new(inner) }
     }
-}
 
-impl Module for Residual {
-    fn name(&self) -> &'static str {
-        "Residual"
-    }
     #[track_caller]
-    fn forward<'g>(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
-        let y = self.inner.forward(x, mode);
+    fn added<'g>(&self, x: Tensor<'g>, y: Tensor<'g>) -> Tensor<'g> {
         if !x.is_poisoned() && !y.is_poisoned() && x.shape() != y.shape() {
             let message = format!(
                 "its layers return shape {} for an input of shape {}, but must keep the shape",
@@ -115,6 +120,23 @@ impl Module for Residual {
             return x.graph().fail("Residual", message);
         }
         x + y
+    }
+}
+
+impl Module for Residual {
+    fn name(&self) -> &'static str {
+        "Residual"
+    }
+    #[track_caller]
+    fn forward<'g>(&self, x: Tensor<'g>, mode: Mode) -> Tensor<'g> {
+        self.added(x, self.inner.forward(x, mode))
+    }
+    fn can_decode(&self) -> bool {
+        self.inner.can_decode()
+    }
+    #[track_caller]
+    fn decode<'g>(&self, x: Tensor<'g>, cx: &Decoding<'g>) -> Tensor<'g> {
+        self.added(x, self.inner.decode(x, cx))
     }
     fn parameters(&self) -> Vec<(String, Variable)> {
         self.inner.parameters()

@@ -1,5 +1,6 @@
 //! Dropout.
 
+use super::decoding::position_wise;
 use super::{Mode, Module};
 use crate::tensor::Tensor;
 
@@ -30,4 +31,5 @@ impl Module for Dropout {
         let scale = if self.p < 1.0 { 1.0 / (1.0 - self.p) } else { 0.0 };
         keep.select(x * scale, 0.0)
     }
+    position_wise!();
 }

@@ -1,5 +1,6 @@
 //! Linear layers.
 
+use super::decoding::position_wise;
 use super::parameters::{Parameters, affine_layer, has_parameters};
 use super::{Generator, Initializer, Mode, Module};
 use crate::tensor::Tensor;
@@ -37,5 +38,6 @@ impl Module for Linear {
         let y = x.matmul(self.parameters.value(x.graph(), "weight").t());
         self.parameters.optional(x.graph(), "bias").map_or(y, |bias| y + bias)
     }
+    position_wise!();
     has_parameters!();
 }

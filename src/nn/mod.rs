@@ -23,6 +23,7 @@ mod activation;
 mod attention;
 mod container;
 mod conv;
+mod decoding;
 mod dropout;
 mod embedding;
 pub mod functional;
@@ -41,8 +42,9 @@ pub use activation::{
 pub use attention::MultiheadAttention;
 pub use container::{Flatten, Residual, Sequential};
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
+pub use decoding::Decoding;
 pub use dropout::Dropout;
-pub use embedding::Embedding;
+pub use embedding::{Embedding, PositionalEmbedding};
 pub use init::{Generator, Initializer};
 pub use linear::Linear;
 pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, RmsNorm};
@@ -90,5 +92,18 @@ pub trait Module: std::fmt::Debug {
     /// names.
     fn prefix(&mut self, prefix: &str) {
         let _ = prefix;
+    }
+
+    /// Whether the layer can be evaluated one position at a time: see [`Module::decode`].
+    fn can_decode(&self) -> bool {
+        false
+    }
+
+    /// Adds the forward pass, in evaluation mode, for one position of sequences whose earlier positions were evaluated
+    /// before: `[n, 1, …]` of what [`Module::forward`] takes as `[n, l, …]`. What later positions need is kept in
+    /// variables. A layer that treats each position alike does here what `forward` does; one that mixes positions
+    /// otherwise than causal attention records an error.
+    fn decode<'g>(&self, x: Tensor<'g>, _: &Decoding<'g>) -> Tensor<'g> {
+        x.graph().fail(self.name(), "mixes positions, so it cannot be evaluated one position at a time")
     }
 }

@@ -1,5 +1,6 @@
 //! Normalisation layers.
 
+use super::decoding::position_wise;
 use super::functional::{self, BatchNormOptions};
 use super::parameters::{Parameters, has_parameters};
 use super::{Generator, Initializer, Mode, Module};
@@ -163,6 +164,7 @@ impl Module for LayerNorm {
         let [weight, bias] = both(&self.parameters, x.graph());
         functional::layer_norm(x, &self.shape, weight, bias, self.eps)
     }
+    position_wise!(|layer| layer.shape.rank() == 1);
     has_parameters!();
 }
 
@@ -241,5 +243,6 @@ impl Module for RmsNorm {
     fn forward<'g>(&self, x: Tensor<'g>, _: Mode) -> Tensor<'g> {
         functional::rms_norm(x, &self.shape, self.parameters.optional(x.graph(), "weight"), self.eps)
     }
+    position_wise!(|layer| layer.shape.rank() == 1);
     has_parameters!();
 }

@@ -4,12 +4,17 @@
 
 /// Values are clamped to this magnitude, so that ranges stay finite.
 const LARGEST: f64 = 1e30;
-/// The least value of a logarithmic axis.
-const SMALLEST: f64 = 1e-30;
+/// The ends of a logarithmic axis.
+const LOG_RANGE: (f64, f64) = (1e-300, 1e300);
 
 /// A value that an axis can show: finite, and limited in size.
-pub(super) fn drawable(value: f64) -> Option<f64> {
+fn drawable(value: f64) -> Option<f64> {
     Some(value).filter(|v| v.is_finite()).map(|v| v.clamp(-LARGEST, LARGEST))
+}
+
+/// The same for a logarithmic axis: positive too.
+fn drawable_in_log(value: f64) -> Option<f64> {
+    Some(value).filter(|v| v.is_finite() && *v > 0.0).map(|v| v.clamp(LOG_RANGE.0, LOG_RANGE.1))
 }
 
 /// What is asked of an axis.
@@ -38,10 +43,10 @@ pub(super) struct Axis {
 impl Axis {
     /// The axis of any number of values, with about `ticks` ticks.
     pub(super) fn new(settings: &AxisSettings, values: impl Iterator<Item = f64>, ticks: f64) -> Self {
-        let values = values.filter_map(drawable);
         if settings.log {
-            return Self::logarithmic(settings.range, values);
+            return Self::logarithmic(settings.range, values.filter_map(drawable_in_log));
         }
+        let values = values.filter_map(drawable);
         let limit = |(low, high): (f64, f64)| (low.clamp(-LARGEST, LARGEST), high.clamp(-LARGEST, LARGEST));
         if let Some((low, high)) = settings.range.map(limit).filter(|(low, high)| low < high) {
             let step = nice(high - low, ticks);
@@ -74,18 +79,24 @@ impl Axis {
     fn logarithmic(range: Option<(f64, f64)>, values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = match range {
             Some(range) => range,
-            None => ends(values.filter(|&v| v > 0.0)),
+            None => ends(values),
         };
-        let (low, high) = if low > high || high <= 0.0 { (0.1, 10.0) } else { (low.max(SMALLEST), high.max(SMALLEST)) };
+        let (low, high) =
+            if low > high || high <= 0.0 { (0.1, 10.0) } else { (low.max(LOG_RANGE.0), high.max(LOG_RANGE.0)) };
         let (low, high) =
             if range.is_some() { (low.log10(), high.log10()) } else { (low.log10() - 0.05, high.log10() + 0.05) };
         let (low, high) = if high - low < 1.0 && range.is_none() { (low.floor(), high.ceil()) } else { (low, high) };
         Axis { low, high, step: ((high - low) / 6.0).ceil().max(1.0), log: true }
     }
 
+    /// A value as this axis can show it; `None` leaves a gap.
+    pub(super) fn shown(&self, value: f64) -> Option<f64> {
+        if self.log { drawable_in_log(value) } else { drawable(value) }
+    }
+
     /// The relative position of a value, from 0 at the low end to 1 at the high end; beyond them for what lies outside.
     pub(super) fn position(&self, value: f64) -> f64 {
-        let value = if self.log { value.max(SMALLEST).log10() } else { value };
+        let value = if self.log { value.max(LOG_RANGE.0).log10() } else { value };
         (value - self.low) / (self.high - self.low)
     }
 

@@ -28,6 +28,11 @@ impl Colour {
         Self::PALETTE[n % Self::PALETTE.len()]
     }
 
+    /// Whether the colour can hardly be seen on white.
+    pub(super) fn is_light(self) -> bool {
+        u32::from(self.0) + u32::from(self.1) + u32::from(self.2) > 640
+    }
+
     /// This colour mixed with white: 0 is white, 1 the colour.
     pub fn tint(self, share: f64) -> Colour {
         let mix = |v: u8| (255.0 - (255.0 - f64::from(v)) * share.clamp(0.0, 1.0)).round() as u8;

@@ -1,10 +1,10 @@
 //! Where the parts of a panel go, and how its marks are drawn.
 
-use super::axis::{Axis, drawable};
+use super::axis::Axis;
 use super::canvas::{Align, Canvas, DrawResult, FAINT, FRAME, GRID, INK, Rect};
 use super::colour::{Colour, ColourMap};
 use super::grid::Grid;
-use super::panel::{LineStyle, Mark, Marker, Panel};
+use super::panel::{Key, LineStyle, Mark, Panel};
 use plotters::prelude::DrawingBackend;
 
 const TITLE: f64 = 17.0;
@@ -56,7 +56,7 @@ impl Frame {
     /// Places of a line's points, cut where it leaves the panel or a number is missing.
     fn pieces(&self, points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
         let mut pieces: Vec<Vec<(f64, f64)>> = vec![Vec::new()];
-        let place = |&(x, y): &(f64, f64)| Some(self.place((drawable(x)?, drawable(y)?)));
+        let place = |&(x, y): &(f64, f64)| Some(self.place((self.x.shown(x)?, self.y.shown(y)?)));
         let places: Vec<Option<(f64, f64)>> = points.iter().map(place).collect();
         if let [Some(only)] = places[..] {
             return vec![vec![only]];
@@ -127,7 +127,7 @@ where
     let map = panel.map();
     let (xs, ys) = panel.extent();
     let ticks = |pixels: f64, each: f64| (pixels / each).clamp(2.0, 10.0);
-    let of_map = |own: Option<(f64, f64)>, map: Option<(f64, f64)>| own.or(map.filter(|(low, high)| low < high));
+    let of_map = |own: Option<(f64, f64)>, map: Option<(f64, f64)>| own.or(map.filter(|(low, high)| low != high));
     let mut x_settings = panel.x.clone();
     let mut y_settings = panel.y.clone();
     x_settings.range = of_map(x_settings.range, map.map(|g| g.x));
@@ -165,7 +165,7 @@ where
         + if y_names.is_empty() { 6.0 } else { 14.0 }
         + if panel.y.label.is_empty() { 0.0 } else { 22.0 };
     let colour_bar = panel.marks.iter().find_map(|(_, mark)| match mark {
-        Mark::HeatMap { map, grid, numbers: false } => Some((*map, grid)),
+        Mark::HeatMap { map, grid, range, key: Key::Bar } => Some((*map, colour_range(*map, grid, *range))),
         _ => None,
     });
     let after = if colour_bar.is_some() { 84.0 } else { 14.0 };
@@ -206,7 +206,7 @@ where
     }
     axes(canvas, panel, &frame, &names(&panel.x, &frame.x), &y_names, cell)?;
     match colour_bar {
-        Some((map, grid)) => draw_colour_bar(canvas, &frame, map, grid),
+        Some((map, range)) => draw_colour_bar(canvas, &frame, map, range),
         None => Ok(()),
     }
 }
@@ -217,6 +217,10 @@ where
 {
     let mut x = left;
     for (name, mark) in row {
+        // A light line is seen on dark only.
+        if sample(mark).is_some_and(Colour::is_light) {
+            canvas.fill((x - 3.0, y - 7.0), (x + 27.0, y + 9.0), INK)?;
+        }
         match mark {
             Mark::Line { colour, style, width, .. } => {
                 canvas.line(&[(x, y + 1.0), (x + 24.0, y + 1.0)], *colour, *style, width + 0.5, false)?;
@@ -339,11 +343,11 @@ where
                 canvas.polygon(lower.chain(upper), colour.tint(0.25))?;
             }
         }
-        Mark::HeatMap { map, grid, numbers } => {
-            let (low, high) = colour_range(*map, grid);
+        Mark::HeatMap { map, grid, range, key } => {
+            let (low, high) = colour_range(*map, grid, *range);
             let share = |v: f64| if high > low { (v - low) / (high - low) } else { 0.5 };
             cells(canvas, frame, grid, |v| map.colour(share(v)))?;
-            if *numbers {
+            if *key == Key::Numbers {
                 cell_numbers(canvas, frame, grid, |v| {
                     let Colour(r, g, b) = map.colour(share(v));
                     if u32::from(r) + u32::from(g) + u32::from(b) < 380 { Colour(255, 255, 255) } else { INK }
@@ -385,7 +389,10 @@ where
 }
 
 /// The numbers at the ends of a colour map: a diverging one has 0 in its middle.
-fn colour_range(map: ColourMap, grid: &Grid) -> (f64, f64) {
+fn colour_range(map: ColourMap, grid: &Grid, given: Option<(f64, f64)>) -> (f64, f64) {
+    if let Some(range) = given.filter(|(low, high)| low < high) {
+        return range;
+    }
     let (low, high) = grid.ends().unwrap_or((0.0, 1.0));
     let size = low.abs().max(high.abs());
     if map == ColourMap::Diverging { (-size, size) } else { (low, high) }
@@ -432,6 +439,7 @@ where
 {
     let room = frame.area.width / grid.columns as f64 - 2.0;
     for (&value, at) in grid.values.iter().zip(grid.centres()).filter(|(v, _)| v.is_finite()) {
+        let value = if value == 0.0 { 0.0 } else { value };
         let text = if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.2}") };
         canvas.text(frame.place(at), Align::Center, TICK, colour(value), &text, room)?;
     }
@@ -439,12 +447,16 @@ where
 }
 
 /// A bar beside a heat map that says which colour is which number.
-fn draw_colour_bar<B: DrawingBackend>(canvas: &Canvas<B>, frame: &Frame, map: ColourMap, grid: &Grid) -> DrawResult
+fn draw_colour_bar<B: DrawingBackend>(
+    canvas: &Canvas<B>,
+    frame: &Frame,
+    map: ColourMap,
+    (low, high): (f64, f64),
+) -> DrawResult
 where
     B::ErrorType: 'static,
 {
     const STEPS: usize = 60;
-    let (low, high) = colour_range(map, grid);
     let area = &frame.area;
     let (left, right) = (area.right() + 16.0, area.right() + 30.0);
     let settings = super::axis::AxisSettings { range: Some((low, high)), ..Default::default() };
@@ -457,6 +469,5 @@ where
         let y = area.bottom() - area.height * axis.position(tick);
         canvas.text((right + 6.0, y), Align::Left, TICK, FAINT, &axis.label(tick), 48.0)?;
     }
-    // What a legend cannot say is in the panel's title.
-    canvas.point((left, area.top), map.colour(1.0), Marker::Square, 0.1, 0.0)
+    Ok(())
 }

@@ -28,6 +28,17 @@ pub enum Marker {
     Cross,
 }
 
+/// How a heat map says which colour is which number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// With a bar beside it.
+    Bar,
+    /// With the number in each cell.
+    Numbers,
+    /// Not at all: an image.
+    None,
+}
+
 /// Something that is drawn between the axes.
 #[derive(Debug, Clone)]
 pub(super) enum Mark {
@@ -57,7 +68,9 @@ pub(super) enum Mark {
     HeatMap {
         map: ColourMap,
         grid: Grid,
-        numbers: bool,
+        /// The numbers at the ends of the colours; the grid's own if `None`.
+        range: Option<(f64, f64)>,
+        key: Key,
     },
     Contours {
         colour: Colour,
@@ -254,7 +267,12 @@ impl Panel {
     /// A colour for each cell, with a bar that says which colour is which number.
     #[must_use]
     pub fn heat_map(self, map: ColourMap, grid: Grid) -> Self {
-        self.mark("", Mark::HeatMap { map, grid, numbers: false })
+        self.mark("", Mark::HeatMap { map, grid, range: None, key: Key::Bar })
+    }
+    /// A heat map whose colours span `low` to `high` whatever the grid holds: the frames of an animation need the same.
+    #[must_use]
+    pub fn heat_map_between(self, map: ColourMap, low: f64, high: f64, grid: Grid) -> Self {
+        self.mark("", Mark::HeatMap { map, grid, range: Some((low, high)), key: Key::Bar })
     }
     /// A colour for each cell with its number written in it: a confusion matrix. Cell `(column, row)` is at those coordinates,
     /// row 0 on top.
@@ -262,7 +280,12 @@ impl Panel {
     pub fn table(mut self, map: ColourMap, grid: Grid) -> Self {
         let [(left, right), (bottom, top)] = [grid.x, grid.y];
         (self.x.range, self.y.range) = (Some((left, right)), Some((bottom, top)));
-        self.mark("", Mark::HeatMap { map, grid, numbers: true })
+        self.mark("", Mark::HeatMap { map, grid, range: None, key: Key::Numbers })
+    }
+    /// A heat map without a bar, whose colours span `low` to `high`: one of several small images.
+    #[must_use]
+    pub fn image(self, map: ColourMap, low: f64, high: f64, grid: Grid) -> Self {
+        self.mark("", Mark::HeatMap { map, grid, range: Some((low, high)), key: Key::None })
     }
     /// Lines on which the grid has one of the values `levels`.
     #[must_use]

@@ -11,8 +11,8 @@ use crate::nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv1d, Conv2d,
     ConvTranspose1d, ConvTranspose2d, Dropout, Elu, Embedding, Flatten, Gelu, Generator, Glu, GroupNorm, Gru,
     Hardsigmoid, Hardswish, Hardtanh, Initializer, LayerNorm, LeakyRelu, Linear, LogSigmoid, LogSoftmax, Lstm,
-    MaxPool1d, MaxPool2d, Mish, Mode, Module, MultiheadAttention, Prelu, RecurrentOptions, Relu, Relu6, Residual,
-    RmsNorm, Rnn, Selu, Sequential, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh,
+    MaxPool1d, MaxPool2d, Mish, Mode, Module, MultiheadAttention, PositionalEmbedding, Prelu, RecurrentOptions, Relu,
+    Relu6, Residual, RmsNorm, Rnn, Selu, Sequential, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh,
 };
 use crate::ops::conv::{Conv, ConvKind, ConvOptions};
 use crate::ops::pool::PoolOptions;
@@ -166,6 +166,13 @@ impl LayerConfig {
                 let weight = weight_init.initializer_or(Initializer::Normal(0.0, 1.0));
                 let layer = Embedding::with_init(*num_embeddings, *embedding_dim, weight, rng);
                 Box::new(padding_idx.map_or(layer.clone(), |index| layer.padding_idx(index)))
+            }
+            LayerConfig::PositionalEmbedding { num_positions, weight_init } => {
+                let weight = weight_init.initializer_or(Initializer::Normal(0.0, 0.02));
+                let [length, width] = shape[..] else {
+                    return Err(format!("takes samples [l, e], but the previous layer outputs {shape:?}"));
+                };
+                Box::new(PositionalEmbedding::new(num_positions.unwrap_or(length), width, weight, rng))
             }
             LayerConfig::MultiheadAttention { num_heads, causal, bias } => {
                 let layer = MultiheadAttention::new(width()?, *num_heads, rng);

@@ -33,6 +33,8 @@ macro_rules! metrics {
 metrics! {
     /// The mean of the loss over the samples.
     Loss "loss" false,
+    /// The exponential of the mean loss of a token: among how many equally likely tokens the network would be as unsure.
+    Perplexity "perplexity" false,
     /// The percentage of samples that are misclassified; for several labels a sample, of labels.
     Error "error" false,
     /// The percentage of samples whose class is not among the `top_k` most likely ones.

@@ -12,6 +12,8 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 
+mod augment;
+mod causality;
 mod checkpoint;
 mod config;
 mod evaluation;
@@ -29,14 +31,15 @@ mod sets;
 mod task;
 mod trainer;
 mod watch;
-mod weights;
+pub(crate) mod weights;
 
 pub use checkpoint::Checkpoint;
 pub use config::{
-    AnnealKind, Approximate, AvgPoolConfig, BatchNormConfig, CheckpointConfig, Config, ConvTransposeConfig, DataConfig,
-    EarlyStoppingConfig, FanConfig, InitConfig, KernelSize, LayerConfig, LossConfig, MaxPoolConfig, Missing,
-    ModelConfig, NonlinearityConfig, OptimizerConfig, PRESETS, ParamGroupConfig, RecurrentConfig, RecurrentOutput,
-    RnnConfig, RnnNonlinearity, ScheduleConfig, Standardize, ThresholdKind, Unit, WarmupConfig, WarmupKind,
+    AnnealKind, Approximate, AugmentConfig, AvgPoolConfig, BatchNormConfig, CheckpointConfig, Config,
+    ConvTransposeConfig, DataConfig, EarlyStoppingConfig, FanConfig, InitConfig, KernelSize, LayerConfig, LossConfig,
+    MaxPoolConfig, Missing, ModelConfig, NonlinearityConfig, OptimizerConfig, PRESETS, ParamGroupConfig,
+    RecurrentConfig, RecurrentOutput, RnnConfig, RnnNonlinearity, ScheduleConfig, Standardize, ThresholdKind, Unit,
+    WarmupConfig, WarmupKind,
 };
 pub use evaluation::Evaluated;
 pub use fit::{Fit, OnDeviceLoss, Report};

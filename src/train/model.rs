@@ -40,6 +40,17 @@ impl Model {
                     return wrong(format!("outputs samples of shape {output:?}, {message}"));
                 }
             },
+            Task::NextToken => {
+                let length: usize = model.input.iter().product();
+                let tokens = if classes > 0 { format!("{classes} tokens") } else { "as many numbers as tokens".into() };
+                match output[..] {
+                    [l, width] if l == length && width >= classes => model.check_embedding(classes)?,
+                    _ => {
+                        let message = format!("but next_token needs shape [{length}, {tokens}]");
+                        return wrong(format!("outputs samples of shape {output:?}, {message}"));
+                    }
+                }
+            }
             Task::Binary if outputs != 1 => {
                 return wrong(format!("outputs samples of shape {output:?}, but binary needs one number"));
             }
@@ -80,6 +91,19 @@ impl Model {
             return Err(Error::config("model: the last layer", message));
         }
         Ok(Model { network, input, output })
+    }
+
+    /// Checks that an embedding that takes the tokens has a row for each: an index beyond its rows would be clamped.
+    fn check_embedding(&self, tokens: usize) -> Result<()> {
+        let Some(first) = self.network.layers().first().filter(|layer| layer.name() == "Embedding") else {
+            return Ok(());
+        };
+        let rows = first.parameters().first().map_or(tokens, |(_, v)| v.tensor_type().shape[0]);
+        if rows < tokens {
+            let message = format!("has {rows} rows, but the text has {tokens} tokens: set num_embeddings = {tokens}");
+            return Err(Error::config("model.layers[0] (embedding)", message));
+        }
+        Ok(())
     }
 
     /// The number of parameters.

@@ -54,10 +54,20 @@ fn weights<'g>(like: Tensor<'g>, weights: &[f64]) -> Option<Tensor<'g>> {
     (!values.is_empty()).then(|| like.graph().constant(values))
 }
 
+/// Outputs `[n, l, tokens]` and next tokens `[n, l]` with one axis for all positions: `[n·l, tokens]` and `[n·l]`.
+fn flat_tokens<'g>(output: Tensor<'g>, target: Tensor<'g>) -> [Tensor<'g>; 2] {
+    let shape = output.shape();
+    let positions = shape[0] * shape[1];
+    [output.reshape([positions, shape[2]]), target.reshape([positions])]
+}
+
 impl Objective {
     /// Checks the lists of weights against the number of outputs.
     pub(super) fn check(&self) -> Result<()> {
-        let outputs: usize = self.output.iter().product();
+        let outputs = match self.task {
+            Task::NextToken => self.output[1],
+            _ => self.output.iter().product(),
+        };
         let (key, given, one_is_enough) = match &self.loss {
             LossConfig::CrossEntropy { weight, .. } | LossConfig::Nll { weight } => ("weight", weight.len(), false),
             LossConfig::BceWithLogits { pos_weight } => ("pos_weight", pos_weight.len(), true),
@@ -73,6 +83,11 @@ impl Objective {
     /// The mean loss of outputs `[n, …]` against labels `[n]` (classification) or targets of the output's shape (with
     /// [`LossConfig::outputs_per_target`], of half its numbers).
     pub(super) fn mean<'g>(&self, output: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        if self.task == Task::NextToken {
+            let tokens = Objective { task: Task::Classification, ..self.clone() };
+            let [output, target] = flat_tokens(output, target);
+            return tokens.mean(output, target);
+        }
         let classes = self.task == Task::Classification;
         let values = || if classes { target.one_hot(output.shape()[1]) } else { target };
         let signs = || values() * 2.0 - 1.0;
@@ -160,6 +175,10 @@ impl Objective {
                     }
                 }
             }
+            Task::NextToken => {
+                let [output, target] = flat_tokens(output, target);
+                total.concat(&[count(output.argmax(1).eq(target))], 0)
+            }
             Task::Regression | Task::Autoencoder => {
                 let target = target.reshape(self.prediction(output).shape());
                 let target = self.targets.as_ref().map_or(target, |scaling| scaling.undo(target));
@@ -180,6 +199,7 @@ impl Objective {
     pub(super) fn sum_count(&self) -> usize {
         match self.task {
             Task::Classification => 2 + usize::from(self.top_k.is_some()),
+            Task::NextToken => 2,
             Task::Regression | Task::Autoencoder => 3,
             Task::Binary | Task::Multilabel => 1 + 3 * self.output.iter().product::<usize>(),
         }
@@ -199,6 +219,11 @@ impl Objective {
                 let wrong = |metric, right: f64| (metric, 100.0 * (rows - right) / rows);
                 let top_k = self.top_k.map(|_| wrong(Metric::TopKError, sums[2]));
                 Scores::new([loss, wrong(Metric::Error, sums[1])].into_iter().chain(top_k))
+            }
+            Task::NextToken => {
+                let tokens = rows * self.output[0] as f64;
+                let perplexity = (Metric::Perplexity, loss.1.exp());
+                Scores::new([loss, perplexity, (Metric::Error, 100.0 * (tokens - sums[1]) / tokens)])
             }
             Task::Regression | Task::Autoencoder => {
                 let per_target = self.loss.outputs_per_target();

@@ -3,7 +3,7 @@
 use super::config::{Config, Standardize};
 use super::task::Task;
 use crate::array::Array;
-use crate::data::{Dataset, Samples, TableEncoder, Targets};
+use crate::data::{Dataset, Samples, TableEncoder, Targets, Vocabulary};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -152,6 +152,9 @@ pub struct Preprocessing {
     /// How the columns of a table become samples and targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<TableEncoder>,
+    /// The tokens of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<Vocabulary>,
 }
 
 /// The file of a run's preprocessing.
@@ -166,13 +169,22 @@ impl Preprocessing {
     pub fn fit(config: &Config, data: &Dataset) -> Result<Self> {
         let task = config.task_for(data)?;
         let train = &data.train;
-        let input = config.model.input.clone().unwrap_or_else(|| train.sample_shape().to_vec());
-        if input.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) != Some(train.features()) {
-            let (features, shape) = (train.features(), train.sample_shape());
+        // Of a sequence, the network sees all tokens but the last.
+        let sample = if task == Task::NextToken { vec![train.features() - 1] } else { train.sample_shape().to_vec() };
+        let input = config.model.input.clone().unwrap_or_else(|| sample.clone());
+        let features: usize = sample.iter().product();
+        if input.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) != Some(features) {
+            let shape = sample;
             let message = format!("{input:?} does not match the {features} numbers of a sample of shape {shape:?}");
             return Err(Error::config("model.input", message));
         }
         let settings = &config.data;
+        if task == Task::NextToken && settings.augment.is_some() {
+            return Err(Error::config("data.augment", "changes numbers, but the samples of next_token are tokens"));
+        }
+        if task == Task::NextToken && (settings.standardize != Standardize::No || settings.scale.is_some()) {
+            return Err(Error::config("data", "tokens are numbers of entries: standardize and scale do not suit them"));
+        }
         let samples = match settings.standardize {
             Standardize::No => {
                 let scale =
@@ -200,8 +212,8 @@ impl Preprocessing {
             }
             _ => return Err(Error::config("data.standardize_targets", format!("is for regression, not for {task}"))),
         };
-        let (class_names, table) = (data.class_names.clone(), data.table.clone());
-        Ok(Preprocessing { task, input, target, samples, targets, class_names, table })
+        let (class_names, table, vocabulary) = (data.class_names.clone(), data.table.clone(), data.vocabulary.clone());
+        Ok(Preprocessing { task, input, target, samples, targets, class_names, table, vocabulary })
     }
 
     /// No preprocessing of samples for classification, as in runs of versions that had none.
@@ -214,7 +226,13 @@ impl Preprocessing {
             targets: None,
             class_names: Vec::new(),
             table: None,
+            vocabulary: None,
         }
+    }
+
+    /// The shape of a sample as the data have it: of a sequence with the token that is predicted last.
+    pub fn sample(&self) -> Vec<usize> {
+        if self.task == Task::NextToken { vec![self.input.iter().product::<usize>() + 1] } else { self.input.clone() }
     }
 
     /// Reads a run's preprocessing; `None` for runs of versions that had none.

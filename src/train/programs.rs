@@ -261,6 +261,8 @@ impl Builder<'_> {
                 return;
             }
         };
+        // Targets that are the samples themselves stay as they are: the network learns to undo the changes.
+        let x = config.data.augment.map_or(x, |augment| augment.apply(x));
         let mean = objective.mean(model.network.forward(x, Mode::Train), y);
         let accumulate = config.accumulate as usize;
         let updates = steps.div_ceil(accumulate);

@@ -104,13 +104,18 @@ impl Run {
         Ok(Run { config, preprocessing: Arc::new(preprocessing), model, session })
     }
 
+    /// The network and the session that has its parameters.
+    pub(crate) fn into_parts(self) -> (Model, Session) {
+        (self.model, self.session)
+    }
+
     /// What is done to samples before the network sees them, and the task.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
     /// The number of values in a sample.
     pub fn features(&self) -> usize {
-        self.model.input.iter().product()
+        self.preprocessing.sample().iter().product()
     }
     /// The number of outputs of the network for a sample.
     pub fn outputs(&self) -> usize {
@@ -136,6 +141,9 @@ impl Run {
 
     /// The network's predictions for samples, computed in batches.
     pub fn predict(&mut self, samples: &Samples) -> Result<Prediction> {
+        if self.preprocessing.task == Task::NextToken {
+            return Err(Error::value("predict", "a run of next_token continues sequences: use generate"));
+        }
         let features = self.features();
         if samples.features() != features {
             let message = format!("samples have {} numbers, but the network takes {features}", samples.features());
@@ -204,7 +212,7 @@ impl Run {
     fn check_targets(&self, split: &Split, classes: usize) -> Result<()> {
         let task = self.preprocessing.task;
         match (&split.y, task) {
-            (_, Task::Autoencoder) => Ok(()),
+            (_, Task::Autoencoder | Task::NextToken) => Ok(()),
             (crate::data::Targets::Classes(labels), Task::Classification) => {
                 match labels.iter().enumerate().find(|&(_, &label)| label as usize >= classes) {
                     Some((row, label)) => {

@@ -126,7 +126,7 @@ impl Set {
     fn table_bytes(&self) -> (u64, u64) {
         let rows = self.rows() as u64;
         let y = match &self.split.y {
-            _ if self.preprocessing.task == Task::Autoencoder => 0,
+            _ if self.preprocessing.task.samples_are_targets() => 0,
             Targets::Classes(_) => 4 * rows,
             Targets::Values(values) => values.device_bytes(),
             Targets::None => 0,
@@ -173,9 +173,9 @@ impl Set {
 
     /// These rows, in the form of the tables.
     pub(super) fn fill(&self, rows: impl ExactSizeIterator<Item = u32> + Clone) -> Result<Filled> {
-        let x = table(&self.split.x, rows.clone(), &self.preprocessing.input)?;
+        let x = table(&self.split.x, rows.clone(), &self.preprocessing.sample())?;
         let y = match &self.split.y {
-            _ if self.preprocessing.task == Task::Autoencoder => None,
+            _ if self.preprocessing.task.samples_are_targets() => None,
             Targets::Classes(labels) => {
                 let labels: Vec<u32> = rows.map(|row| labels[row as usize]).collect();
                 Some(Array::new([labels.len()], labels)?)
@@ -241,7 +241,12 @@ impl Set {
         output: &[usize],
     ) -> (Tensor<'g>, Tensor<'g>) {
         let p = &*self.preprocessing;
-        let x = gather(g, &tables.x, &self.split.x, rows, &p.input, p.samples.as_ref());
+        let x = gather(g, &tables.x, &self.split.x, rows, &p.sample(), p.samples.as_ref());
+        if p.task == Task::NextToken {
+            let (count, length) = (x.shape()[0], x.shape()[1] - 1);
+            let seen = x.slice(1, 0..length).reshape([&[count], &p.input[..]].concat());
+            return (seen, x.slice(1, 1..length + 1).cast(DType::U32));
+        }
         let y = match (&self.split.y, &tables.y) {
             (Targets::Values(values), Some(y)) => {
                 shaped(gather(g, y, values, rows, values.shape(), p.targets.as_ref()), output)
@@ -263,7 +268,7 @@ impl Set {
     /// The targets in their own units, `[rows, numbers]`; of classes, the class.
     pub(super) fn target_values(&self) -> Result<Vec<f32>> {
         match &self.split.y {
-            _ if self.preprocessing.task == Task::Autoencoder => self.split.x.to_f32(),
+            _ if self.preprocessing.task.samples_are_targets() => self.split.x.to_f32(),
             Targets::Classes(labels) => Ok(labels.iter().map(|&label| label as f32).collect()),
             Targets::Values(values) => values.to_f32(),
             Targets::None => Ok(Vec::new()),

@@ -17,6 +17,9 @@ pub enum Task {
     Multilabel,
     /// The sample itself. The network outputs as many numbers as a sample has.
     Autoencoder,
+    /// Each next token of a sequence. The network outputs one number per token of the vocabulary for each position,
+    /// `[length, tokens]`, from the tokens up to that position.
+    NextToken,
 }
 
 impl fmt::Display for Task {
@@ -27,6 +30,7 @@ impl fmt::Display for Task {
             Task::Binary => "binary",
             Task::Multilabel => "multilabel",
             Task::Autoencoder => "autoencoder",
+            Task::NextToken => "next_token",
         })
     }
 }
@@ -35,5 +39,10 @@ impl Task {
     /// Whether the targets are 0 or 1.
     pub fn is_yes_or_no(self) -> bool {
         matches!(self, Task::Binary | Task::Multilabel)
+    }
+
+    /// Whether the samples themselves hold the targets.
+    pub fn samples_are_targets(self) -> bool {
+        matches!(self, Task::Autoencoder | Task::NextToken)
     }
 }

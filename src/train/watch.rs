@@ -38,6 +38,7 @@ impl Task {
             Task::Classification => &[Metric::Loss, Metric::Error, Metric::TopKError],
             Task::Regression => &[Metric::Loss, Metric::Rmse, Metric::Mae, Metric::R2],
             Task::Autoencoder => &[Metric::Loss, Metric::Rmse, Metric::Mae],
+            Task::NextToken => &[Metric::Loss, Metric::Perplexity, Metric::Error],
             Task::Binary | Task::Multilabel => {
                 &[Metric::Loss, Metric::Error, Metric::Precision, Metric::Recall, Metric::F1, Metric::Auroc]
             }

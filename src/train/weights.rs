@@ -77,6 +77,23 @@ fn as_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
     })
 }
 
+/// The floats of a `.safetensors` file by name, as f32; tensors of other types are left out.
+///
+/// # Errors
+/// [`Error::File`] if the file cannot be read or is damaged.
+pub(crate) fn read(path: &Path) -> Result<Vec<(String, Array)>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
+    let tensors = SafeTensors::deserialize(&bytes)
+        .map_err(|e| Error::file(path, format!("is not a whole safetensors file: {e}")))?;
+    let mut found = Vec::new();
+    for (name, view) in tensors.iter() {
+        if let Some(values) = as_f32(&view) {
+            found.push((name.to_string(), Array::new(Shape::from(view.shape()), values)?));
+        }
+    }
+    Ok(found)
+}
+
 /// Writes the weights in the file at `path` to the network's variables. f16, bf16 and f64 are converted to f32.
 ///
 /// # Errors

@@ -1,12 +1,17 @@
 //! Settings of the data.
 
+use super::augment::AugmentConfig;
 use crate::data::{
-    Dataset, Fractions, Mnist1dConfig, Mnist1dPreset, SourceOptions, TableEncoder, TargetKind, generate, load,
+    Dataset, Fractions, Mnist1dConfig, Mnist1dPreset, SourceOptions, TableEncoder, TargetKind, TextOptions, TokenKind,
+    Vocabulary, generate, load,
 };
 use crate::error::{Error, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::path::{Path, PathBuf};
+
+/// The number of tokens that a network for texts sees, if the settings do not say.
+const CONTEXT: usize = 64;
 
 /// What is done about missing values of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -131,6 +136,16 @@ pub struct DataConfig {
     /// What is done about missing values of a table.
     #[serde(skip_serializing_if = "is_default")]
     pub missing: Missing,
+    /// For a text: what a token is, `char` or `byte`. A network for texts predicts each next token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenKind>,
+    /// For a text: how many tokens the network sees; 64 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
+    /// For a text: how many tokens further the next sample starts; `context` by default, so that each token is
+    /// predicted once an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stride: Option<usize>,
     /// Whether samples are standardised.
     #[serde(skip_serializing_if = "is_default")]
     pub standardize: Standardize,
@@ -140,6 +155,9 @@ pub struct DataConfig {
     /// A factor on the samples' values; 1/255 for IDX images of bytes, otherwise 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
+    /// Random changes to training samples; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augment: Option<AugmentConfig>,
     /// Whether the sets are kept on the device whole (`true`) or streamed (`false`); found by itself if missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resident: Option<bool>,
@@ -167,6 +185,20 @@ impl DataConfig {
         if self.val_split.unwrap_or(0.0) + self.test_split.unwrap_or(0.0) >= 1.0 {
             return Err(Error::config("data.test_split", "leaves nothing to train on, together with val_split"));
         }
+        for (key, value) in [("context", self.context), ("stride", self.stride)] {
+            if value == Some(0) {
+                return Err(Error::config(format!("data.{key}"), "must be at least 1"));
+            }
+            if value.is_some() && self.tokens.is_none() {
+                return Err(Error::config(
+                    format!("data.{key}"),
+                    "is for texts: set data.tokens to \"char\" or \"byte\"",
+                ));
+            }
+        }
+        if let Some(augment) = &self.augment {
+            augment.check()?;
+        }
         if self.scale.is_some_and(|scale| !scale.is_finite() || scale == 0.0) {
             return Err(Error::config("data.scale", "must be a number other than 0"));
         }
@@ -183,6 +215,7 @@ impl DataConfig {
                 ("delimiter", self.delimiter.is_some()),
                 ("header", self.header.is_some()),
                 ("comment", self.comment.is_some()),
+                ("tokens", self.tokens.is_some()),
                 ("missing", self.missing != Missing::default()),
                 ("val_split", self.val_split.is_some()),
                 ("test_split", self.test_split.is_some()),
@@ -204,11 +237,19 @@ impl DataConfig {
     }
 
     /// Loads another data set at `path` for a run with these settings, undivided unless it has several sets. `encoder`
-    /// is the run's for tables.
-    pub fn load_other(&self, path: &Path, kind: TargetKind, encoder: Option<&TableEncoder>) -> Result<Dataset> {
+    /// is the run's for tables, `vocabulary` the run's for texts.
+    pub fn load_other(
+        &self,
+        path: &Path,
+        kind: TargetKind,
+        encoder: Option<&TableEncoder>,
+        vocabulary: Option<&Vocabulary>,
+    ) -> Result<Dataset> {
         let fractions = Fractions { val: 0.0, test: 0.0, ..Fractions::default() };
+        let options = self.source_options();
+        let text = options.text.clone().map(|text| TextOptions { vocabulary: vocabulary.cloned(), ..text });
         let encoder = encoder.cloned();
-        load(path, kind, &SourceOptions { fractions, split_asked: false, encoder, ..self.source_options() })
+        load(path, kind, &SourceOptions { fractions, split_asked: false, encoder, text, ..options })
     }
 
     /// As [`DataConfig::load_as`], with targets of whatever kind the data have.
@@ -234,6 +275,12 @@ impl DataConfig {
             split_asked: self.val_split.is_some() || self.test_split.is_some(),
             in_file: self.resident == Some(false),
             encoder: None,
+            text: self.tokens.map(|tokens| TextOptions {
+                tokens,
+                length: self.context.unwrap_or(CONTEXT),
+                stride: self.stride,
+                vocabulary: None,
+            }),
         }
     }
 

@@ -184,6 +184,15 @@ pub enum LayerConfig {
         #[serde(default)]
         weight_init: InitConfig,
     },
+    /// Adds a learned vector for each position of `[l, e]`.
+    PositionalEmbedding {
+        /// The longest sequence; that of the input by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        num_positions: Option<usize>,
+        /// By default normal with standard deviation 0.02.
+        #[serde(default)]
+        weight_init: InitConfig,
+    },
     MultiheadAttention {
         num_heads: usize,
         #[serde(default)]

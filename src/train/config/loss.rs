@@ -116,12 +116,12 @@ fn eps_8() -> f64 {
 
 /// Each loss's name, and the tasks that it suits.
 const SUITS: [(&str, &[Task]); 14] = {
-    use Task::{Autoencoder, Binary, Classification, Multilabel, Regression};
+    use Task::{Autoencoder, Binary, Classification, Multilabel, NextToken, Regression};
     const DISTANCE: &[Task] = &[Regression, Autoencoder, Classification];
     const YES_OR_NO: &[Task] = &[Binary, Multilabel];
     [
-        ("cross_entropy", &[Classification]),
-        ("nll", &[Classification]),
+        ("cross_entropy", &[Classification, NextToken]),
+        ("nll", &[Classification, NextToken]),
         ("mse", DISTANCE),
         ("l1", DISTANCE),
         ("huber", DISTANCE),

@@ -1,5 +1,6 @@
 //! The configuration of a training run: presets, TOML files, and checks.
 
+mod augment;
 mod data;
 mod init;
 mod layers;
@@ -10,6 +11,7 @@ mod run;
 mod schedule;
 mod task;
 
+pub use augment::AugmentConfig;
 pub use data::{DataConfig, Missing, Standardize};
 pub use init::{FanConfig, InitConfig, NonlinearityConfig};
 pub use layers::{

@@ -9,7 +9,9 @@ impl Task {
     /// The loss where the settings name none.
     pub fn default_loss(self) -> LossConfig {
         match self {
-            Task::Classification => LossConfig::CrossEntropy { label_smoothing: 0.0, weight: Vec::new() },
+            Task::Classification | Task::NextToken => {
+                LossConfig::CrossEntropy { label_smoothing: 0.0, weight: Vec::new() }
+            }
             Task::Regression | Task::Autoencoder => LossConfig::Mse {},
             Task::Binary | Task::Multilabel => LossConfig::BceWithLogits { pos_weight: Vec::new() },
         }
@@ -22,7 +24,7 @@ impl Config {
         match self.task {
             Some(Task::Classification) => TargetKind::Classes,
             Some(Task::Regression | Task::Multilabel) => TargetKind::Values,
-            Some(Task::Autoencoder) => TargetKind::None,
+            Some(Task::Autoencoder | Task::NextToken) => TargetKind::None,
             Some(Task::Binary) => TargetKind::Auto,
             None => match &self.loss {
                 Some(loss) if loss.suits(Task::Classification) && !loss.suits(Task::Regression) => {
@@ -48,6 +50,7 @@ impl Config {
             (Task::Classification, Targets::Classes(_)) | (Task::Regression | Task::Multilabel, Targets::Values(_)) => {
             }
             (Task::Autoencoder, _) => {}
+            (Task::NextToken, _) => tokens_only(data)?,
             (Task::Binary, Targets::Classes(_)) if data.classes <= 2 => {}
             (Task::Binary, Targets::Classes(_)) => {
                 return wrong(&format!("needs two classes, but the data have {}", data.classes));
@@ -86,6 +89,7 @@ impl Config {
         let suits = |task| self.loss.as_ref().is_some_and(|loss| loss.suits(task));
         Ok(match &data.train.y {
             Targets::Classes(_) => Task::Classification,
+            Targets::None if data.vocabulary.is_some() => Task::NextToken,
             Targets::None => Task::Autoencoder,
             Targets::Values(_) if suits(Task::Regression) => Task::Regression,
             Targets::Values(values) if suits(Task::Binary) && first_outside(values)?.is_none() => {
@@ -114,4 +118,25 @@ fn first_outside(values: &Samples) -> Result<Option<(usize, f32)>> {
         row += 1;
     })?;
     Ok(found)
+}
+
+/// Checks that all samples are sequences of two or more token numbers.
+fn tokens_only(data: &Dataset) -> Result<()> {
+    for (name, split) in data.splits() {
+        let wrong = |message: String| Err(Error::value(format!("data split `{name}`"), message));
+        if split.sample_shape().len() != 1 || split.features() < 2 {
+            let shape = split.sample_shape();
+            return wrong(format!("samples of shape {shape:?} are not sequences of two or more tokens"));
+        }
+        let (mut row, mut found) = (0, None);
+        split.x.for_each(|sample| {
+            let other = sample.iter().find(|v| **v < 0.0 || v.fract() != 0.0);
+            found = found.or(other.map(|&value| (row, value)));
+            row += 1;
+        })?;
+        if let Some((row, value)) = found {
+            return wrong(format!("sample {row} has {value}, but next_token needs whole numbers: tokens"));
+        }
+    }
+    Ok(())
 }

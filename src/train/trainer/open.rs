@@ -2,10 +2,10 @@
 
 use super::super::programs::Parts;
 use super::super::sets::Set;
-use super::super::{residency, weights};
+use super::super::{causality, residency, weights};
 use super::{
-    Config, Evaluation, Model, Moves, Objective, Plateau, Preprocessing, SetName, TrainPrograms, Trainer, Unit, Watch,
-    rate_table,
+    Config, Evaluation, Model, Moves, Objective, Plateau, Preprocessing, SetName, Task, TrainPrograms, Trainer, Unit,
+    Watch, rate_table,
 };
 use crate::array::Array;
 use crate::data::{Dataset, RandomState};
@@ -48,6 +48,9 @@ impl Trainer {
             top_k: config.top_k,
         };
         objective.check()?;
+        if task == Task::NextToken {
+            causality::check(&model, data.classes)?;
+        }
         let watch = Watch::new(config, config.monitor_for(data), task)?;
         let mut session = open()?;
         session.set_seed(config.seed);
