@@ -102,3 +102,33 @@ pub use session::{Program, Session};
 pub use shape::{Axes, MAX_ELEMENTS, MAX_RANK, Shape, TensorType, View};
 pub use tensor::{Operand, Tensor, einsum};
 pub use variable::Variable;
+
+/// The guide's code, which `cargo test --doc` compiles and runs.
+#[cfg(all(doctest, feature = "cli"))]
+mod guide {
+    macro_rules! pages {
+        ($($name:ident $path:literal;)*) => {$(
+            #[doc = include_str!($path)]
+            mod $name {}
+        )*};
+    }
+    pages! {
+        course_convolution "../docs/guide/course/convolution.md";
+        course_deep "../docs/guide/course/deep.md";
+        course_distances "../docs/guide/course/distances.md";
+        course_gradients "../docs/guide/course/gradients.md";
+        course_hand_written "../docs/guide/course/hand_written.md";
+        course_losses "../docs/guide/course/losses.md";
+        course_shallow "../docs/guide/course/shallow.md";
+        course_training "../docs/guide/course/training.md";
+        devices "../docs/guide/devices.md";
+        gradients "../docs/guide/gradients.md";
+        launches "../docs/guide/launches.md";
+        loops "../docs/guide/loops.md";
+        network "../docs/guide/network.md";
+        operation "../docs/guide/operation.md";
+        plan "../docs/guide/plan.md";
+        pytorch "../docs/guide/pytorch.md";
+        text "../docs/guide/text.md";
+    }
+}

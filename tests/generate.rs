@@ -83,12 +83,12 @@ fn decoding_gives_the_golden_values() {
     let nucleus = Sampling { top_p: golden["p"].as_f64(), ..Sampling::default() };
     close(&nucleus.probabilities(&first), &numbers(&golden["nucleus_probabilities"]).1, 1e-12);
 
-    let greedy = &generate(&mut model, &[start.clone()], &with(Strategy::Greedy, steps)).unwrap()[0][0];
+    let greedy = &generate(&mut model, std::slice::from_ref(&start), &with(Strategy::Greedy, steps)).unwrap()[0][0];
     assert_eq!(greedy.tokens, tokens(&golden["greedy"]));
     close(&[greedy.log_probability], &[golden["greedy_log_probability"].as_f64().unwrap()], LOGITS);
 
     let beams = golden["beams"].as_u64().unwrap() as usize;
-    let found = &generate(&mut model, &[start.clone()], &with(Strategy::Beam { beams }, steps)).unwrap()[0];
+    let found = &generate(&mut model, std::slice::from_ref(&start), &with(Strategy::Beam { beams }, steps)).unwrap()[0];
     let expected = golden["beam_search"].as_array().unwrap();
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
@@ -99,7 +99,7 @@ fn decoding_gives_the_golden_values() {
     // With as many beams as there are beginnings, the likeliest of all is found.
     let all = &golden["most_likely_four_tokens_of_all"];
     let wide = Strategy::Beam { beams: model.tokens.pow(3) };
-    let best = &generate(&mut model, &[start.clone()], &with(wide, 4)).unwrap()[0][0];
+    let best = &generate(&mut model, std::slice::from_ref(&start), &with(wide, 4)).unwrap()[0][0];
     assert_eq!(best.tokens[start.len()..], tokens(&all["tokens"]));
     close(&[best.log_probability], &[all["log_probability"].as_f64().unwrap()], LOGITS);
 }
@@ -126,16 +126,19 @@ fn a_stop_token_ends_a_sequence() {
     let mut model = Table::new(&golden);
     let start = tokens(&golden["start"]);
     let options = |strategy| GenerateOptions { stop: vec![9], ..with(strategy, 20) };
-    let greedy = &generate(&mut model, &[start.clone()], &options(Strategy::Greedy)).unwrap()[0][0];
+    let greedy = &generate(&mut model, std::slice::from_ref(&start), &options(Strategy::Greedy)).unwrap()[0][0];
     assert_eq!(greedy.tokens, [1, 2, 7, 7, 8, 3, 4, 9]);
-    let beams = &generate(&mut model, &[start.clone()], &options(Strategy::Beam { beams: 5 })).unwrap()[0];
+    let beams = &generate(&mut model, std::slice::from_ref(&start), &options(Strategy::Beam { beams: 5 })).unwrap()[0];
     let ended = |s: &&Sequence| s.tokens.last() == Some(&9);
     assert!(beams.iter().filter(ended).count() >= 3, "{beams:?}");
     // An ended sequence keeps its probability: no token follows a stop, and the likeliest stays first.
     assert!(beams.iter().all(|s| !s.tokens[..s.tokens.len() - 1].contains(&9)));
     assert!(beams.windows(2).all(|pair| pair[0].log_probability >= pair[1].log_probability));
     // Nothing is asked for.
-    assert_eq!(generate(&mut model, &[start.clone()], &with(Strategy::Greedy, 0)).unwrap()[0][0].tokens, start);
+    assert_eq!(
+        generate(&mut model, std::slice::from_ref(&start), &with(Strategy::Greedy, 0)).unwrap()[0][0].tokens,
+        start
+    );
 }
 
 /// Samples follow the probabilities, and one seed gives one result.
@@ -147,9 +150,9 @@ fn samples_have_the_probabilities() {
     let sampling = Sampling { temperature: 1.5, top_k: Some(6), top_p: None };
     let samples = 4000;
     let options = |seed| GenerateOptions { seed, ..with(Strategy::Sample { sampling, samples }, 1) };
-    let found = &generate(&mut model, &[start.clone()], &options(1)).unwrap()[0];
-    assert_eq!(found, &generate(&mut model, &[start.clone()], &options(1)).unwrap()[0]);
-    assert_ne!(found, &generate(&mut model, &[start.clone()], &options(2)).unwrap()[0]);
+    let found = &generate(&mut model, std::slice::from_ref(&start), &options(1)).unwrap()[0];
+    assert_eq!(found, &generate(&mut model, std::slice::from_ref(&start), &options(1)).unwrap()[0]);
+    assert_ne!(found, &generate(&mut model, std::slice::from_ref(&start), &options(2)).unwrap()[0]);
     let expected = sampling.probabilities(model.after(&start));
     for (token, p) in expected.iter().enumerate() {
         let share = found.iter().filter(|s| s.tokens[2] == token as u32).count() as f64 / samples as f64;
@@ -263,7 +266,8 @@ fn gpt2_is_hugging_faces(device: &Device) {
     let allowed = if *device == Device::reference() { 1e-6 } else { 1e-5 } * size;
     assert!(worst <= allowed, "{device}: the logits are off by {worst:e} of {size}, allowed {allowed:e}");
     let prompt = sequence[..3].to_vec();
-    let mut run = |options: &GenerateOptions| generate(&mut model, &[prompt.clone()], options).unwrap().remove(0);
+    let mut run =
+        |options: &GenerateOptions| generate(&mut model, std::slice::from_ref(&prompt), options).unwrap().remove(0);
     assert_eq!(run(&with(Strategy::Greedy, 6))[0].tokens, tokens(&golden["greedy"]));
     let penalised = GenerateOptions { repetition_penalty: 1.7, ..with(Strategy::Greedy, 6) };
     assert_eq!(run(&penalised)[0].tokens, tokens(&golden["penalised"]));
