@@ -33,7 +33,7 @@ impl<'g> Tensor<'g> {
             std::iter::once(&self)
                 .chain(wrt)
                 .find(|t| !t.dtype().is_float())
-                .map(|t| format!("an {} tensor has no gradient", t.dtype()))
+                .map(|t| format!("a tensor of {} has no gradient", t.dtype()))
         };
         if let Some(message) = problem {
             let poison = self.graph.fail("grad", message);

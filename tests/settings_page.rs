@@ -438,6 +438,7 @@ fn page() -> String {
     );
     section(&mut out, &source, "The top level", "Config", "");
     section(&mut out, &source, "data", "DataConfig", "[data]\n");
+    section(&mut out, &source, "augment", "AugmentConfig", "[data.augment]\n");
     section(&mut out, &source, "model", "ModelConfig", "[model]\n");
     variants(&mut out, &source, "layers", "LayerConfig", &|layer| format!("[model]\nlayers = [{layer}]\n"));
     variants(&mut out, &source, "initialisers", "InitConfig", &|init| {

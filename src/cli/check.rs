@@ -138,7 +138,8 @@ impl CheckArgs {
     }
 
     fn no_case(&self, samples: &[Sample]) -> Error {
-        let text = [self.patterns.as_slice(), self.filter.as_slice()].concat().join(" ");
+        let both = [self.patterns.join(" "), self.filter.clone().unwrap_or_default()];
+        let text = both.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("` and `");
         Error::config(
             "PATTERN",
             format!("no case contains `{text}`; the operations are {}", listed(samples.iter().map(|s| s.op))),

@@ -174,8 +174,10 @@ impl TuneArgs {
             let ratio = format!("{:.2}", best / rule);
             out += &format!("{name:<44} {:>9} {:>9} {ratio:>6}  {kept}\n", time(rule), time(best));
             for wrong in one.refused() {
-                out +=
-                    &format!("  refused: {} is wrong here, by {:.3e} of what is allowed\n", wrong.variant, wrong.worst);
+                out += &format!(
+                    "  refused: {} is wrong here: its error is {:.1e} times what is allowed\n",
+                    wrong.variant, wrong.worst
+                );
             }
         }
         let better = found.iter().filter(|one| one.is_better()).count();

@@ -153,13 +153,18 @@ impl Figure {
         canvas::vector(self.size(), |canvas| self.draw(canvas)).map(String::into_bytes).map_err(failed)
     }
 
-    /// Writes the picture to a file: SVG if its name ends in `.svg`, else PNG. The file is written under another name and renamed.
+    /// Writes the picture to a file, under another name first: SVG if its name ends in `.svg`, PNG if it ends in `.png` or has
+    /// no ending.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file's name ends otherwise, or it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let vector = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"));
+        let is = |ending: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
+        let vector = is("svg");
+        if !vector && !is("png") && path.extension().is_some() {
+            return Err(Error::file(path, "is to hold a picture: end its name in .png or .svg"));
+        }
         let bytes = if vector { self.svg()? } else { self.png()? };
         atomic_write(path, |file| file.write_all(&bytes))
     }
@@ -271,6 +276,8 @@ mod tests {
             figure.save(dir.path().join(name)).unwrap();
             assert!(std::fs::read(dir.path().join(name)).unwrap().starts_with(start), "{name}");
         }
+        let error = figure.save(dir.path().join("a.jpg")).unwrap_err();
+        assert!(error.to_string().contains(".svg"), "{error}");
         let error = figure.save(dir.path().join("no/folder.png")).unwrap_err();
         assert!(error.to_string().contains("folder.png"), "{error}");
     }

@@ -139,7 +139,7 @@ impl RunFolder {
     }
 
     fn save_weights(&self, file: &str, state: &[(String, Array)], trainer: &Trainer, steps: u64) -> Result<()> {
-        self.write(file, &to_safetensors(state, &trainer.model().input, steps)?)
+        self.write(file, &to_safetensors(state, Some(&trainer.model().input), steps)?)
     }
 
     /// Makes the weights of the best epoch the run's.

@@ -51,3 +51,4 @@ pub use preprocessing::{Preprocessing, Scaling};
 pub use run::{Prediction, Run};
 pub use task::Task;
 pub use trainer::{Pause, Trainer};
+pub use weights::{load_weights, save_weights};

@@ -100,7 +100,7 @@ impl Run {
         };
         let model = Model::for_data(&config, &preprocessing, 0)?;
         let mut session = Session::new(device)?;
-        weights::load_bytes(&model_path, &bytes, &model, &mut session, false)?;
+        weights::load_bytes(&model_path, &bytes, &model.network, &mut session, false)?;
         Ok(Run { config, preprocessing: Arc::new(preprocessing), model, session })
     }
 

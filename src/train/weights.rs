@@ -1,12 +1,13 @@
 //! Weights in and out: `.safetensors` files with the names and shapes of PyTorch's `state_dict`.
 
-use super::model::Model;
 use crate::array::Array;
+use crate::data::atomic_write;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::session::Session;
 use crate::shape::{Shape, TensorType};
+use crate::variable::Variable;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
@@ -21,8 +22,8 @@ pub(super) fn is_finite(array: &Array) -> bool {
 }
 
 /// A network's state as a `.safetensors` file, which the same network in PyTorch loads with `strict=True`. `sample` is
-/// the shape of a sample, `steps` the number of training steps.
-pub(super) fn to_safetensors(state: &[(String, Array)], sample: &[usize], steps: u64) -> Result<Vec<u8>> {
+/// the shape of a sample, if it is known, `steps` the number of training steps.
+pub(super) fn to_safetensors(state: &[(String, Array)], sample: Option<&[usize]>, steps: u64) -> Result<Vec<u8>> {
     let problem =
         |e: safetensors::SafeTensorError| Error::Internal(format!("could not write the model as safetensors: {e}"));
     let counter = (steps as i64).to_le_bytes();
@@ -36,11 +37,13 @@ pub(super) fn to_safetensors(state: &[(String, Array)], sample: &[usize], steps:
         }
     }
     // The sample's shape: a finished run needs it to rebuild the network without the data.
-    let shape = sample.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
     // Only one entry, so that files are reproducible: a `HashMap` with more is written in a different order each
     // time.
-    let metadata = HashMap::from([("input".to_string(), shape)]);
-    safetensors::serialize(views, Some(metadata)).map_err(problem)
+    let metadata = sample.map(|sample| {
+        let shape = sample.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+        HashMap::from([("input".to_string(), shape)])
+    });
+    safetensors::serialize(views, metadata).map_err(problem)
 }
 
 /// The file's name for a dtype.
@@ -77,6 +80,42 @@ fn as_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
     })
 }
 
+/// Writes the parameters and buffers of a network, as `session` has them, to a `.safetensors` file with PyTorch's names:
+/// `module.load_state_dict(safetensors.torch.load_file(path))` takes it. The file is written under another name and renamed.
+///
+/// ```
+/// use wgrad::nn::{Generator, Linear, Module};
+/// use wgrad::train::{load_weights, save_weights};
+/// use wgrad::{Array, Device, Session};
+/// let (layer, mut session) = (Linear::new(2, 1, &mut Generator::new(1)), Session::new(Device::cpu())?);
+/// session.write(layer.weight(), &Array::from([[3.0f32, 4.0]]))?;
+/// let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("layer.safetensors");
+/// save_weights(&path, &layer, &mut session)?;
+/// let mut other = Session::new(Device::reference())?;
+/// load_weights(&path, &layer, &mut other)?;
+/// assert_eq!(other.read(layer.weight())?, Array::from([[3.0f32, 4.0]]));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::File`] if the file cannot be written; errors of the device.
+pub fn save_weights(path: impl AsRef<Path>, network: &dyn Module, session: &mut Session) -> Result<()> {
+    let read = |(name, variable): (String, Variable)| Ok((name, session.read(&variable)?));
+    let state: Vec<(String, Array)> = network.state_dict().into_iter().map(read).collect::<Result<_>>()?;
+    let bytes = to_safetensors(&state, None, 0)?;
+    atomic_write(path, |file| file.write_all(&bytes))
+}
+
+/// Sets the parameters and buffers of a network in `session` to those of a `.safetensors` file. f16, bf16 and f64 are
+/// converted to f32.
+///
+/// # Errors
+/// [`Error::File`] that lists the missing, the unexpected and the misshaped names, if the file does not fit.
+pub fn load_weights(path: impl AsRef<Path>, network: &dyn Module, session: &mut Session) -> Result<()> {
+    load(path.as_ref(), network, session, false)
+}
+
 /// The floats of a `.safetensors` file by name, as f32; tensors of other types are left out.
 ///
 /// # Errors
@@ -99,17 +138,23 @@ pub(crate) fn read(path: &Path) -> Result<Vec<(String, Array)>> {
 /// # Errors
 /// [`Error::File`] that lists, for a file that does not fit, the missing, the unexpected and the misshaped names. With
 /// `partial` only those that fit in name and shape are taken, and it is an error if there are none.
-pub(super) fn load(path: &Path, model: &Model, session: &mut Session, partial: bool) -> Result<()> {
+pub(super) fn load(path: &Path, network: &dyn Module, session: &mut Session, partial: bool) -> Result<()> {
     let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
-    load_bytes(path, &bytes, model, session, partial)
+    load_bytes(path, &bytes, network, session, partial)
 }
 
 /// As [`load`], from the file's content.
-pub(super) fn load_bytes(path: &Path, bytes: &[u8], model: &Model, session: &mut Session, partial: bool) -> Result<()> {
+pub(super) fn load_bytes(
+    path: &Path,
+    bytes: &[u8],
+    network: &dyn Module,
+    session: &mut Session,
+    partial: bool,
+) -> Result<()> {
     let wrong = |message: String| Error::file(path, message);
     let tensors =
         SafeTensors::deserialize(bytes).map_err(|e| wrong(format!("is not a whole safetensors file: {e}")))?;
-    let state = model.network.state_dict();
+    let state = network.state_dict();
     let (mut missing, mut misshaped, mut taken) = (Vec::new(), Vec::new(), Vec::new());
     for (name, variable) in &state {
         let Ok(view) = tensors.tensor(name) else {

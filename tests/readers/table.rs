@@ -96,7 +96,7 @@ fn headers() {
     let table = read_table("a,b\n1,2\n".as_bytes(), &options(None, Some(false))).unwrap();
     assert_eq!(table.columns[0], texts(&["a", "1"]));
     assert_eq!(read("1,x\n").names, ["0", "1"]);
-    assert_eq!(error("a,b\n"), "the only row has no number: say whether it is a header");
+    assert_eq!(error("a,b\n"), "the only row has no number: data.header = true or false says whether it is a header");
     assert_eq!(error("a,b,a,c,b\n1,2,3,4,5\n"), "the header repeats \"a\", \"b\"");
     assert_eq!(error("a,,b, \n1,2,3,4\n"), "the header has no name for column 2, 4 (counted from 1)");
     let only = read_table("a,b\n\n".as_bytes(), &options(None, Some(true))).unwrap_err();

@@ -115,7 +115,9 @@ pub(super) fn has_header(columns: &[Cells], rows: usize, decimal_comma: bool) ->
     };
     if rows == 1 {
         if columns.iter().all(|cells| cells.iter().all(is_word)) {
-            return Err("the only row has no number: say whether it is a header".to_string());
+            return Err(
+                "the only row has no number: data.header = true or false says whether it is a header".to_string()
+            );
         }
         return Ok(false);
     }

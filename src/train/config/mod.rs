@@ -211,9 +211,12 @@ impl Config {
     /// Makes all paths absolute, so that the settings mean the same from any folder.
     ///
     /// # Errors
-    /// [`Error::File`] if a path is empty or the current folder is unknown.
+    /// [`Error::Config`] if a path is empty, [`Error::File`] if the current folder is unknown.
     pub fn with_absolute_paths(mut self) -> Result<Self> {
         for path in self.paths() {
+            if path.as_os_str().is_empty() {
+                return Err(Error::config("data.path or init", "is an empty path"));
+            }
             *path =
                 std::path::absolute(&*path).map_err(|e| Error::file(&*path, format!("is not a valid path: {e}")))?;
         }

@@ -90,7 +90,7 @@ impl Trainer {
         let rates: Vec<f64> = (0..moments).map(|t| config.optimizer.lr() * schedule.factor(t)).collect();
         let table = Variable::new("lr", rate_table(&rates));
         if let Some(file) = &config.init {
-            weights::load(file, &model, &mut session, config.init_partial)?;
+            weights::load(file, &model.network, &mut session, config.init_partial)?;
         }
         let parts = Parts {
             config,
