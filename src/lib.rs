@@ -33,6 +33,8 @@
 //! - **Write a network**: [`Graph`] and [`Tensor`] for expressions, [`nn`] for layers, losses and initialisers,
 //!   [`optim`] for optimisers and schedules, [`Session`] to run on a [`Device`].
 //! - **Train from a settings file**: [`train`] (`wgrad train FILE.toml`), with [`data`] for data sets.
+//! - **Write text**: [`generate`] continues sequences with a network, a run (`wgrad generate`) or GPT-2's weights.
+//! - **Draw**: `plot` (with the feature of that name) has figures of lines, maps and regions, as PNG and SVG.
 //! - **Check a device**: [`verify`] compares every kernel with the reference (`wgrad check`), finds the first wrong
 //!   node of a graph, and runs gradcheck; [`doctor`] asks a driver for its numeric properties (`wgrad doctor`).
 //! - **Measure**: [`mod@bench`] times kernels and training steps against the device's measured roof (`wgrad bench`).
@@ -45,6 +47,7 @@
 //!
 //! - `gpu` (default): devices through wgpu.
 //! - `cli` (default): the `wgrad` binary, with plots and progress bars.
+//! - `plot` (in `cli`): pictures.
 //! - `translate`: shaders checked and translated to SPIR-V, MSL, HLSL and GLSL without a device.
 //!
 //! Without default features the library builds alone, for the CPU.

@@ -23,7 +23,7 @@ pub(super) fn draw(
 /// A panel for each group with its validation curves and the baseline's.
 fn curves(baseline: &Trained, groups: &[(&'static str, Vec<Trained>)]) -> Figure {
     let panels = groups.iter().map(|(title, trained)| {
-        let panel = Panel::new(*title).x_label("Epoch").y_label("Validation error (%)").counts().y_range(0.0, 80.0);
+        let panel = Panel::new(*title).x_label("Epoch").y_label("Validation error (%)").counts().y_range(0.0, 90.0);
         let panel = panel.styled_line("mlp", Colour::GREY, LineStyle::Dashed, baseline.curve(SetName::Val));
         trained
             .iter()
@@ -81,7 +81,11 @@ fn whisker(x: f64, Spread { mean, deviation }: Spread) -> [Vec<(f64, f64)>; 3] {
 fn samples(versions: &Versions) -> Figure {
     let points =
         |values: &[f32]| values.iter().enumerate().map(|(at, v)| (at as f64, f64::from(*v))).collect::<Vec<_>>();
-    let panel = |title: String| Panel::new(title).y_range(-3.5, 3.5).without_ticks();
+    let kinds = [&versions.shifted, &versions.scaled, &versions.noisy, &versions.all];
+    let shown = kinds.iter().flat_map(|all| all.iter().take(4).flatten()).chain(&versions.original);
+    let ends = shown.fold((0f64, 0f64), |(low, high), &v| (low.min(f64::from(v)), high.max(f64::from(v))));
+    let (low, high) = ((2.0 * ends.0).floor() / 2.0, (2.0 * ends.1).ceil() / 2.0);
+    let panel = |title: String| Panel::new(title).y_range(low, high).without_ticks();
     let original = |panel: Panel, style| panel.styled_line("", Colour::GREY, style, points(&versions.original));
     let (moves, factors) = (versions.moves(), versions.factors());
     let title = |kind: usize, k: usize| match kind {
@@ -93,7 +97,6 @@ fn samples(versions: &Versions) -> Figure {
         2 => "with noise".to_string(),
         _ => "all three".to_string(),
     };
-    let kinds = [&versions.shifted, &versions.scaled, &versions.noisy, &versions.all];
     let panels = kinds.into_iter().enumerate().flat_map(|(kind, all)| {
         let first = original(panel(format!("original, a {}", versions.label)), LineStyle::Solid);
         let versions = all.iter().take(4).enumerate().map(move |(k, version)| {
@@ -105,7 +108,7 @@ fn samples(versions: &Versions) -> Figure {
     let augment = &versions.augment;
     Figure::new("A training sample, and what training sees of it")
         .details(format!(
-            "Rows: shift = {}, scale = {}, noise = {}, and all of them. Dashed: the original. Values from −3.5 to 3.5.",
+            "Rows: shift = {}, scale = {}, noise = {}, all three. Dashed: the original. Up: the value, {low} to {high}.",
             augment.shift, augment.scale, augment.noise
         ))
         .columns(5)

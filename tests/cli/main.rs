@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod generate;
 mod refusals;
 mod runs;
 #[cfg(feature = "gpu")]
