@@ -18,8 +18,8 @@
 //!         Ok(())
 //!     }
 //!     fn advance(&mut self, _parents: &[u32], tokens: &[u32]) -> wgrad::Result<Vec<f32>> {
-//!         let logits = |token: &u32| (0..4).map(move |next| if next == (token + 1) % 4 { 5.0 } else { 0.0 });
-//!         Ok(tokens.iter().flat_map(logits).collect())
+//!         let logit = |token: u32, next: u32| if next == (token + 1) % 4 { 5.0 } else { 0.0 };
+//!         Ok(tokens.iter().flat_map(|&token| (0..4).map(move |next| logit(token, next))).collect())
 //!     }
 //! }
 //!

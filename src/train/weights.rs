@@ -84,10 +84,13 @@ fn as_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
 /// `module.load_state_dict(safetensors.torch.load_file(path))` takes it. The file is written under another name and renamed.
 ///
 /// ```
-/// use wgrad::nn::{Generator, Linear, Module};
+/// use wgrad::nn::{Generator, Linear, Mode, Module};
 /// use wgrad::train::{load_weights, save_weights};
-/// use wgrad::{Array, Device, Session};
+/// use wgrad::{Array, DType, Device, Graph, Session};
 /// let (layer, mut session) = (Linear::new(2, 1, &mut Generator::new(1)), Session::new(Device::cpu())?);
+/// let g = Graph::new();
+/// let y = layer.forward(g.input("x", [1, 2], DType::F32), Mode::Eval);
+/// session.compile(&g, &[y])?; // now the session has the layer's parameters
 /// session.write(layer.weight(), &Array::from([[3.0f32, 4.0]]))?;
 /// let dir = tempfile::tempdir().unwrap();
 /// let path = dir.path().join("layer.safetensors");
@@ -99,7 +102,8 @@ fn as_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
 /// ```
 ///
 /// # Errors
-/// [`Error::File`] if the file cannot be written; errors of the device.
+/// [`Error::Value`] if no program of the session uses a parameter, [`Error::File`] if the file cannot be written; errors of
+/// the device.
 pub fn save_weights(path: impl AsRef<Path>, network: &dyn Module, session: &mut Session) -> Result<()> {
     let read = |(name, variable): (String, Variable)| Ok((name, session.read(&variable)?));
     let state: Vec<(String, Array)> = network.state_dict().into_iter().map(read).collect::<Result<_>>()?;
