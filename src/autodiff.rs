@@ -77,7 +77,14 @@ impl<'g> Tensor<'g> {
         }
         let mut gradients: Vec<Option<Tensor<'g>>> = vec![None; end];
         gradients[self.id.index()] = Some(upstream);
+        let mut windows: Vec<Vec<Tensor<'g>>> = vec![Vec::new(); end];
         for index in (0..end).rev().filter(|&i| leads_here[i] && depends[i]) {
+            let parts = std::mem::take(&mut windows[index]);
+            if !parts.is_empty() {
+                let location = graph.nodes()[index].location;
+                gradients[index] =
+                    graph.scope_at("gradient of slices", location, || with_windows(gradients[index], &parts));
+            }
             let Some(gradient) = gradients[index] else { continue };
             let node = graph.nodes()[index].clone();
             let inputs: Vec<Tensor<'g>> = node.inputs.iter().map(|&id| Tensor { graph, id }).collect();
@@ -97,6 +104,11 @@ impl<'g> Tensor<'g> {
                         graph.fail(definition.name(), format!("its rule gave {found} for an operand {expected}"));
                         continue;
                     }
+                    // What slices give waits: the windows of many slices are one tensor, not a sum of many.
+                    if window(part).is_some() {
+                        windows[input.id.index()].push(part);
+                        continue;
+                    }
                     let sum = &mut gradients[input.id.index()];
                     *sum = Some(sum.map_or(part, |known| known + part));
                 }
@@ -109,4 +121,46 @@ impl<'g> Tensor<'g> {
             })
             .collect()
     }
+}
+
+/// The axis, the first index and the values of a tensor that is 0 around them: the gradient of a slice.
+fn window(part: Tensor<'_>) -> Option<(usize, usize, Tensor<'_>)> {
+    let node = part.graph.nodes()[part.id.index()].clone();
+    match node.op {
+        Op::Movement(Movement::Pad { axis, before, interior: 0, value, .. }) if f64::from_bits(value) == 0.0 => {
+            Some((axis, before, Tensor { graph: part.graph, id: node.inputs[0] }))
+        }
+        _ => None,
+    }
+}
+
+/// `known` plus the gradients of slices. Those along one axis that do not overlap are concatenated, with zeros between them, instead
+/// of being padded and added: for a tensor cut into n pieces that is n copies of a piece, not n sums of the whole.
+fn with_windows<'g>(known: Option<Tensor<'g>>, parts: &[Tensor<'g>]) -> Option<Tensor<'g>> {
+    let mut found: Vec<(usize, usize, Tensor<'g>)> = parts.iter().filter_map(|&part| window(part)).collect();
+    let (axis, size) = (found[0].0, parts[0].shape()[found[0].0]);
+    found.sort_by_key(|&(_, start, _)| start);
+    let apart = found.windows(2).all(|pair| pair[0].1 + pair[0].2.shape()[axis] <= pair[1].1);
+    if found.len() < 2 || !apart || found.iter().any(|(other, ..)| *other != axis) {
+        return parts.iter().fold(known, |sum, &part| Some(sum.map_or(part, |known| known + part)));
+    }
+    let mut pieces: Vec<Tensor<'g>> = Vec::new();
+    let mut end = 0;
+    let gap = |like: Tensor<'g>, length: usize| {
+        let mut shape = like.shape().to_vec();
+        shape[axis] = length;
+        like.graph.full(shape, 0.0, like.dtype())
+    };
+    for &(_, start, values) in &found {
+        if start > end {
+            pieces.push(gap(values, start - end));
+        }
+        pieces.push(values);
+        end = start + values.shape()[axis];
+    }
+    if end < size {
+        pieces.push(gap(pieces[0], size - end));
+    }
+    let whole = pieces[0].concat(&pieces[1..], axis as isize);
+    Some(known.map_or(whole, |known| known + whole))
 }

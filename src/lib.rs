@@ -117,11 +117,14 @@ mod guide {
     }
     pages! {
         course_convolution "../docs/guide/course/convolution.md";
+        course_coursework "../docs/guide/course/coursework.md";
+        course_decoding "../docs/guide/course/decoding.md";
         course_deep "../docs/guide/course/deep.md";
         course_distances "../docs/guide/course/distances.md";
         course_gradients "../docs/guide/course/gradients.md";
         course_hand_written "../docs/guide/course/hand_written.md";
         course_losses "../docs/guide/course/losses.md";
+        course_mnist1d_table "../docs/guide/course/mnist1d_table.md";
         course_shallow "../docs/guide/course/shallow.md";
         course_training "../docs/guide/course/training.md";
         devices "../docs/guide/devices.md";

@@ -123,6 +123,51 @@ fn gradients_of_gradients() {
 }
 
 /// All updates read the values from before the run.
+/// The gradients of slices that lie beside each other are put together, not padded and added; those that overlap are added.
+#[test]
+fn gradients_of_slices_are_put_together() {
+    type Cut = for<'g> fn(Tensor<'g>) -> Tensor<'g>;
+    fn weighted<'g>(x: Tensor<'g>, from: usize, to: usize, w: f64) -> Tensor<'g> {
+        (x.slice(1, from..to) * w).sum(..)
+    }
+    let cases: [(Cut, &[f64], bool); 6] = [
+        // All of it, out of order; with gaps; overlapping; every second; beside a use of the whole; along two axes.
+        (
+            |x| weighted(x, 4, 6, 3.0) + weighted(x, 0, 1, 1.0) + weighted(x, 1, 4, 2.0),
+            &[1.0, 2.0, 2.0, 2.0, 3.0, 3.0],
+            true,
+        ),
+        (|x| weighted(x, 1, 2, 1.0) + weighted(x, 4, 5, 2.0), &[0.0, 1.0, 0.0, 0.0, 2.0, 0.0], true),
+        (|x| weighted(x, 0, 4, 1.0) + weighted(x, 3, 6, 2.0), &[1.0, 1.0, 1.0, 3.0, 2.0, 2.0], false),
+        (|x| x.slice_step(1, 0..6, 2).sum(..) + weighted(x, 1, 2, 5.0), &[1.0, 5.0, 1.0, 0.0, 1.0, 0.0], false),
+        (
+            |x| weighted(x, 0, 3, 1.0) + weighted(x, 3, 6, 2.0) + (x * 10.0).sum(..),
+            &[11.0, 11.0, 11.0, 12.0, 12.0, 12.0],
+            true,
+        ),
+        (|x| weighted(x, 0, 3, 1.0) + x.slice(0, 0..1).sum(..), &[2.0, 2.0, 2.0, 1.0, 1.0, 1.0], false),
+    ];
+    for (k, (cut, expected, joined)) in cases.into_iter().enumerate() {
+        let g = Graph::new();
+        let x = g.input("x", [1, 6], DType::F32);
+        // A second derivative goes through the joined gradient as well.
+        let loss = cut(x * x * 0.5);
+        let dx = loss.grad(&[x])[0];
+        let ddx = (dx * dx).sum(..).grad(&[x])[0];
+        let has = |name: &str| g.nodes().iter().any(|node| node.op.definition().name() == name);
+        assert_eq!(has("concat"), joined, "case {k}");
+        let mut session = Session::new(Device::reference()).unwrap();
+        let program = session.compile(&g, &[dx, ddx]).unwrap();
+        let values: Vec<f32> = (0..6).map(|k| 1.0 + k as f32).collect();
+        let out = session.run(&program, &[("x", &Array::new([1, 6], values.clone()).unwrap())]).unwrap();
+        for (i, (w, x)) in expected.iter().zip(&values).enumerate() {
+            let x = f64::from(*x);
+            assert_eq!(out[0].to_f64()[i], w * x, "case {k}, element {i}");
+            assert_eq!(out[1].to_f64()[i], 2.0 * w * w * x, "case {k}, element {i} of the second derivative");
+        }
+    }
+}
+
 #[test]
 fn updates_are_simultaneous() {
     for device in [Device::reference(), Device::cpu()] {

@@ -1,6 +1,6 @@
 //! Coursework I–III: what helps a network on MNIST-1D? The baseline, a perceptron, misclassifies 37 % of the validation set.
-//! Fifteen settings files in this folder change its layers, its training or its regularisation; each is trained with three
-//! seeds.
+//! Fourteen more settings files in this folder change its layers, its training or its regularisation; each is trained with
+//! three seeds.
 //!
 //! ```text
 //! cargo run --release --example coursework -- --device cpu

@@ -61,13 +61,8 @@ pub fn seen(options: &Options, augment: AugmentConfig, sample: &[f32]) -> Result
     let targets = Targets::Values(Samples::new(own, [n])?);
     let data = Dataset::new(Split::of(rows, targets)?, None, None, 0)?;
     let zero = InitConfig::Zeros {};
-    let layer = LayerConfig::Linear {
-        in_features: None,
-        out_features: n,
-        bias: false,
-        weight_init: zero.clone(),
-        bias_init: zero,
-    };
+    let layer =
+        LayerConfig::Linear { in_features: None, out_features: n, bias: false, weight_init: zero, bias_init: zero };
     let lr = (n * n) as f64;
     let config = Config {
         task: Some(Task::Regression),

@@ -1,6 +1,7 @@
 //! The expression interpreter. It runs each instruction over a block of points before the next instruction, so that the
 //! cost of dispatch is paid once per block and the inner loops vectorise.
 
+use super::functions;
 use super::strided::Walk;
 use super::words::{aligned, floats, floats_mut};
 use crate::dtype::DType;
@@ -293,10 +294,24 @@ fn random(distribution: Distribution, key: [u32; 2], [step, stream]: [u32; 2], s
 #[inline(always)]
 fn unary(op: Unary, dtype: DType, x: &[u32], out: &mut [u32]) {
     match dtype {
-        DType::F32 | DType::F16 => op.apply_f32(floats(x), floats_mut(out)),
+        DType::F32 | DType::F16 => {
+            let (x, out) = (floats(x), floats_mut(out));
+            match op {
+                Unary::Exp => map(x, out, functions::exp),
+                Unary::Sigmoid => map(x, out, functions::sigmoid),
+                Unary::Tanh => map(x, out, functions::tanh),
+                Unary::Erf => map(x, out, functions::erf),
+                _ => op.apply_f32(x, out),
+            }
+        }
         DType::U32 => out.iter_mut().zip(x).for_each(|(o, &x)| *o = u32::unary(op, x)),
         DType::I32 => out.iter_mut().zip(x).for_each(|(o, &x)| *o = i32::unary(op, x as i32) as u32),
     }
+}
+
+#[inline(always)]
+fn map(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) {
+    out.iter_mut().zip(x).for_each(|(o, &x)| *o = f(x));
 }
 
 #[inline(always)]

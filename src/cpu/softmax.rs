@@ -1,7 +1,7 @@
 //! Softmax and log-softmax, row by row.
 
 use super::CpuContext;
-use super::exp::exp;
+use super::functions::exp;
 use super::simd::fast;
 use super::words::{floats, floats_mut};
 use crate::kernels::softmax::SoftmaxKernel;

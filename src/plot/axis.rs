@@ -94,6 +94,11 @@ impl Axis {
         if self.log { drawable_in_log(value) } else { drawable(value) }
     }
 
+    /// Whether a value is within the range.
+    pub(super) fn shows(&self, value: f64) -> bool {
+        (-1e-9..=1.0 + 1e-9).contains(&self.position(value))
+    }
+
     /// The relative position of a value, from 0 at the low end to 1 at the high end; beyond them for what lies outside.
     pub(super) fn position(&self, value: f64) -> f64 {
         let value = if self.log { value.max(LOG_RANGE.0).log10() } else { value };

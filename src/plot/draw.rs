@@ -29,8 +29,7 @@ impl Frame {
         (area.left + area.width * near(self.x.position(x)), area.top + area.height * (1.0 - near(self.y.position(y))))
     }
     fn inside(&self, (x, y): (f64, f64)) -> bool {
-        let shown = |position: f64| (-1e-9..=1.0 + 1e-9).contains(&position);
-        shown(self.x.position(x)) && shown(self.y.position(y))
+        self.x.shows(x) && self.y.shows(y)
     }
     /// The part of a segment between two places that is inside (Liang and Barsky, 1984).
     fn clip(&self, a: (f64, f64), b: (f64, f64)) -> Option<[(f64, f64); 2]> {
@@ -369,12 +368,12 @@ where
                 }
             }
         }
-        Mark::Horizontal { y } if frame.inside((frame.x.low, *y)) => {
-            let y = frame.place((frame.x.low, *y)).1;
+        Mark::Horizontal { y } if frame.y.shows(*y) => {
+            let y = area.top + area.height * (1.0 - frame.y.position(*y));
             canvas.rule((area.left, y), (area.right(), y), 1.4, Colour::GREY)?;
         }
-        Mark::Vertical { x } if frame.inside((*x, frame.y.low)) => {
-            let x = frame.place((*x, frame.y.low)).0;
+        Mark::Vertical { x } if frame.x.shows(*x) => {
+            let x = area.left + area.width * frame.x.position(*x);
             canvas.rule((x, area.top), (x, area.bottom()), 1.4, Colour::GREY)?;
         }
         Mark::Note { x, y, text } if frame.inside((*x, *y)) => {

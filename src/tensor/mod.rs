@@ -15,6 +15,7 @@ use crate::ops::cross_entropy::CrossEntropy;
 use crate::ops::elementwise::Elementwise;
 use crate::ops::leaf::Leaf;
 use crate::ops::matmul::Matmul;
+use crate::ops::movement::Movement;
 use crate::ops::reduce::{Reduce, ReduceKind};
 use crate::ops::softmax::Softmax;
 use crate::ops::table::{Binary, Compare, Unary};
@@ -264,6 +265,14 @@ impl<'g> Tensor<'g> {
             Err(message) => self.graph.fail(kind.name(), message),
         }
     }
+    /// Whether the elements are stored in row-major order, as far as the operation says: a view that is not would have to be
+    /// copied to get another shape.
+    fn is_in_order(self) -> bool {
+        !matches!(
+            self.graph.nodes()[self.id().index()].op,
+            Op::Movement(Movement::Permute(_) | Movement::Broadcast(_) | Movement::Slice { .. })
+        )
+    }
     /// Matrix multiplication over the last two axes, `[…, m, k] × […, k, n] → […, m, n]`; leading axes broadcast. A 1-D
     /// operand is a row vector on the left and a column vector on the right, as in NumPy.
     #[track_caller]
@@ -282,6 +291,13 @@ impl<'g> Tensor<'g> {
         let Some(lead) = la.broadcast(&lb) else {
             return self.graph.fail("matmul", format!("leading axes of {sa} and {sb} do not broadcast together"));
         };
+        // One matrix for all leading axes: one product with as many rows, also in the gradients.
+        if ra > 2 && sb.rank() == 2 && sa[ra - 1] == sb[0] && a.is_in_order() {
+            let rows = sa[..sa.rank() - 1].iter().product::<usize>();
+            let flat = self.graph.apply(Op::Matmul(Matmul), &[a.reshape([rows, sa[sa.rank() - 1]]), b]);
+            let result = flat.reshape([&sa[..sa.rank() - 1], &[sb[1]]].concat());
+            return if rb == 1 { result.squeeze(-1) } else { result };
+        }
         let with = |s: &Shape| Shape::from([&lead[..], &s[s.rank() - 2..]].concat());
         let result = self.graph.apply(Op::Matmul(Matmul), &[a.broadcast_to(with(&sa)), b.broadcast_to(with(&sb))]);
         let result = if rb == 1 { result.squeeze(-1) } else { result };

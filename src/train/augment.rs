@@ -5,11 +5,11 @@ use crate::dtype::DType;
 use crate::tensor::Tensor;
 
 impl AugmentConfig {
-    /// `x` `[n, …]` changed at random, each sample by itself.
+    /// `x` `[n, …]`, floats, changed at random, each sample by itself and anew in each run.
     ///
     /// With `L` the size of the last axis: `y[…, j] = x[…, (j − s) mod L]·f + ε[…, j]` with a whole `s` and a factor `f` for
     /// each sample and a draw `ε` for each number.
-    pub(super) fn apply<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
+    pub fn apply<'g>(&self, x: Tensor<'g>) -> Tensor<'g> {
         let (g, shape) = (x.graph(), x.shape());
         let (Some(&length), true) = (shape.last(), shape.rank() >= 2) else { return x };
         let rows = shape[0];

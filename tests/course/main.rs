@@ -4,10 +4,13 @@
 #![allow(clippy::duplicate_mod)]
 
 mod convolution;
+mod coursework;
+mod decoding;
 mod deep;
 mod distances;
 mod gradients;
 mod hand_written;
 mod losses;
+mod mnist1d_table;
 mod shallow;
 mod training;
