@@ -46,7 +46,7 @@ fn plans(gpu: &DescribedGpu) -> Vec<(String, Plan)> {
 }
 
 /// Dispatches that are known to take more than twice what they need: a case, a shader, how many times, and why.
-const KNOWN: [(&str, &str, f64, &str); 6] = [
+const KNOWN: [(&str, &str, f64, &str); 7] = [
     ("topk/", "topk_select", 33.0, "a selection counts eight times and sorts in one workgroup, all barriers"),
     ("cnn", "matmul", 3.3, "a weight gradient whose k in parts would take two dispatches more"),
     ("lenet", "", 2.8, "fours of one input channel are three quarters empty, and tiles of 16 rows are filled by 10"),
@@ -56,6 +56,12 @@ const KNOWN: [(&str, &str, f64, &str); 6] = [
         "scatter_join",
         3.0,
         "one thread joins the parts of a row, of which there are few and long",
+    ),
+    (
+        "zoo/transformer",
+        "matmul",
+        2.2,
+        "a gradient of 64 sums of 4,000 terms: more parts take longer to add up than they save",
     ),
     ("scatter_add/65536x64", "scan", 2.2, "one workgroup scans all counts"),
 ];

@@ -86,7 +86,7 @@ impl Axis {
         let (low, high) =
             if range.is_some() { (low.log10(), high.log10()) } else { (low.log10() - 0.05, high.log10() + 0.05) };
         let (low, high) = if high - low < 1.0 && range.is_none() { (low.floor(), high.ceil()) } else { (low, high) };
-        Axis { low, high, step: ((high - low) / 6.0).ceil().max(1.0), log: true }
+        Axis { low, high, step: ((high - low) / 8.0).ceil().max(1.0), log: true }
     }
 
     /// A value as this axis can show it; `None` leaves a gap.

@@ -276,6 +276,7 @@ fn dashes(points: &[(f64, f64)], on: f64, off: f64) -> Vec<Vec<(f64, f64)>> {
         }
     }
     pieces.push(piece);
+    pieces.retain(|piece| piece.len() > 1);
     pieces
 }
 

@@ -24,7 +24,9 @@ mod canvas;
 mod colour;
 mod draw;
 mod encode;
+mod frame;
 mod grid;
+mod marks;
 mod panel;
 
 pub use colour::{Colour, ColourMap};
