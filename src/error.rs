@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// What can go wrong in wgrad. Invalid arguments never cause a panic: they are returned as one of these errors.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An operation got tensors or attributes it does not accept. The error is recorded at the call and returned by
@@ -68,6 +68,13 @@ pub enum Error {
     /// A bug in wgrad: a driver rejected a kernel, or an invariant does not hold. Please report it.
     #[error("internal error (please report it): {0}")]
     Internal(String),
+}
+
+/// The message, as [`std::fmt::Display`] gives it: it is what a `main` that returns a [`Result`] prints.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 /// `std::result::Result` with wgrad's [`Error`].

@@ -43,11 +43,17 @@ pub(super) fn prologue(fused: &Fused, inputs: &[Operand], spare: Spare, cx: &mut
         let (sizes, axes) = (fused.space.shape.iter().copied(), 0..fused.space.shape.rank());
         let mut interpreter =
             Interpreter::new(&fused.expr, Loads::new(inputs), sizes, axes, run, Roots::InPlace, scratch);
-        for start in (0..points).step_by(interpreter.block) {
-            let len = interpreter.block.min(points - start);
-            interpreter.eval(start, len, cx.buffers, None);
-            values[start..][..len].copy_from_slice(interpreter.root(0, start, len, cx.buffers));
-        }
+        let buffers = &*cx.buffers;
+        fast(
+            #[inline(always)]
+            || {
+                for start in (0..points).step_by(interpreter.block) {
+                    let len = interpreter.block.min(points - start);
+                    interpreter.eval(start, len, buffers, None);
+                    values[start..][..len].copy_from_slice(interpreter.root(0, start, len, buffers));
+                }
+            },
+        );
     }
     values
 }

@@ -52,17 +52,14 @@ pub(super) fn tanh(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn erf(x: f32) -> f32 {
     let (size, z) = (x.abs(), x * x);
-    let mut p = -5.967_617e-4;
-    for c in [4.991_194_3e-3, -2.676_813_5e-2, 1.128_199_25e-1, -3.761_253_4e-1, 1.283_791_7e-1] {
-        p = p * z + c;
-    }
+    // Written out: the compiler does not vectorise loops over as many coefficients.
+    let p = (-5.967_617e-4 * z + 4.991_194_3e-3) * z - 2.676_813_5e-2;
+    let p = ((p * z + 1.128_199_25e-1) * z - 3.761_253_4e-1) * z + 1.283_791_7e-1;
     let small = p * x + x;
     // From 4 on the result is 1.
     let t = if size > 4.0 { 4.0 } else { size };
-    let mut q = -1.728_534_7e-5;
-    for c in [3.831_971_3e-4, -3.883_964_4e-3, 2.425_462_2e-2, -1.067_778_8e-1, -6.348_467e-1, -1.287_175_1e-1] {
-        q = q * t + c;
-    }
+    let q = ((-1.728_534_7e-5 * t + 3.831_971_3e-4) * t - 3.883_964_4e-3) * t + 2.425_462_2e-2;
+    let q = ((q * t - 1.067_778_8e-1) * t - 6.348_467e-1) * t - 1.287_175_1e-1;
     let large = 1.0 - exp(q * t - t);
     (if size < 0.927_734_4 { small } else { large }).copysign(x)
 }

@@ -72,9 +72,13 @@ pub(super) fn animated(frames: &[Image], milliseconds: u16) -> Result<Vec<u8>, E
     writer.set_blend_op(BlendOp::Source)?;
     writer.set_dispose_op(DisposeOp::None)?;
     writer.write_image_data(&first.pixels)?;
-    for pair in frames.windows(2) {
+    for (k, pair) in frames.windows(2).enumerate() {
         // Only what changes is stored.
         let (left, top, part) = pair[1].difference(&pair[0]);
+        // The end is what there is to see: it stays for two seconds.
+        if k + 2 == frames.len() {
+            writer.set_frame_delay(milliseconds.max(2000), 1000)?;
+        }
         writer.reset_frame_position()?;
         writer.set_frame_dimension(part.width as u32, part.height as u32)?;
         writer.set_frame_position(left as u32, top as u32)?;

@@ -172,7 +172,7 @@ impl Figure {
     }
 }
 
-/// Figures of one size as an animated PNG file, shown for `seconds` each, again and again. A viewer without animation shows the
+/// Figures of one size as an animated PNG file, shown for `seconds` each (the last for two at least), again and again. A viewer without animation shows the
 /// first.
 ///
 /// # Errors
