@@ -300,7 +300,7 @@ fn unary(op: Unary, dtype: DType, x: &[u32], out: &mut [u32]) {
                 Unary::Exp => map(x, out, functions::exp),
                 Unary::Sigmoid => map(x, out, functions::sigmoid),
                 Unary::Tanh => map(x, out, functions::tanh),
-                Unary::Erf => map(x, out, functions::erf),
+                Unary::Erf => functions::erf(x, out),
                 _ => op.apply_f32(x, out),
             }
         }
