@@ -125,7 +125,7 @@ impl<'g> Tensor<'g> {
 
 /// The axis, the first index and the values of a tensor that is 0 around them: the gradient of a slice.
 fn window(part: Tensor<'_>) -> Option<(usize, usize, Tensor<'_>)> {
-    let node = part.graph.nodes()[part.id.index()].clone();
+    let node = &part.graph.nodes()[part.id.index()];
     match node.op {
         Op::Movement(Movement::Pad { axis, before, interior: 0, value, .. }) if f64::from_bits(value) == 0.0 => {
             Some((axis, before, Tensor { graph: part.graph, id: node.inputs[0] }))

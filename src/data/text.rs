@@ -105,6 +105,12 @@ pub struct TextOptions {
     pub vocabulary: Option<Vocabulary>,
 }
 
+impl TextOptions {
+    fn stride(&self) -> usize {
+        self.stride.unwrap_or(self.length).max(1)
+    }
+}
+
 /// The most bytes a text takes as samples, for each of its own: as a copy, as tokens and as samples of 4 bytes.
 const BYTES_PER_BYTE: u64 = 12;
 
@@ -118,7 +124,7 @@ const BYTES_PER_BYTE: u64 = 12;
 pub fn load_text(path: impl AsRef<Path>, options: &TextOptions, fractions: &Fractions) -> Result<Dataset> {
     let path = path.as_ref();
     let size = std::fs::metadata(path).map_err(|e| Error::file(path, format!("could not open: {e}")))?.len();
-    let repeats = (options.length / options.stride.unwrap_or(options.length).max(1)) as u64;
+    let repeats = (options.length / options.stride()) as u64;
     let needed = size.saturating_mul(BYTES_PER_BYTE + 4 * repeats.saturating_sub(1));
     memory::check(&format!("the text {}", path.display()), needed, "use a shorter text or a larger stride")?;
     let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
@@ -153,11 +159,11 @@ pub fn load_text(path: impl AsRef<Path>, options: &TextOptions, fractions: &Frac
 }
 
 fn samples(tokens: &[u32], options: &TextOptions, vocabulary: usize) -> Result<Split, String> {
-    let (length, stride) = (options.length, options.stride.unwrap_or(options.length));
+    let length = options.length;
     if tokens.len() <= length {
         return Err(format!("is too short for a sample of {length} tokens and the next one; use a smaller length"));
     }
-    let windows = tokens.windows(length + 1).step_by(stride.max(1));
+    let windows = tokens.windows(length + 1).step_by(options.stride());
     let wrong = |e: Error| e.to_string();
     let x = if vocabulary <= 256 {
         let bytes = windows.flat_map(|w| w.iter().map(|&token| token as u8)).collect();

@@ -17,6 +17,9 @@ const FONT: &str = "sans-serif";
 /// The maximum number of points drawn per line; more would be indistinguishable.
 const MAX_POINTS: usize = 2000;
 
+/// The size of the numbers at axes and in cells.
+pub(super) const TICK: f64 = 13.5;
+
 pub(super) const INK: Colour = Colour(35, 40, 48);
 pub(super) const FAINT: Colour = Colour(105, 112, 122);
 pub(super) const GRID: Colour = Colour(229, 232, 236);
@@ -47,6 +50,10 @@ impl Rect {
     }
     pub(super) fn bottom(&self) -> f64 {
         self.top + self.height
+    }
+    /// The nearest place inside.
+    pub(super) fn clamp(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        (x.clamp(self.left, self.right()), y.clamp(self.top, self.bottom()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where the parts of a panel go: title, legend, axes.
 
-use super::axis::Axis;
-use super::canvas::{Align, Canvas, DrawResult, FAINT, FRAME, GRID, INK, Rect};
+use super::axis::{Axis, AxisSettings};
+use super::canvas::{Align, Canvas, DrawResult, FAINT, FRAME, GRID, INK, Rect, TICK};
 use super::colour::Colour;
 use super::frame::Frame;
 use super::marks::{colour_range, draw_colour_bar, draw_mark};
@@ -11,7 +11,6 @@ use plotters::prelude::DrawingBackend;
 const TITLE: f64 = 17.0;
 const LEGEND: f64 = 14.0;
 const LABEL: f64 = 15.0;
-const TICK: f64 = 13.5;
 /// A legend's line.
 const LEGEND_ROW: f64 = 20.0;
 
@@ -77,9 +76,8 @@ where
     let rows = legend(canvas, panel, cell.width - 60.0)?;
     let above = if has_title { 26.0 } else { 8.0 } + LEGEND_ROW * rows.len() as f64;
     let height = (cell.height - above - x_below).max(20.0);
-    let y_axis = |settings: &_| Axis::new(settings, ys.iter().copied(), ticks(height, 38.0));
-    let mut y = y_axis(&y_settings);
-    let names = |settings: &super::axis::AxisSettings, axis: &Axis| -> Vec<(f64, String)> {
+    let mut y = Axis::new(&y_settings, ys.iter().copied(), ticks(height, 38.0));
+    let names = |settings: &AxisSettings, axis: &Axis| -> Vec<(f64, String)> {
         if settings.hidden {
             return Vec::new();
         }
@@ -115,6 +113,7 @@ where
         (area.width, area.height) = (side, side);
     }
     let x = Axis::new(&x_settings, xs.iter().copied(), ticks(area.width, 62.0));
+    let x_names = names(&panel.x, &x);
     let frame = Frame { area, x, y };
     if has_title {
         canvas.text((area.left, cell.top + 9.0), Align::Left, TITLE, INK, &panel.title, cell.right() - area.left)?;
@@ -124,7 +123,7 @@ where
         draw_legend(canvas, row, area.left, legend_top + LEGEND_ROW * k as f64, cell.right() - area.left)?;
     }
     if map.is_none() {
-        grid_lines(canvas, panel, &frame, &names(&panel.x, &frame.x), &y_names)?;
+        grid_lines(canvas, panel, &frame, &x_names, &y_names)?;
     }
     if panel.diagonal {
         let (low, high) = (frame.x.low.max(frame.y.low), frame.x.high.min(frame.y.high));
@@ -139,7 +138,7 @@ where
             draw_mark(canvas, &frame, mark)?;
         }
     }
-    axes(canvas, panel, &frame, &names(&panel.x, &frame.x), &y_names, cell)?;
+    axes(canvas, panel, &frame, &x_names, &y_names, cell)?;
     match colour_bar {
         Some((map, range)) => draw_colour_bar(canvas, &frame, map, range),
         None => Ok(()),

@@ -1,14 +1,12 @@
 //! How marks are drawn.
 
 use super::axis::{Axis, AxisSettings};
-use super::canvas::{Align, Canvas, DrawResult, FAINT, GRID, INK};
+use super::canvas::{Align, Canvas, DrawResult, FAINT, GRID, INK, TICK};
 use super::colour::{Colour, ColourMap};
 use super::frame::Frame;
 use super::grid::Grid;
 use super::panel::{Key, LineStyle, Mark};
 use plotters::prelude::DrawingBackend;
-
-const TICK: f64 = 13.5;
 
 /// Draws a mark between the axes.
 pub(super) fn draw_mark<B: DrawingBackend>(canvas: &Canvas<B>, frame: &Frame, mark: &Mark) -> DrawResult
@@ -40,11 +38,10 @@ where
             }
         }
         Mark::Band { colour, points } => {
-            let limits = |(x, y): (f64, f64)| (x.clamp(area.left, area.right()), y.clamp(area.top, area.bottom()));
             let sound: Vec<_> =
                 points.iter().filter(|p| p.0.is_finite() && p.1.is_finite() && p.2.is_finite()).collect();
-            let lower = sound.iter().map(|p| limits(frame.place((p.0, p.1))));
-            let upper = sound.iter().rev().map(|p| limits(frame.place((p.0, p.2))));
+            let lower = sound.iter().map(|p| area.clamp(frame.place((p.0, p.1))));
+            let upper = sound.iter().rev().map(|p| area.clamp(frame.place((p.0, p.2))));
             if sound.len() > 1 {
                 canvas.polygon(lower.chain(upper), colour.tint(0.25))?;
             }
@@ -115,8 +112,6 @@ where
     B::ErrorType: 'static,
 {
     let edge = |(low, high): (f64, f64), k: usize, n: usize| low + (high - low) * k as f64 / n as f64;
-    let area = &frame.area;
-    let limits = |(x, y): (f64, f64)| (x.clamp(area.left, area.right()), y.clamp(area.top, area.bottom()));
     for row in 0..grid.rows {
         let colours: Vec<Colour> =
             grid.values[row * grid.columns..][..grid.columns].iter().map(|&v| colour(v)).collect();
@@ -125,8 +120,9 @@ where
             if end < grid.columns && colours[end] == colours[start] {
                 continue;
             }
-            let corner =
-                |column, row| limits(frame.place((edge(grid.x, column, grid.columns), edge(grid.y, row, grid.rows))));
+            let corner = |column, row| {
+                frame.area.clamp(frame.place((edge(grid.x, column, grid.columns), edge(grid.y, row, grid.rows))))
+            };
             canvas.fill(corner(start, row), corner(end, row + 1), colours[start])?;
             start = end;
         }
@@ -171,7 +167,7 @@ where
         let at = |k: usize| area.bottom() - area.height * k as f64 / STEPS as f64;
         canvas.fill((left, at(k)), (right, at(k + 1)), map.colour((k as f64 + 0.5) / STEPS as f64))?;
     }
-    for tick in axis.ticks().into_iter().filter(|&t| (-1e-9..=1.0 + 1e-9).contains(&axis.position(t))) {
+    for tick in axis.ticks().into_iter().filter(|&t| axis.shows(t)) {
         let y = area.bottom() - area.height * axis.position(tick);
         canvas.text((right + 6.0, y), Align::Left, TICK, FAINT, &axis.label(tick), 48.0)?;
     }
